@@ -1,0 +1,77 @@
+"""The command tree, and the one place where an error becomes a line and an exit code."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from aeorsync import __version__, config
+from aeorsync.cli import start
+from aeorsync.errors import AeorError, StartupError
+from aeorsync.runtime.redact import redact
+
+app = typer.Typer(
+    name="aeorsync",
+    help="A content-addressed file sync server: any node takes writes, nothing is lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("start", epilog=start.EPILOG)(start.start)
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
+    if asked:
+        typer.echo(f"aeorsync {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """A content-addressed file sync server: any node takes writes, nothing is lost."""
+
+
+def main() -> int:
+    """Run the command of ``sys.argv``; return the exit code, or exit with it.
+
+    Whatever goes wrong is one line on stderr. A traceback is shown only with ``AEORSYNC_DEBUG=1``.
+    """
+    try:
+        app()
+    except StartupError as error:
+        _complain(error.message)
+        return error.exit_code
+    except AeorError as error:
+        _complain(error.message)
+        return config.Exit.FAILED
+    except Exception as error:  # noqa: BLE001  # the outermost handler: nobody else is left
+        _report_bug(error)
+        return config.Exit.FAILED
+    return config.Exit.OK
+
+
+def _complain(message: str) -> None:
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console.print("error:", style="bold red", end=" ")
+    console.print(redact(message))
+
+
+def _report_bug(error: Exception) -> None:
+    """Tell a person in one line, and the log with all it may know."""
+    # Imported here, as most runs never need it and it is a third of the start.
+    from aeorsync.runtime import log  # noqa: PLC0415
+
+    if not log.is_set_up():
+        log.set_up("pretty")
+    wants_traceback = config.debugging()
+    log.get_logger(__name__).error(
+        "unexpected error", error=repr(error), exc_info=error if wants_traceback else None
+    )
+    hint = "" if wants_traceback else f"; {config.DEBUG_VARIABLE}=1 shows where"
+    _complain(f"{type(error).__name__}: {error} (this is a bug{hint})")

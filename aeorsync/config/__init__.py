@@ -1,0 +1,211 @@
+"""What a node was told: defaults, a TOML file, the environment and flags, read once.
+
+    flag  >  environment  >  TOML file  >  default
+
+``SETTINGS`` is the one table of all settings: the loader, the help of the command line and the
+test of ``docs/operations.md`` are driven by it. Every value becomes text with an origin first and
+is then parsed once, so a refusal always names the place the value came from.
+
+An empty environment variable counts as not set. Unknown keys in the TOML file are refused by
+name. Every refusal is a ``StartupError`` with ``Exit.CONFIG``; no other error is raised.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from aeorsync.config import values
+from aeorsync.config.table import SETTINGS, WEEK, Setting
+from aeorsync.config.values import AuthMode, Exit, Given, LogFormat, is_loopback, refused
+
+__all__ = [
+    "DEBUG_VARIABLE",
+    "SETTINGS",
+    "AuthMode",
+    "Exit",
+    "LogFormat",
+    "Setting",
+    "Settings",
+    "debugging",
+    "is_loopback",
+    "load",
+]
+
+DEBUG_VARIABLE: Final = "AEORSYNC_DEBUG"
+FILE_MAX_BYTES: Final = 1 << 20
+
+_TYPE_WORDS: Final = {int: "a whole number", str: "a text", list: "a list of texts"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a node, parsed and checked against each other.
+
+    Attributes:
+        data: The data folder; it need not exist yet.
+        auth: Where keys are kept.
+        identity_file: The file to take keys from; set iff ``auth`` is ``FILE``.
+        host: Address or name to listen on, without brackets.
+        port: 0 for any free one.
+        advertise_url: URL of this node for others, without a slash at its end.
+        peers: URLs without a slash at their ends, each once, in the order given.
+        join: URL of a node of the cluster to join; ``join_token`` is then set too.
+        join_token: Secret; not in the ``repr``.
+        tls_cert: PEM file; set iff ``tls_key`` is.
+        tls_key: PEM file.
+        jwt_expiry: Seconds.
+        log_format: For ``runtime.log``.
+        sync_interval: Seconds.
+    """
+
+    data: Path
+    auth: AuthMode
+    identity_file: Path | None
+    host: str
+    port: int
+    advertise_url: str | None
+    peers: tuple[str, ...]
+    join: str | None
+    join_token: str | None = field(repr=False)
+    tls_cert: Path | None
+    tls_key: Path | None
+    jwt_expiry: int
+    log_format: LogFormat
+    sync_interval: int
+
+
+def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings that the flags, the environment and the TOML file come to.
+
+    Args:
+        flags: The text given for each setting, by its name; None or absent if not given.
+        environment: Variables by name.
+
+    Raises:
+        StartupError: A value, a key or a combination cannot be used.
+    """
+    given = {setting.name: Given(setting.default, "default") for setting in SETTINGS}
+    told = _from_environment(environment) | _from_flags(flags)
+    config = told.get("config", given["config"])
+    if config.text:
+        given |= _from_file(Path(config.text))
+    return _checked(_parsed(given | told))
+
+
+def debugging(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether ``AEORSYNC_DEBUG`` asks for tracebacks."""
+    return environment.get(DEBUG_VARIABLE, "").lower() in {"1", "true", "yes", "on"}
+
+
+def _from_flags(flags: Mapping[str, str | None]) -> dict[str, Given]:
+    texts = ((setting, flags.get(setting.name)) for setting in SETTINGS)
+    return {s.name: Given(text, s.flag) for s, text in texts if text is not None}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
+    texts = ((setting, environment.get(setting.env)) for setting in SETTINGS)
+    return {s.name: Given(text, s.env) for s, text in texts if text}
+
+
+def _from_file(path: Path) -> dict[str, Given]:
+    known = {setting.toml: setting for setting in SETTINGS if setting.toml}
+    given = {}
+    for key, value in _flattened(_read(path), sections=_sections(known)):
+        if key not in known:
+            raise refused(f"{path}: there is no setting {key!r}{_meant(key, list(known))}")
+        given[known[key].name] = _as_text(known[key], value, f"{path}: {key}")
+    return given
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            body = file.read(FILE_MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise refused(f"{str(path)!r}: cannot read the settings: {reason}") from error
+    if len(body) > FILE_MAX_BYTES:
+        raise refused(f"{path}: larger than {FILE_MAX_BYTES} bytes; is this the right file?")
+    try:
+        return tomllib.loads(body.decode())
+    except (ValueError, RecursionError) as error:
+        raise refused(f"{path}: not TOML: {error}") from error
+
+
+def _sections(keys: Mapping[str, Setting]) -> set[str]:
+    """Return the dotted name of every table that may hold a key."""
+    parts = [key.split(".") for key in keys]
+    return {".".join(part[:size]) for part in parts for size in range(1, len(part))}
+
+
+def _flattened(
+    table: Mapping[str, object], sections: set[str], prefix: str = ""
+) -> Iterator[tuple[str, object]]:
+    """Yield each dotted key with its value, descending into known tables only."""
+    for key, value in table.items():
+        dotted = f"{prefix}{key}"
+        if dotted in sections and isinstance(value, dict):
+            yield from _flattened(value, sections, f"{dotted}.")
+        else:
+            yield dotted, value
+
+
+def _meant(key: str, known: list[str]) -> str:
+    """Return a hint at the closest known key: by its whole name, else by its last part."""
+    last_parts = {name.rpartition(".")[2]: name for name in known}
+    close = difflib.get_close_matches(key, known, 1) or [
+        last_parts[part]
+        for part in difflib.get_close_matches(key.rpartition(".")[2], list(last_parts), 1)
+    ]
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+
+
+def _as_text(setting: Setting, value: object, origin: str) -> Given:
+    if setting.kind is list and isinstance(value, list):
+        texts = [item for item in value if isinstance(item, str) and "," not in item]
+        if len(texts) == len(value):
+            return Given(",".join(texts), origin)
+    # A list may be one comma text; True is an int to Python, not to a person.
+    wanted = str if setting.kind is list else setting.kind
+    if type(value) is not wanted:
+        raise refused(f"{origin}: must be {_TYPE_WORDS[setting.kind]}, not {value!r:.60}")
+    return Given(str(value), origin)
+
+
+def _parsed(given: Mapping[str, Given]) -> Settings:
+    auth, identity_file = values.parse_auth(given["auth"])
+    token = given["join_token"]
+    return Settings(
+        data=values.parse_path(given["data"]),
+        auth=auth,
+        identity_file=identity_file,
+        host=values.parse_host(given["host"]),
+        port=values.parse_whole(given["port"], 0, 65_535),
+        advertise_url=values.parse_optional_url(given["advertise_url"]),
+        peers=values.parse_urls(given["peers"]),
+        join=values.parse_optional_url(given["join"]),
+        join_token=token.text.strip() or None,
+        tls_cert=values.parse_optional_path(given["tls_cert"]),
+        tls_key=values.parse_optional_path(given["tls_key"]),
+        jwt_expiry=values.parse_whole(given["jwt_expiry"], 60, 4 * WEEK),
+        log_format=values.parse_log_format(given["log_format"]),
+        sync_interval=values.parse_whole(given["sync_interval"], 1, 3600),
+    )
+
+
+def _checked(settings: Settings) -> Settings:
+    """Return ``settings`` if they fit together."""
+    if settings.auth is AuthMode.DISABLED and not is_loopback(settings.host):
+        raise refused(
+            f"auth is disabled and host is {settings.host}: anybody who reaches this machine could"
+            " read and change every file. Use --host 127.0.0.1 or --auth self"
+        )
+    if settings.join is not None and settings.join_token is None:
+        raise refused("--join needs the root token of that cluster: set AEORSYNC_JOIN_TOKEN")
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise refused("--tls-cert and --tls-key belong together: give both or none")
+    return settings

@@ -1,0 +1,1 @@
+"""What the words mean: pure decisions and values, no I/O."""

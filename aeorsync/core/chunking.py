@@ -1,0 +1,49 @@
+"""Bytes in, chunks out.
+
+Chunks are cut where the content says so (FastCDC, normalised), so a byte inserted at the head of
+a large file changes one or two chunks and leaves all others as they were. The parameters are
+part of the format: changing one re-sends everybody's files (`docs/formats.md`).
+
+A chunk is cut from its own first byte onward, so the cuts depend on the content alone and not on
+how the bytes arrived.
+"""
+
+from collections.abc import Iterator
+
+from pyfastcdc import FastCDC
+
+MIN_CHUNK = 64 * 1024
+AVERAGE_CHUNK = 128 * 1024
+MAX_CHUNK = 256 * 1024
+"""Also the largest chunk the wire carries."""
+
+_cutter = FastCDC(avg_size=AVERAGE_CHUNK, min_size=MIN_CHUNK, max_size=MAX_CHUNK)
+
+
+class Chunker:
+    """Cuts one file. Feed it in order, then call `finish` once; not for use by two threads."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[memoryview]:
+        """Yield the chunks that are certain by now; views into memory owned by the chunker.
+
+        Must be read to its end before the next call. Keeps less than `MAX_CHUNK` bytes back.
+        """
+        buffer = self._rest + data if self._rest else data
+        view = memoryview(buffer)
+        start = 0
+        for chunk in _cutter.cut_buf(buffer):
+            stop = chunk.offset + chunk.length
+            # The last piece ends where the buffer does, perhaps not where the content would.
+            if stop == len(buffer) and chunk.length < MAX_CHUNK:
+                break
+            yield view[start:stop]
+            start = stop
+        self._rest = bytes(view[start:])
+
+    def finish(self) -> bytes:
+        """The last chunk; empty when the file was empty or ended on a cut."""
+        rest, self._rest = self._rest, b""
+        return rest

@@ -1,0 +1,74 @@
+"""Names made of content: BLAKE3-256 with one prefix per kind of thing.
+
+The prefix keeps kinds apart: a chunk can never go by the name of a tree node. All formulas but
+the node's are those of the wire (`docs/protocol.md`).
+
+    chunk              H("chunk:" + bytes)
+    content            H(bytes of the whole file)
+    file identity      H("fileid:" + path + NUL + content type + NUL + chunk ids)
+    symlink identity   H("symlinkid:" + path + NUL + target)
+    tree node          H("node:" + body)
+
+A hash is 32 bytes in memory and on disk, 64 lower-case hex digits in JSON.
+"""
+
+import re
+
+from blake3 import blake3
+
+from aeorsync.errors import BadRequestError
+
+Hash = bytes
+Buffer = bytes | bytearray | memoryview
+
+HASH_SIZE = 32
+
+_HEX = re.compile(r"[0-9a-fA-F]{64}\Z")
+
+
+def chunk_id(data: Buffer) -> Hash:
+    """Return the name of a chunk."""
+    return blake3(b"chunk:").update(data).digest()
+
+
+def content_hash(data: Buffer) -> Hash:
+    """Return the hash of a whole file that is at hand; for a longer one see `hasher`."""
+    return blake3(data).digest()
+
+
+def hasher() -> blake3:
+    """Return an empty hasher: ``update`` it with a file's bytes, then ``digest`` is as above."""
+    return blake3()
+
+
+def file_identity(path: str, content_type: str, ids: bytes) -> Hash:
+    """Return the identity of a file.
+
+    Args:
+        path: Normal form.
+        content_type: Media type, or empty.
+        ids: The chunk ids in file order, 32 bytes each, joined.
+    """
+    head = f"fileid:{path}\0{content_type}\0"
+    return blake3(head.encode()).update(ids).digest()
+
+
+def symlink_identity(path: str, target: str) -> Hash:
+    """Return the identity of a symbolic link at ``path`` (normal form)."""
+    return blake3(f"symlinkid:{path}\0{target}".encode()).digest()
+
+
+def node_id(body: Buffer) -> Hash:
+    """Return the name of a tree node."""
+    return blake3(b"node:").update(body).digest()
+
+
+def parse_hash(text: str) -> Hash:
+    """Return the hash that ``text`` spells in 64 hex digits.
+
+    Raises:
+        BadRequestError: It is anything else.
+    """
+    if not _HEX.match(text):
+        raise BadRequestError("A hash must be 64 hexadecimal digits.")
+    return bytes.fromhex(text)

@@ -1,0 +1,112 @@
+"""Joining two states of a path, and what readers see of the result.
+
+*Joining* decides by causality alone: the join of two entries is the set of maximal versions of
+both. It is commutative, associative and idempotent, so nodes converge whatever the order,
+duplication or route of messages.
+
+*Seeing* is a pure function of the joined set and changes nothing in it, so it cannot make nodes
+disagree:
+
+    concurrent versions            readers see           conflict?
+    -------------------            -----------           ---------
+    equal state                    the higher rank       no   (the same change, made twice)
+    x, and later y edited from x   y                     no   (a history was lost; y knew x)
+    live and deleted               the live one          yes
+    anything else                  the higher rank       yes
+
+Rank is: live beats deleted, then the higher stamp, then the higher node id.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from aeorsync.core.versions import Entry, Version, covers
+
+
+def join(ours: Entry | None, theirs: Entry) -> Entry:
+    """The least entry that holds all that both sides know.
+
+    Returns ``ours`` itself (the same object) when ``theirs`` adds nothing.
+    """
+    if ours is None or ours == theirs:
+        return theirs if ours is None else ours
+    merged = {version.dot: version for version in theirs.versions}
+    merged.update((version.dot, version) for version in ours.versions)
+    everyone = list(merged.values())
+    kept = tuple(
+        merged[dot]
+        for dot in sorted(merged)
+        if not any(covers(other.vector, dot) for other in everyone)
+    )
+    return ours if kept == ours.versions else Entry(kept)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What readers see of an entry.
+
+    Attributes:
+        winner: The version served at the path; it may be a deletion.
+        losers: Other versions that a person has to decide about, best first. Empty means that
+            there is no conflict.
+    """
+
+    winner: Version
+    losers: tuple[Version, ...] = ()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the path exists for readers."""
+        return not self.winner.deleted
+
+    @cached_property
+    def conflict_type(self) -> str | None:
+        """The word for the conflict on the wire, or None when there is none."""
+        if not self.losers:
+            return None
+        if any(loser.deleted for loser in self.losers):
+            return "ModifyDelete"
+        everyone = (self.winner, *self.losers)
+        return "ConcurrentModify" if all(v.base for v in everyone) else "ConcurrentCreate"
+
+
+def see(entry: Entry) -> Sight:
+    """Decide what readers see; see the table at the top of this module."""
+    if len(entry.versions) == 1:
+        return Sight(entry.versions[0])
+    ranked = sorted(entry.versions, key=lambda version: version.rank, reverse=True)
+    distinct: list[Version] = []
+    for version in ranked:
+        if not any(is_same_state(version, better) for better in distinct):
+            distinct.append(version)
+    standing = [v for v in distinct if not any(_edited_from(w, v) for w in distinct)]
+    return Sight(standing[0], tuple(standing[1:]))
+
+
+def is_same_state(a: Version, b: Version) -> bool:
+    """Whether both leave the path in a state no reader could tell apart.
+
+    Times are left out: two people who make the same edit do not disagree.
+    """
+    if a.deleted or b.deleted:
+        return a.deleted and b.deleted
+    return (
+        a.kind == b.kind
+        and a.content.hash == b.content.hash
+        and a.target == b.target
+        and a.content_type == b.content_type
+        and a.executable == b.executable
+    )
+
+
+def _edited_from(newer: Version, older: Version) -> bool:
+    """Whether ``newer`` was made from exactly what ``older`` left, and later.
+
+    The strictly higher stamp makes this an order, so it has no cycles and somebody stands.
+    """
+    return (
+        newer.stamp > older.stamp
+        and not older.deleted
+        and newer.base != b""
+        and newer.base == older.content.hash
+    )

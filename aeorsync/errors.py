@@ -1,0 +1,164 @@
+"""Every error the package raises on purpose.
+
+The class says what the reader should do; ``code`` is the word on the wire, ``status`` the HTTP
+status that carries it.
+
+    AeorError                         something we understand went wrong
+    ├── BadRequestError        400    the caller sent nonsense
+    │   ├── InvalidFieldError  422    well-formed, but a field has the wrong type
+    │   ├── TooLargeError      413    more bytes than this request may carry
+    │   └── BadRangeError      416    the byte range cannot be served
+    ├── UnauthorizedError      401    no valid proof of who is asking
+    ├── DeniedError            403    the caller may not do this
+    ├── NotFoundError          404    no such path, version or object (or not for this caller)
+    ├── ConflictError          409    the name is taken, or a file is where a folder is
+    ├── PreconditionError      412    If-Match or If-None-Match did not hold
+    ├── RateLimitedError       429    too many attempts; wait
+    ├── StaleError             409    the head moved; re-read and retry
+    ├── CorruptError           500    bytes do not match the name they are stored under
+    ├── UnavailableError       503    a peer, a disk or this node cannot serve now
+    └── StartupError           -      the node cannot start; carries the exit code
+"""
+
+
+class AeorError(Exception):
+    """Base of all errors raised on purpose.
+
+    Attributes:
+        message: One sentence for a person: what happened, what was kept, what to do.
+        code: Stable upper-case word for programs.
+        status: HTTP status that carries this error.
+        retry: Whether the same call may work later without a change by the caller.
+    """
+
+    code = "INTERNAL_ERROR"
+    status = 500
+    retry = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequestError(AeorError):
+    """The caller sent something that can never be accepted."""
+
+    code = "INVALID_INPUT"
+    status = 400
+
+
+class InvalidFieldError(BadRequestError):
+    """The body is well-formed JSON, but a field is missing or has the wrong type."""
+
+    code = "INVALID_FIELD"
+    status = 422
+
+
+class TooLargeError(BadRequestError):
+    """The body, or what it asks for, is over a limit."""
+
+    code = "PAYLOAD_TOO_LARGE"
+    status = 413
+
+
+class BadRangeError(BadRequestError):
+    """The requested byte range is malformed or lies outside the file.
+
+    Attributes:
+        size: Size of the whole file in bytes.
+    """
+
+    code = "BAD_RANGE"
+    status = 416
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+class UnauthorizedError(AeorError):
+    """No token, or one that is forged, expired or of another cluster."""
+
+    code = "AUTH_REQUIRED"
+    status = 401
+
+
+class DeniedError(AeorError):
+    """The caller is known and may not do this."""
+
+    code = "FORBIDDEN"
+    status = 403
+
+
+class NotFoundError(AeorError):
+    """No such path, version or object, or none this caller may know of."""
+
+    code = "NOT_FOUND"
+    status = 404
+
+
+class ConflictError(AeorError):
+    """The change does not fit what is there: a taken name, a file where a folder is."""
+
+    code = "ALREADY_EXISTS"
+    status = 409
+
+
+class PreconditionError(AeorError):
+    """``If-Match`` or ``If-None-Match`` did not hold; nothing was changed."""
+
+    code = "PRECONDITION_FAILED"
+    status = 412
+
+
+class RateLimitedError(AeorError):
+    """Too many attempts.
+
+    Attributes:
+        retry_after: Seconds until another attempt may succeed.
+    """
+
+    code = "RATE_LIMITED"
+    status = 429
+    retry = True
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StaleError(AeorError):
+    """The head moved between reading and committing; read again and retry."""
+
+    code = "STALE"
+    status = 409
+    retry = True
+
+
+class CorruptError(AeorError):
+    """Stored or received bytes do not match the hash they go by."""
+
+    code = "CORRUPT"
+    status = 500
+
+
+class UnavailableError(AeorError):
+    """A peer, a disk or this node cannot serve now; the same call may work later."""
+
+    code = "SERVICE_UNAVAILABLE"
+    status = 503
+    retry = True
+
+
+class StartupError(AeorError):
+    """The node cannot start.
+
+    Attributes:
+        exit_code: Process exit code, listed in ``docs/operations.md``.
+    """
+
+    code = "STARTUP_FAILED"
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

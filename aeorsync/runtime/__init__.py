@@ -1,0 +1,1 @@
+"""One small module per outside fact: clock, disk, threads, tasks, log."""

@@ -1,0 +1,85 @@
+"""The door between the event loop and blocking code; the only thread hop in the package.
+
+*Cancelling waits*: a call that began in a thread cannot be stopped, so a cancelled caller goes on
+only when the thread is done. Otherwise a closed request could still be writing while the next one,
+or the shutdown, believes it is alone.
+"""
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+import anyio
+
+from aeorsync.errors import UnavailableError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Threads mostly wait for the disk or hash without the interpreter lock; more of them would only
+# fight for it. What exceeds them waits its turn.
+MAX_THREADS = 16
+
+_executor = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="aeorsync")
+
+
+async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call blocking code in a thread and return what it returns.
+
+    A call that is cancelled before its turn came is never made; one that has begun is waited for.
+    """
+    context = contextvars.copy_context()
+    call = functools.partial(function, *args, **kwargs)
+    future: Future[T] = _executor.submit(context.run, _finished, call)
+    return await _result(future, on_cancel=future.cancel)
+
+
+async def settle(future: Future[T]) -> T:
+    """Return the result of a future that some thread completes.
+
+    When the caller is cancelled this still waits for the thread; then it is the cancellation that
+    is raised, whatever the result. The future itself is never cancelled: others may share it.
+
+    Raises:
+        UnavailableError: Whoever was to complete the future gave it up.
+    """
+    return await _result(future, on_cancel=None)
+
+
+def _finished(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except StopIteration as error:
+        # No asyncio future can carry it: the caller would wait for ever.
+        message = "blocking code raised StopIteration"
+        raise RuntimeError(message) from error
+
+
+async def _result(future: Future[T], on_cancel: Callable[[], object] | None) -> T:
+    waiter = asyncio.wrap_future(future)
+    try:
+        return await asyncio.shield(waiter)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if waiter.cancelled() and task is not None and not task.cancelling():
+            # Nobody cancelled the caller, so it must not end as if somebody had.
+            raise UnavailableError("The node is shutting down.") from error
+        if on_cancel is not None:
+            on_cancel()
+        await _until_done(waiter)
+        raise
+
+
+async def _until_done(waiter: asyncio.Future[T]) -> None:
+    # The scope holds back further cancelling by anyio, the loop that by asyncio.
+    with anyio.CancelScope(shield=True):
+        while not waiter.done():
+            try:
+                await asyncio.wait((waiter,))
+            except asyncio.CancelledError:
+                continue
+    if not waiter.cancelled():
+        waiter.exception()  # seen: the event loop need not complain that nobody asked

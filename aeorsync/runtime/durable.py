@@ -1,0 +1,70 @@
+"""Bytes that survive a power cut: every fsync and rename in the package.
+
+What a call promises is in its docstring: *durable* means that it survives a power cut once the
+call has returned, *visible* that readers see it and a power cut may take it back.
+
+Blocking; safe from any thread.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def sync_file(descriptor: int) -> None:
+    """Make the contents of an open file durable, though not its name (see `sync_folder`)."""
+    # Size and contents are all that anybody reads back; fdatasync skips the times.
+    os.fdatasync(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable: files made, renamed or removed there."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def append(descriptor: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all of ``data`` where an open file ends (or where it stands); visible only.
+
+    A crash may leave any part of it.
+    """
+    rest = memoryview(data).cast("B")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def write_once(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Make ``path`` a file that holds ``data``, in place of any there; durable.
+
+    A reader, also one after a crash, meets the old file or the new one and never a part. A crash
+    may leave a temporary file, ``.<name>.<random>.tmp``.
+
+    Args:
+        path: In a folder that exists.
+        data: All of the file.
+        mode: Permission bits, whatever the umask says.
+    """
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        _stage(staged, data, mode)
+        # Order matters: data, then name, then folder.
+        staged.replace(path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _stage(path: Path, data: bytes, mode: int) -> None:
+    # Nobody else may open the file before its mode is set.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        os.fchmod(descriptor, mode)
+        append(descriptor, data)
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)

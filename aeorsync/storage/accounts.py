@@ -1,0 +1,116 @@
+"""API keys and the signing key.
+
+API key records are files in the system namespace, so they replicate to every node by the same
+code as all files. The signing seed is not there: it stays in a file of its own (mode 0600).
+"""
+
+import secrets
+from concurrent.futures import Future
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from aeorsync.core import apikeys
+from aeorsync.core.apikeys import ApiKey, KeyRecord
+from aeorsync.core.merge import Sight
+from aeorsync.core.paths import SYSTEM, TreePath, join, name
+from aeorsync.core.tokens import ROOT, SigningKey
+from aeorsync.core.versions import Version
+from aeorsync.runtime.durable import write_once
+from aeorsync.storage.changes import FileState, put_file
+from aeorsync.storage.draft import Draft
+from aeorsync.storage.repository import Repository
+
+KEYS = join(SYSTEM, "api-keys")
+ROOT_KEY_DAYS = 3650
+_DAY_MS = 86_400_000
+
+
+class Accounts:
+    """API keys, as the tree has them now."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def make_root_key(self, now_ms: int, label: str = "root") -> tuple[str, "Future[None]"]:
+        """Make a root key; it is valid once the future resolves.
+
+        Returns:
+            The key's text, which is nowhere else and cannot be had again, and the future.
+        """
+        key_id = uuid4()
+        text = apikeys.make(key_id, secrets.token_bytes(32))
+        record = KeyRecord(
+            key_id=key_id,
+            key_hash=apikeys.digest(text).hex(),
+            user_id=ROOT,
+            created_at=now_ms,
+            expires_at=now_ms + ROOT_KEY_DAYS * _DAY_MS,
+            is_revoked=False,
+            label=label,
+            rules=(),
+        )
+        return text, self.save(record)
+
+    def save(self, record: KeyRecord) -> "Future[None]":
+        """Write a key record; on every node once it has replicated."""
+        data = record.to_json()
+        content = self._repository.store_small(data)
+
+        def operation(draft: Draft) -> None:
+            put_file(draft, _path(record.key_id), FileState(content, "application/json"))
+
+        return self._repository.commit(operation)
+
+    def find(self, text: str) -> KeyRecord | None:
+        """The record of the key with this text, usable or not; None for an unknown key.
+
+        Raises:
+            UnauthorizedError: The text is not shaped like a key.
+        """
+        key = ApiKey.parse(text)
+        with self._repository.view() as view:
+            children = list(view.children(KEYS, system=True))
+        for child in children:
+            # A record's name begins with the id that the key's text begins with.
+            is_named_so = name(child.path).replace("-", "").startswith(key.half)
+            if is_named_so and child.version is not None:
+                record = self._read(child.version)
+                if record.is_opened_by(key):
+                    return record
+        return None
+
+    def by_id(self, key_id: UUID) -> KeyRecord | None:
+        """The record of a key."""
+        with self._repository.view() as view:
+            sight: Sight | None = view.sight(_path(key_id))
+        if sight is None:
+            return None
+        return self._read(sight.winner)
+
+    def has_keys(self) -> bool:
+        """Whether any key exists."""
+        with self._repository.view() as view:
+            return next(view.children(KEYS, system=True), None) is not None
+
+    def _read(self, version: Version) -> KeyRecord:
+        return KeyRecord.from_json(b"".join(self._repository.read(version.content)))
+
+
+def load_signing_key(path: Path) -> SigningKey | None:
+    """The signing key in a file; None when there is no such file.
+
+    Raises:
+        BadRequestError: The file does not hold a key.
+    """
+    if not path.exists():
+        return None
+    return SigningKey.from_text(path.read_text("ascii", "replace").strip())
+
+
+def save_signing_key(path: Path, key: SigningKey) -> None:
+    """Write the signing key; durable on return, readable by the owner only."""
+    write_once(path, key.to_text().encode() + b"\n", mode=0o600)
+
+
+def _path(key_id: UUID) -> TreePath:
+    return join(KEYS, f"{key_id}.json")

@@ -1,0 +1,168 @@
+"""What a store promises, whatever it is made of.
+
+A store keeps immutable chunks and tree nodes by hash, one *head* that names the current trees,
+the *feed* of changes that led there, the paths in conflict, and *notes*: small node-local records
+(links, cursors, settings) that are no part of the replicated state.
+
+Every implementation passes ``tests/storage/test_store_contract.py``.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+
+class StoredChunk(msgspec.Struct, frozen=True, gc=False):
+    """A chunk in the form it is kept and sent in.
+
+    Attributes:
+        id: BLAKE3-256 of ``chunk:`` and the plain bytes.
+        codec: 0 plain, 1 zstd.
+        size: Plain size in bytes, at most `core.chunking.MAX_CHUNK`.
+        data: Stored bytes.
+    """
+
+    id: bytes
+    codec: int
+    size: int
+    data: bytes | memoryview
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True):
+    """Where the replicated state stands; replaced as a whole by each commit.
+
+    Attributes:
+        root: Root of the tree of live entries.
+        graves: Root of the tree of deletions.
+        seq: Number of the last change in the feed.
+        stamp: Last hybrid logical stamp given out or seen.
+        incarnation: First half of every dot this database mints; random, never reused.
+        n: Second half of the last dot minted.
+        node: This node's id, 1 to 2**53 - 1.
+    """
+
+    root: bytes
+    graves: bytes
+    seq: int
+    stamp: int
+    incarnation: int
+    n: int
+    node: int
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One row of the feed.
+
+    Attributes:
+        seq: 1, 2, 3, ... without gaps.
+        key: Tree key of the path (`core.paths.to_key`).
+        was: `core.versions.Kind` before, 0 when the path did not exist.
+        now: Kind after, 0 when the path does not exist any more.
+        via: Node id of the peer that this very state came from; 0 when it came to be here.
+    """
+
+    seq: int
+    key: bytes
+    was: int
+    now: int
+    via: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """All that changes together.
+
+    Attributes:
+        before: The head this was built on.
+        after: The head to publish.
+        nodes: New tree nodes by id.
+        dropped: Ids of tree nodes nobody needs any more.
+        changes: Feed rows, ascending, ending at ``after.seq``.
+        conflicts: Keys that entered (True) or left (False) conflict.
+    """
+
+    before: Head
+    after: Head
+    nodes: dict[bytes, bytes] = field(default_factory=dict)
+    dropped: Collection[bytes] = ()
+    changes: Sequence[Change] = ()
+    conflicts: dict[bytes, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSizes:
+    """Rough sizes for people and metrics; bytes unless named otherwise."""
+
+    chunks: int
+    chunk_bytes: int
+    metadata_bytes: int
+
+
+class Store(Protocol):
+    """Chunks, nodes, one head, its feed. Blocking; every method is safe from any thread."""
+
+    def head(self) -> Head:
+        """The current head."""
+
+    def put_chunks(self, chunks: Sequence[StoredChunk]) -> None:
+        """Add chunks; those already held are left as they are.
+
+        Readable once this returns, durable once a later `commit` or `flush` returns. The data
+        may be a view into the caller's memory; nothing refers to it afterwards. The caller has
+        checked that bytes and ids belong together.
+        """
+
+    def missing(self, ids: Collection[bytes]) -> set[bytes]:
+        """Which of these chunks the store does not hold."""
+
+    def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """Held chunks in the order asked; those not held are left out. Bytes are unchecked."""
+
+    def node(self, name: bytes) -> bytes:
+        """Bytes of a tree node.
+
+        Raises:
+            CorruptError: The node is not held.
+        """
+
+    def commit(self, commit: Commit) -> None:
+        """Publish a new head with all that belongs to it; all or nothing, durable on return.
+
+        Every chunk put before this call is durable when it returns.
+
+        Raises:
+            StaleError: ``commit.before`` is not the head; nothing was changed.
+            UnavailableError: The disk refused; nothing was changed.
+        """
+
+    def flush(self) -> None:
+        """Make every chunk put so far durable, without a new head."""
+
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """Feed rows with ``seq`` > ``after``, ascending, at most ``limit``."""
+
+    def first_seq(self) -> int:
+        """The oldest row the feed still holds; one past the head's ``seq`` when it holds none."""
+
+    def seq_of_root(self, root: bytes) -> int | None:
+        """``seq`` of the latest head that had this live root, if it is still known."""
+
+    def conflicts(self, after: bytes, limit: int) -> list[bytes]:
+        """Keys in conflict, ascending, greater than ``after``."""
+
+    def note(self, space: str, name: str) -> bytes | None:
+        """One node-local record."""
+
+    def notes(self, space: str) -> dict[str, bytes]:
+        """All node-local records of one space."""
+
+    def set_note(self, space: str, name: str, value: bytes | None) -> None:
+        """Write (or, with None, remove) a node-local record; durable on return."""
+
+    def sizes(self) -> StoreSizes:
+        """How much the store holds."""
+
+    def close(self) -> None:
+        """Flush and let go of all files; no method may be called afterwards."""

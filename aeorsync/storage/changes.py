@@ -1,0 +1,328 @@
+"""What a caller can do to a path, as decisions on a draft.
+
+Each function reads the draft, decides, and writes versions into it, or raises and leaves
+everything as it was. None does I/O of its own.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from aeorsync.core.merge import Sight
+from aeorsync.core.paths import ROOT, TreePath, ancestors, from_key, is_inside, join, name, to_key
+from aeorsync.core.versions import Content, Entry, Kind, Vector, Version
+from aeorsync.errors import BadRequestError, ConflictError, NotFoundError, PreconditionError
+from aeorsync.storage.draft import Draft, State, state_of
+
+Tags: TypeAlias = tuple[Vector | None, ...] | Literal["*"] | None
+"""Contexts named by an If-Match or If-None-Match header; None in it matches nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a writer demands of, or knows about, the state it changes.
+
+    Attributes:
+        if_match: Refuse with 412 unless the current entry is one of these ("*": any).
+        if_none_match: Refuse with 412 if the current entry is one of these ("*": any).
+        base: What the writer had seen; a newer version it had not seen stays as a conflict.
+            None: it has seen what is there.
+    """
+
+    if_match: Tags = None
+    if_none_match: Tags = None
+    base: Vector | None = None
+
+
+NO_CONDITIONS = Conditions()
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A file as its writer states it; None keeps what is there, or takes a default."""
+
+    content: Content
+    content_type: str
+    executable: bool | None = None
+    mtime: int | None = None
+
+
+def put_file(
+    draft: Draft, path: TreePath, file: FileState, conditions: Conditions = NO_CONDITIONS
+) -> Version:
+    """Create or replace a file. Stating again what is there already changes nothing."""
+    entry = _check(draft, path, conditions)
+    old = draft.live(path)
+    if old is not None and old.winner.kind == Kind.DIRECTORY:
+        raise ConflictError(f"{path} is a folder")
+    if old is None and draft.has_inside(path):
+        raise ConflictError(f"{path} is a folder")
+    previous = old.winner if old is not None else None
+    if previous is not None and conditions.base is None and _states_again(previous, old, file):
+        return previous
+    _make_parents(draft, path)
+    executable = file.executable
+    if executable is None:
+        executable = previous.executable if previous is not None else False
+    state = State(
+        kind=Kind.FILE,
+        content=file.content,
+        content_type=file.content_type,
+        executable=executable,
+        mtime=draft.now_ms * 1_000_000 if file.mtime is None else file.mtime,
+        created=previous.created if previous is not None else draft.now_ms,
+        base=_base(entry, conditions),
+    )
+    return draft.write(path, state, conditions.base)
+
+
+def put_link(
+    draft: Draft,
+    path: TreePath,
+    target: str,
+    content: Content,
+    conditions: Conditions = NO_CONDITIONS,
+) -> Version:
+    """Create or replace a symlink; ``content`` is the hash and size of the target's text."""
+    entry = _check(draft, path, conditions)
+    old = draft.live(path)
+    if (old is not None and old.winner.kind == Kind.DIRECTORY) or (
+        old is None and draft.has_inside(path)
+    ):
+        raise ConflictError(f"{path} is a folder")
+    previous = old.winner if old is not None else None
+    if (
+        previous is not None
+        and not (old and old.losers)
+        and previous.kind == Kind.SYMLINK
+        and previous.target == target
+        and conditions.base is None
+    ):
+        return previous
+    _make_parents(draft, path)
+    state = State(
+        kind=Kind.SYMLINK,
+        content=content,
+        target=target,
+        mtime=draft.now_ms * 1_000_000,
+        created=previous.created if previous is not None else draft.now_ms,
+        base=_base(entry, conditions),
+    )
+    return draft.write(path, state, conditions.base)
+
+
+def make_folder(draft: Draft, path: TreePath) -> bool:
+    """Make a folder and those above it; returns whether it was not there before."""
+    if path == ROOT:
+        raise BadRequestError("the root is always there")
+    old = draft.live(path)
+    if old is not None and old.winner.kind != Kind.DIRECTORY:
+        raise ConflictError(f"{path} is a file")
+    existed = old is not None
+    _make_parents(draft, path)
+    if old is None:
+        _write_folder(draft, path)
+    return not existed
+
+
+def delete(
+    draft: Draft,
+    path: TreePath,
+    *,
+    recursive: bool = False,
+    conditions: Conditions = NO_CONDITIONS,
+) -> Kind:
+    """Delete a file, a symlink, or a folder (an empty one, unless ``recursive``)."""
+    _check(draft, path, conditions)
+    sight = draft.live(path)
+    inside = [] if sight and sight.winner.kind != Kind.DIRECTORY else draft.inside(path)
+    if sight is None and not inside:
+        raise NotFoundError(f"not found: {path}")
+    if inside and not recursive:
+        raise BadRequestError(f"{path} is not empty; delete what is in it, or ask for recursive")
+    for key in reversed(inside):
+        _delete_one(draft, from_key(key), None)
+    if sight is not None:
+        _delete_one(draft, path, conditions.base)
+    return Kind(sight.winner.kind) if sight is not None else Kind.DIRECTORY
+
+
+def rename(draft: Draft, path: TreePath, to: TreePath) -> Kind:
+    """Move a file, a symlink, or a folder with all that is in it; no content moves.
+
+    Versions in conflict move along and stay in conflict.
+    """
+    if path == to:
+        raise BadRequestError("source and destination are the same")
+    if ROOT in (path, to):
+        raise BadRequestError("the root cannot be moved or replaced")
+    if is_inside(to, path):
+        raise BadRequestError(f"{path} cannot be moved into itself")
+    sight = draft.live(path)
+    keys = draft.inside(path)
+    if sight is None and not keys:
+        raise NotFoundError(f"not found: {path}")
+    if draft.live(to) is not None or draft.has_inside(to):
+        raise ConflictError(f"{to} exists already")
+    _make_parents(draft, to)
+    if sight is not None:
+        _move_one(draft, path, to)
+    for key in keys:
+        source = from_key(key)
+        _move_one(draft, source, TreePath(to + source[len(path) :]))
+    return Kind(sight.winner.kind) if sight is not None else Kind.DIRECTORY
+
+
+def copy(draft: Draft, path: TreePath, folder: TreePath) -> list[TreePath]:
+    """Copy a file, symlink or folder into a folder under its own name; returns what was made.
+
+    An existing folder of that name is filled up; an existing file or symlink is replaced.
+    """
+    to = join(folder, name(path))
+    if path in (ROOT, to, folder) or is_inside(folder, path):
+        raise BadRequestError(f"{path} cannot be copied onto or into itself")
+    sight = draft.live(path)
+    keys = draft.inside(path)
+    if sight is None and not keys:
+        raise NotFoundError(f"not found: {path}")
+    made = []
+    if sight is None:
+        make_folder(draft, to)
+    sources = [path] if sight is not None else []
+    for source in [*sources, *map(from_key, keys)]:
+        target = TreePath(to + source[len(path) :])
+        _copy_one(draft, source, target)
+        made.append(target)
+    return made
+
+
+def restore(draft: Draft, path: TreePath) -> Version:
+    """Bring back what was deleted last at a path."""
+    if draft.live(path) is not None or draft.has_inside(path):
+        raise ConflictError(f"{path} exists; rename or delete it first")
+    entry = draft.entry(to_key(path))
+    if entry is None:
+        raise NotFoundError(f"nothing was deleted at {path}")
+    last = max(entry.versions, key=lambda version: version.rank)
+    _make_parents(draft, path)
+    return draft.write(path, state_of(last, deleted=False, base=b""))
+
+
+def resolve(draft: Draft, path: TreePath, pick: str) -> Version:
+    """Settle a conflict for all nodes.
+
+    Args:
+        draft: Where to write.
+        path: The path in conflict.
+        pick: ``winner``, ``loser`` (the best of them), or the id of a version.
+
+    Raises:
+        NotFoundError: There is no conflict, or no such version.
+    """
+    entry = draft.entry(to_key(path))
+    sight = draft.live(path)
+    if entry is None or sight is None or not sight.losers:
+        if sight is not None and draft.has_inside(path):
+            raise ConflictError(f"{path} is a file and a folder; rename or delete one of them")
+        raise NotFoundError(f"no conflict at {path}")
+    words = {"winner": sight.winner, "loser": sight.losers[0]}
+    chosen = words.get(pick) or entry.version(pick)
+    if chosen is None:
+        raise NotFoundError(f"{path} has no version {pick}")
+    return draft.write(path, state_of(chosen, base=chosen.content.hash))
+
+
+def _check(draft: Draft, path: TreePath, conditions: Conditions) -> Entry | None:
+    """The entry at a path, if the conditions hold.
+
+    Raises:
+        PreconditionError: They do not.
+    """
+    if path == ROOT:
+        raise BadRequestError("the root is not a file")
+    entry = draft.entry(to_key(path))
+    if conditions.if_match is None and conditions.if_none_match is None:
+        return entry
+    current = entry.context if entry is not None and draft.live(path) is not None else None
+    if conditions.if_match is not None and not _is_among(current, conditions.if_match):
+        raise PreconditionError(f"{path} is not the version If-Match names; nothing was changed")
+    if conditions.if_none_match is not None and _is_among(current, conditions.if_none_match):
+        raise PreconditionError(f"{path} exists as If-None-Match names; nothing was changed")
+    return entry
+
+
+def _is_among(current: Vector | None, tags: Tags) -> bool:
+    return current is not None and (tags == "*" or (tags is not None and current in tags))
+
+
+def _states_again(previous: Version, old: Sight | None, file: FileState) -> bool:
+    """Whether a writer states what is there already, so that there is nothing to write."""
+    return (
+        old is not None
+        and not old.losers
+        and previous.kind == Kind.FILE
+        and previous.content.hash == file.content.hash
+        and previous.content_type == file.content_type
+        and file.executable in (None, previous.executable)
+        and file.mtime in (None, previous.mtime)
+    )
+
+
+def _base(entry: Entry | None, conditions: Conditions) -> bytes:
+    """Content hash of the version the writer edited, where that is known for certain."""
+    if entry is None or len(entry.versions) != 1:
+        return b""
+    version = entry.versions[0]
+    knows = conditions.base is None or conditions.base == entry.context
+    return version.content.hash if knows and not version.deleted else b""
+
+
+def _make_parents(draft: Draft, path: TreePath) -> None:
+    """Make the folders above a path."""
+    missing = []
+    for folder in ancestors(path):
+        sight = draft.live(folder)
+        if sight is not None:
+            if sight.winner.kind != Kind.DIRECTORY:
+                raise ConflictError(f"{folder} is a file, not a folder")
+            break
+        missing.append(folder)
+    for folder in reversed(missing):
+        _write_folder(draft, folder)
+
+
+def _write_folder(draft: Draft, path: TreePath) -> None:
+    now = draft.now_ms
+    draft.write(path, State(kind=Kind.DIRECTORY, mtime=now * 1_000_000, created=now))
+
+
+def _delete_one(draft: Draft, path: TreePath, base: Vector | None) -> None:
+    sight = draft.live(path)
+    if sight is not None:
+        gone = sight.winner
+        draft.write(path, state_of(gone, deleted=True, base=gone.content.hash), base)
+
+
+def _move_one(draft: Draft, source: TreePath, target: TreePath) -> None:
+    entry, sight = draft.entry(to_key(source)), draft.live(source)
+    if entry is None or sight is None:
+        return
+    there = draft.entry(to_key(target))
+    context = there.context if there is not None else ()
+    # From one context, so that versions in conflict stay beside each other.
+    for version in sorted((sight.winner, *sight.losers), key=lambda version: version.rank):
+        draft.write(target, state_of(version, base=b""), context)
+    _delete_one(draft, source, None)
+
+
+def _copy_one(draft: Draft, source: TreePath, target: TreePath) -> None:
+    sight = draft.live(source)
+    if sight is None:
+        return
+    version = sight.winner
+    if version.kind == Kind.DIRECTORY:
+        make_folder(draft, target)
+    elif version.kind == Kind.SYMLINK:
+        put_link(draft, target, version.target, version.content)
+    else:
+        file = FileState(version.content, version.content_type, version.executable, version.mtime)
+        put_file(draft, target, file)

@@ -1,0 +1,150 @@
+"""Bytes of whole files: in as a stream, out as a range."""
+
+from collections.abc import Iterator
+
+from aeorsync.core.chunking import Chunker
+from aeorsync.core.hashing import chunk_id, content_hash, hasher
+from aeorsync.core.manifest import ReferenceList, data_references
+from aeorsync.core.versions import Content
+from aeorsync.errors import CorruptError
+from aeorsync.storage.base import Store, StoredChunk
+from aeorsync.storage.compression import pack, unpack
+
+_READ_BATCH = 1 << 20
+"""Plain bytes read at a time."""
+
+
+class Upload:
+    """One file on its way in. Feed it in order from one thread at a time, then `finish`.
+
+    An upload that is dropped half-way leaves chunks nobody refers to, and nothing else.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._chunker = Chunker()
+        self._whole = hasher()
+        self._references = ReferenceList(self._add_piece)
+        self._waiting: list[tuple[bytes, bytes | memoryview]] = []
+        self.size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes; best a few MiB at a time.
+
+        Raises:
+            UnavailableError: The disk refused them.
+        """
+        self.size += len(data)
+        self._whole.update(data)
+        for chunk in self._chunker.feed(data):
+            self._add_chunk(chunk)
+        self._store_waiting()
+
+    def finish(self) -> Content:
+        """Take the end of the file; its chunks are durable with the next commit."""
+        rest = self._chunker.finish()
+        if rest:
+            self._add_chunk(rest)
+        depth, refs = self._references.finish()
+        self._store_waiting()
+        return Content(self._whole.digest(), self.size, depth, refs)
+
+    def _add_chunk(self, chunk: bytes | memoryview) -> None:
+        name = chunk_id(chunk)
+        self._waiting.append((name, chunk))
+        self._references.add(name, len(chunk))
+
+    def _add_piece(self, name: bytes, body: bytes) -> None:
+        self._waiting.append((name, body))
+
+    def _store_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        fresh = self._store.missing([name for name, _ in waiting])
+        # Compressing is the dear part, so it is done only for what the store lacks.
+        self._store.put_chunks([pack(name, data) for name, data in waiting if name in fresh])
+
+
+def store_small(store: Store, data: bytes) -> Content:
+    """Store a file that is at hand whole; cheaper than an `Upload` for small ones."""
+    upload = Upload(store)
+    upload.feed(data)
+    return upload.finish()
+
+
+class Reader:
+    """Reads checked bytes out of a store. Safe from any thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def chunk(self, name: bytes) -> bytes | memoryview:
+        """Plain bytes of one chunk, checked.
+
+        Raises:
+            CorruptError: It is missing or damaged.
+        """
+        found = self._store.chunks([name])
+        if not found:
+            raise CorruptError(f"chunk {name.hex()} is missing from this node")
+        return unpack(found[0])
+
+    def piece(self, name: bytes) -> bytes:
+        """A manifest piece, for `core.manifest`."""
+        return bytes(self.chunk(name))
+
+    def references(self, content: Content) -> Iterator[tuple[int, bytes, int]]:
+        """(offset, id, size) of all data chunks of a file, in order."""
+        return data_references(content, self.piece)
+
+    def read(
+        self, content: Content, start: int = 0, stop: int | None = None
+    ) -> Iterator[bytes | memoryview]:
+        """Bytes ``start`` to ``stop`` of a file, in pieces of about 1 MiB or less.
+
+        Raises:
+            CorruptError: A chunk is missing or damaged; what was yielded before was right.
+        """
+        end = content.size if stop is None else stop
+        batch: list[tuple[int, bytes, int]] = []
+        size = 0
+        for reference in data_references(content, self.piece, start, end):
+            batch.append(reference)
+            size += reference[2]
+            if size >= _READ_BATCH:
+                yield from self._read_batch(batch, start, end)
+                batch, size = [], 0
+        yield from self._read_batch(batch, start, end)
+
+    def check_content(self, content: Content) -> None:
+        """Read a whole file and compare it with its content hash.
+
+        Raises:
+            CorruptError: They differ, or a chunk is missing or damaged.
+        """
+        whole = hasher()
+        for data in self.read(content):
+            whole.update(data)
+        if whole.digest() != content.hash:
+            raise CorruptError("the chunks of a file do not add up to its content hash")
+
+    def _read_batch(
+        self, batch: list[tuple[int, bytes, int]], start: int, stop: int
+    ) -> Iterator[bytes | memoryview]:
+        if not batch:
+            return
+        found: dict[bytes, StoredChunk] = {
+            chunk.id: chunk for chunk in self._store.chunks([name for _, name, _ in batch])
+        }
+        for offset, name, size in batch:
+            if name not in found:
+                raise CorruptError(f"chunk {name.hex()} is missing from this node")
+            plain = unpack(found[name])
+            if len(plain) != size:
+                raise CorruptError(f"chunk {name.hex()} has another size than its file says")
+            low, high = max(0, start - offset), min(size, stop - offset)
+            yield plain if (low, high) == (0, size) else memoryview(plain)[low:high]
+
+
+def is_content_of(content: Content, data: bytes | memoryview) -> bool:
+    """Whether these bytes are the file."""
+    return len(data) == content.size and content_hash(data) == content.hash

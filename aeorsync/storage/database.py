@@ -1,0 +1,139 @@
+"""The SQLite file of the embedded store: schema, connections, settings.
+
+WAL with ``synchronous=FULL``: a commit is on disk when it returns. One connection writes, under
+`Database.write_lock`; each reading thread has a connection of its own.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aeorsync.errors import CorruptError, UnavailableError
+
+SCHEMA_VERSION = 1
+_PAGE_SIZE = 8192
+_BUSY_MS = 10_000
+_SCHEMA = """
+-- Tree nodes of the current trees and of whoever still reads older ones.
+CREATE TABLE nodes (
+    number INTEGER PRIMARY KEY,
+    name   BLOB NOT NULL UNIQUE,      -- core.hashing.node_id of the body
+    body   BLOB NOT NULL
+);
+-- Where each chunk lies in the packs.
+CREATE TABLE chunks (
+    id     BLOB PRIMARY KEY,          -- core.hashing.chunk_id of the plain bytes
+    pack   INTEGER NOT NULL,
+    at     INTEGER NOT NULL,          -- offset of the stored bytes, in bytes
+    stored INTEGER NOT NULL,          -- stored bytes
+    size   INTEGER NOT NULL,          -- plain bytes
+    codec  INTEGER NOT NULL           -- 0 plain, 1 zstd
+) WITHOUT ROWID;
+-- This node's numbered changes, oldest first, without gaps.
+CREATE TABLE feed (
+    seq INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
+    was INTEGER NOT NULL,             -- kind before, 0 for nothing
+    now INTEGER NOT NULL,             -- kind after, 0 for nothing
+    via INTEGER NOT NULL              -- node this very state came from, 0 for here
+);
+-- At which seq a live root was last current: turns a peer's root into a place in the feed.
+CREATE TABLE roots (
+    root BLOB PRIMARY KEY,
+    seq  INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE conflicts (key BLOB PRIMARY KEY) WITHOUT ROWID;
+-- Node-local records: the head, links, cursors, settings.
+CREATE TABLE notes (
+    space TEXT NOT NULL,
+    name  TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (space, name)
+) WITHOUT ROWID;
+"""
+
+
+class Database:
+    """Connections to one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, making it with an empty schema when it is new.
+
+        Raises:
+            CorruptError: The file is no database of ours, or of a later version.
+        """
+        self._path = path
+        self._per_thread = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._readers_lock = threading.Lock()
+        self.write_lock = threading.RLock()
+        try:
+            self.writer = self._connect()
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            raise CorruptError(f"{path} cannot be read: {error}") from error
+
+    @property
+    def reader(self) -> sqlite3.Connection:
+        """This thread's reading connection."""
+        connection: sqlite3.Connection | None = getattr(self._per_thread, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only=ON")
+            self._per_thread.connection = connection
+            with self._readers_lock:
+                self._readers.append(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write in one durable transaction; rolled back when the block raises.
+
+        Raises:
+            UnavailableError: The disk refused; nothing was changed.
+        """
+        with self.write_lock:
+            try:
+                self.writer.execute("BEGIN IMMEDIATE")
+                yield self.writer
+                self.writer.execute("COMMIT")
+            except BaseException as error:
+                if self.writer.in_transaction:
+                    self.writer.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    text = f"the disk refused a write: {error}; nothing was changed"
+                    raise UnavailableError(text) from error
+                raise
+
+    def close(self) -> None:
+        """Close every connection; the last one folds the write-ahead log into the file."""
+        with self._readers_lock:
+            while self._readers:
+                self._readers.pop().close()
+        self.writer.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            timeout=_BUSY_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        return connection
+
+    def _prepare(self) -> None:
+        version = self.writer.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self.writer.execute(f"PRAGMA page_size={_PAGE_SIZE}")
+            self.writer.execute("PRAGMA journal_mode=WAL")
+            self.writer.executescript(
+                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+            )
+        elif version > SCHEMA_VERSION:
+            raise CorruptError(f"{self._path} was written by a newer aeorsync; upgrade this one")
+        self.writer.execute("PRAGMA wal_autocheckpoint=2000")

@@ -1,0 +1,308 @@
+"""A head in the making: edits on top of a view, and the commit they amount to.
+
+One draft serves one group commit. Each operation of the group runs between `begin` and `keep` (or
+`undo`), sees what the ones before it left, and leaves nothing when it fails. No I/O but reads.
+"""
+
+import msgspec
+
+from aeorsync.core import clock, tree
+from aeorsync.core.merge import Sight, join, see
+from aeorsync.core.paths import TreePath, from_key, to_key
+from aeorsync.core.versions import (
+    NO_CONTENT,
+    Content,
+    Dot,
+    Entry,
+    Kind,
+    Vector,
+    Version,
+    covers,
+    encode_entry,
+)
+from aeorsync.errors import ConflictError
+from aeorsync.storage.base import Change, Commit
+from aeorsync.storage.views import NodeCache, View, below
+
+MAX_OPEN_VERSIONS = 64
+"""Concurrent versions a client may pile up on one path before somebody has to resolve."""
+
+
+class State(msgspec.Struct, frozen=True):
+    """What a path is to become; a `Version` without its history."""
+
+    kind: Kind
+    deleted: bool = False
+    content: Content = NO_CONTENT
+    target: str = ""
+    content_type: str = ""
+    executable: bool = False
+    mtime: int = 0
+    created: int = 0
+    base: bytes = b""
+
+
+def state_of(version: Version, **changes: object) -> State:
+    """The state a version left, with some of it changed."""
+    fields = {name: getattr(version, name) for name in State.__struct_fields__}
+    return State(**{**fields, "kind": Kind(version.kind), **changes})
+
+
+class Draft:
+    """Edits on top of one view. Belongs to the writer thread."""
+
+    def __init__(self, view: View, now_ms: int, new_incarnation: int) -> None:
+        """Start with no edits.
+
+        Args:
+            view: The head to build on.
+            now_ms: The wall clock, in milliseconds since the Unix epoch.
+            new_incarnation: Id to go on under, should it turn out that this database is a copy.
+        """
+        self._view = view
+        self.now_ms = now_ms
+        self._new_incarnation = new_incarnation
+        self._incarnation = view.head.incarnation
+        self._n = view.head.n
+        self._stamp = view.head.stamp
+        self._kept: dict[bytes, Entry] = {}
+        self._kept_via: dict[bytes, int] = {}
+        self._open: dict[bytes, Entry] = {}
+        self._open_via: dict[bytes, int] = {}
+        self._mark = (self._incarnation, self._n)
+        self._merged: set[bytes] = set()
+        self._folders: set[bytes] = set()
+
+    def begin(self) -> None:
+        """Start an operation."""
+        self._open, self._open_via = {}, {}
+        self._mark = (self._incarnation, self._n)
+
+    def keep(self) -> None:
+        """End an operation and keep its edits."""
+        self._kept.update(self._open)
+        self._kept_via.update(self._open_via)
+        self._open, self._open_via = {}, {}
+
+    def undo(self) -> None:
+        """End an operation and forget its edits and dots."""
+        self._open, self._open_via = {}, {}
+        self._incarnation, self._n = self._mark
+
+    @property
+    def node(self) -> int:
+        """Id of this node."""
+        return self._view.head.node
+
+    # Reading
+
+    def entry(self, key: bytes) -> Entry | None:
+        """The entry at a key, live or deleted, with this draft's edits."""
+        return self._open.get(key) or self._kept.get(key) or self._view.entry(key)
+
+    def live(self, path: TreePath) -> Sight | None:
+        """What readers will see at a path, if it is live."""
+        entry = self.entry(to_key(path))
+        sight = None if entry is None else see(entry)
+        return sight if sight is not None and sight.is_live else None
+
+    def inside(self, path: TreePath) -> list[bytes]:
+        """Keys of all that is live below a path, in tree order."""
+        start, stop = below(to_key(path))
+        keys = {key for key, _ in self._view.walk(path, system=True)}
+        for edits in (self._kept, self._open):
+            for key, entry in edits.items():
+                if start <= key and (stop is None or key < stop):
+                    (keys.add if see(entry).is_live else keys.discard)(key)
+        return sorted(keys)
+
+    def has_inside(self, path: TreePath) -> bool:
+        """Whether anything is live below a path."""
+        start, stop = below(to_key(path))
+        touched = any(
+            start <= key and (stop is None or key < stop)
+            for edits in (self._kept, self._open)
+            for key in edits
+        )
+        return bool(self.inside(path)) if touched else self._view.has_inside(to_key(path))
+
+    # Writing
+
+    def write(self, path: TreePath, state: State, context: Vector | None = None) -> Version:
+        """Add a new version of a path.
+
+        Args:
+            path: Where.
+            state: What it becomes.
+            context: What the writer had seen; None for all that is there now. A version the
+                context does not cover stays beside the new one as a conflict.
+
+        Raises:
+            ConflictError: The path holds too many unresolved versions already.
+        """
+        key = to_key(path)
+        entry = self.entry(key)
+        if context is None:
+            context = entry.context if entry else ()
+        version = self._mint(state, context)
+        merged = join(entry, Entry((version,)))
+        if len(merged.versions) > MAX_OPEN_VERSIONS:
+            raise ConflictError(
+                f"{path} has {MAX_OPEN_VERSIONS} unresolved versions; resolve them first"
+            )
+        self._set(key, merged, via=0)
+        return version
+
+    def merge(self, key: bytes, theirs: Entry, via: int) -> bool:
+        """Join what a peer knows of a key into ours; returns whether that changed anything."""
+        ours = self.entry(key)
+        self._notice_copied_database(theirs)
+        if ours is not None:
+            ours, theirs = self._part_equal_dots(ours, theirs)
+        for version in theirs.versions:
+            self._stamp = clock.observe(self._stamp, version.stamp)
+        merged = join(ours, theirs)
+        if merged is ours:
+            return False
+        self._set(key, merged, via=via if merged is theirs else 0)
+        self._merged.add(key)
+        return True
+
+    def _mint(self, state: State, context: Vector) -> Version:
+        self._stamp = clock.next_stamp(self._stamp, self.now_ms)
+        self._n += 1
+        return Version(
+            kind=int(state.kind),
+            deleted=state.deleted,
+            content=state.content,
+            target=state.target,
+            content_type=state.content_type,
+            executable=state.executable,
+            mtime=state.mtime,
+            created=state.created,
+            stamp=self._stamp,
+            node=self.node,
+            incarnation=self._incarnation,
+            n=self._n,
+            vector=context,
+            base=state.base,
+        )
+
+    def _set(self, key: bytes, entry: Entry, via: int) -> None:
+        self._open[key] = entry
+        self._open_via[key] = via
+
+    def _notice_copied_database(self, theirs: Entry) -> None:
+        """Go on as a new incarnation when a peer knows dots of ours that we do not.
+
+        Then this database was restored from an older copy, or lives on two machines, and the
+        next dot would name two things.
+        """
+        known = max((n for i, n in theirs.context if i == self._incarnation), default=0)
+        if known > self._n:
+            self._renew_incarnation()
+
+    def _renew_incarnation(self) -> None:
+        self._incarnation, self._n = self._new_incarnation, 0
+
+    def _part_equal_dots(self, ours: Entry, theirs: Entry) -> tuple[Entry, Entry]:
+        """Give one of two versions that go by the same dot a new one, so both are kept.
+
+        Only a copied database mints such dots. The version with the smaller bytes keeps the
+        dot, on every node, so nodes agree.
+        """
+        mine = {version.dot: version for version in ours.versions}
+        hers = {version.dot: version for version in theirs.versions}
+        clashes = [dot for dot in mine.keys() & hers.keys() if mine[dot] != hers[dot]]
+        if not clashes:
+            return ours, theirs
+        if any(incarnation == self._incarnation for incarnation, _ in clashes):
+            self._renew_incarnation()
+        for dot in clashes:
+            first, second = sorted((mine[dot], hers[dot]), key=msgspec.msgpack.encode)
+            mine[dot] = hers[dot] = first
+            renamed = self._mint(state_of(second), second.vector)
+            mine[renamed.dot] = renamed
+        return _entry_of(mine), _entry_of(hers)
+
+    # Committing
+
+    def commit(self, cache: NodeCache) -> Commit | None:
+        """The commit that all kept operations amount to; None when nothing changed."""
+        before = self._view.head
+        visible: dict[bytes, bytes | None] = {}
+        graves: dict[bytes, bytes | None] = {}
+        changes: list[Change] = []
+        conflicts: dict[bytes, bool] = {}
+        for key, entry in self._kept.items():
+            old = self._view.entry(key)
+            if old == entry:
+                continue
+            was, now = None if old is None else see(old), see(entry)
+            home, other = (visible, graves) if now.is_live else (graves, visible)
+            home[key] = encode_entry(entry)
+            if was is not None and was.is_live != now.is_live:
+                other[key] = None
+            changes.append(
+                Change(
+                    seq=before.seq + len(changes) + 1,
+                    key=key,
+                    was=_kind(was),
+                    now=_kind(now),
+                    via=self._kept_via[key],
+                )
+            )
+            if now.losers or (was is not None and was.losers):
+                conflicts[key] = bool(now.losers)
+            if now.is_live and key in self._merged:
+                conflicts.update(self._collisions(key, now))
+        if not changes:
+            return None
+        live = tree.edit(before.root, cache.read, visible)
+        dead = tree.edit(before.graves, cache.read, graves)
+        after = msgspec.structs.replace(
+            before,
+            root=live.root,
+            graves=dead.root,
+            seq=changes[-1].seq,
+            stamp=self._stamp,
+            incarnation=self._incarnation,
+            n=self._n,
+        )
+        return Commit(
+            before=before,
+            after=after,
+            nodes={**live.made, **dead.made},
+            dropped=(live.dropped | dead.dropped) - live.made.keys() - dead.made.keys(),
+            changes=changes,
+            conflicts=conflicts,
+        )
+
+    def _collisions(self, key: bytes, sight: Sight) -> dict[bytes, bool]:
+        """Files that have something inside since two nodes made a file and a folder at once."""
+        found: dict[bytes, bool] = {}
+        if sight.winner.kind != Kind.DIRECTORY and self.has_inside(from_key(key)):
+            found[key] = True
+        ancestor = key.rpartition(b"\0")[0]
+        while ancestor and ancestor not in self._folders:
+            self._folders.add(ancestor)
+            entry = self.entry(ancestor)
+            above = None if entry is None else see(entry)
+            if above is not None and above.is_live and above.winner.kind != Kind.DIRECTORY:
+                found[ancestor] = True
+            ancestor = ancestor.rpartition(b"\0")[0]
+        return found
+
+
+def _entry_of(versions: dict[Dot, Version]) -> Entry:
+    """The maximal ones of some versions."""
+    kept = (
+        versions[dot]
+        for dot in sorted(versions)
+        if not any(covers(other.vector, dot) for other in versions.values())
+    )
+    return Entry(tuple(kept))
+
+
+def _kind(sight: Sight | None) -> int:
+    return sight.winner.kind if sight is not None and sight.is_live else 0

@@ -1,0 +1,107 @@
+"""A store in dictionaries: for dry runs, and to hold the contract apart from any disk."""
+
+import threading
+from collections.abc import Collection, Sequence
+
+from aeorsync.errors import CorruptError, StaleError
+from aeorsync.storage.base import Change, Commit, Head, StoredChunk, StoreSizes
+
+
+class MemoryStore:
+    """See `storage.base.Store`. Nothing survives the process."""
+
+    def __init__(self, head: Head) -> None:
+        self._lock = threading.Lock()
+        self._head = head
+        self._chunks: dict[bytes, StoredChunk] = {}
+        self._nodes: dict[bytes, bytes] = {}
+        self._feed: list[Change] = []
+        self._roots: dict[bytes, int] = {head.root: head.seq}
+        self._conflicts: set[bytes] = set()
+        self._notes: dict[str, dict[str, bytes]] = {}
+
+    def head(self) -> Head:
+        """See the contract."""
+        return self._head
+
+    def put_chunks(self, chunks: Sequence[StoredChunk]) -> None:
+        """See the contract."""
+        with self._lock:
+            for chunk in chunks:
+                owned = StoredChunk(chunk.id, chunk.codec, chunk.size, bytes(chunk.data))
+                self._chunks.setdefault(chunk.id, owned)
+
+    def missing(self, ids: Collection[bytes]) -> set[bytes]:
+        """See the contract."""
+        return {name for name in ids if name not in self._chunks}
+
+    def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """See the contract."""
+        return [self._chunks[name] for name in ids if name in self._chunks]
+
+    def node(self, name: bytes) -> bytes:
+        """See the contract."""
+        try:
+            return self._nodes[name]
+        except KeyError:
+            raise CorruptError(f"tree node {name.hex()} is missing") from None
+
+    def commit(self, commit: Commit) -> None:
+        """See the contract."""
+        with self._lock:
+            if commit.before != self._head:
+                raise StaleError("the head moved since this commit was prepared")
+            for name in commit.dropped:
+                self._nodes.pop(name, None)
+            self._nodes.update(commit.nodes)
+            self._feed.extend(commit.changes)
+            self._roots[commit.after.root] = commit.after.seq
+            for key, is_conflict in commit.conflicts.items():
+                (self._conflicts.add if is_conflict else self._conflicts.discard)(key)
+            self._head = commit.after
+
+    def flush(self) -> None:
+        """See the contract."""
+
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """See the contract."""
+        return [change for change in self._feed if change.seq > after][:limit]
+
+    def first_seq(self) -> int:
+        """See the contract."""
+        return self._feed[0].seq if self._feed else self._head.seq + 1
+
+    def seq_of_root(self, root: bytes) -> int | None:
+        """See the contract."""
+        return self._roots.get(root)
+
+    def conflicts(self, after: bytes, limit: int) -> list[bytes]:
+        """See the contract."""
+        return sorted(key for key in self._conflicts if key > after)[:limit]
+
+    def note(self, space: str, name: str) -> bytes | None:
+        """See the contract."""
+        return self._notes.get(space, {}).get(name)
+
+    def notes(self, space: str) -> dict[str, bytes]:
+        """See the contract."""
+        return dict(self._notes.get(space, {}))
+
+    def set_note(self, space: str, name: str, value: bytes | None) -> None:
+        """See the contract."""
+        with self._lock:
+            if value is None:
+                self._notes.get(space, {}).pop(name, None)
+            else:
+                self._notes.setdefault(space, {})[name] = value
+
+    def sizes(self) -> StoreSizes:
+        """See the contract."""
+        return StoreSizes(
+            chunks=len(self._chunks),
+            chunk_bytes=sum(len(chunk.data) for chunk in self._chunks.values()),
+            metadata_bytes=sum(map(len, self._nodes.values())),
+        )
+
+    def close(self) -> None:
+        """See the contract."""

@@ -1,0 +1,264 @@
+"""The waist of a node: above it are paths and versions, below it bytes.
+
+Blocking; every method is safe from any thread. Writing goes through `Repository.commit`: the
+operation runs in the writer thread, together with whatever else waits, and its future resolves
+when it is durable.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aeorsync.core import clock
+from aeorsync.core.manifest import check_piece
+from aeorsync.core.merge import Sight, see
+from aeorsync.core.nodes import EMPTY
+from aeorsync.core.paths import TreePath, from_key
+from aeorsync.core.versions import Content, Entry, Kind, references
+from aeorsync.runtime.clock import WallClock
+from aeorsync.storage.base import Change, Head, Store, StoredChunk, StoreSizes
+from aeorsync.storage.compression import unpack
+from aeorsync.storage.content import Reader, Upload, store_small
+from aeorsync.storage.draft import Draft
+from aeorsync.storage.views import NodeCache, View
+from aeorsync.storage.writer import Committed, Pins, Writer
+
+T = TypeVar("T")
+
+
+def first_head(node: int) -> Head:
+    """The head of an empty store, under a fresh incarnation."""
+    return Head(EMPTY, EMPTY, 0, 0, new_incarnation(), 0, node)
+
+
+def new_incarnation() -> int:
+    """A random id, 1 to 2**63 - 1, under which a database mints its dots."""
+    return secrets.randbelow((1 << 63) - 1) + 1
+
+
+def new_node_id() -> int:
+    """A random node id, 1 to 2**53 - 1, exact in JSON numbers."""
+    return secrets.randbelow((1 << 53) - 1) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A path with versions that wait for somebody to decide.
+
+    Attributes:
+        path: Where.
+        entry: All versions of it.
+        sight: Which of them readers see, and which lost.
+        is_file_and_folder: Two nodes made a file and a folder of one name; both are kept, and
+            renaming or deleting one of them settles it.
+    """
+
+    path: TreePath
+    entry: Entry
+    sight: Sight
+    is_file_and_folder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What joining a peer's entries did.
+
+    Attributes:
+        changed: Entries that are different now.
+        conflicts: Paths among them that are in conflict now.
+    """
+
+    changed: int
+    conflicts: int
+
+
+class Repository:
+    """One node's files, their history, and the feed of their changes."""
+
+    def __init__(self, store: Store, wall: WallClock) -> None:
+        """Take over a store; `close` closes it."""
+        self._store = store
+        self._wall = wall
+        self._cache = NodeCache(store)
+        self._pins = Pins()
+        self._reader = Reader(store)
+        self._writer = Writer(store, self._cache, self._pins, wall.now_ms, new_incarnation)
+
+    # Reading
+
+    @property
+    def head(self) -> Head:
+        """The current head."""
+        return self._store.head()
+
+    def view(self) -> View:
+        """A snapshot of the current trees; use it in a ``with`` block."""
+        return View(self._pins.take(self._store.head), self._cache, self._pins.release)
+
+    def read(
+        self, content: Content, start: int = 0, stop: int | None = None
+    ) -> Iterator[bytes | memoryview]:
+        """Checked bytes of a file; see `storage.content.Reader.read`."""
+        return self._reader.read(content, start, stop)
+
+    def references(self, content: Content) -> Iterator[tuple[int, bytes, int]]:
+        """(offset, chunk id, size) of a file's data chunks, in order."""
+        return self._reader.references(content)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """All conflicts, in tree order."""
+        after = b""
+        while keys := self._store.conflicts(after, 500):
+            for key in keys:
+                conflict = self.conflict(from_key(key))
+                if conflict is not None:
+                    yield conflict
+            after = keys[-1]
+
+    def conflict(self, path: TreePath) -> Conflict | None:
+        """The conflict at a path, if there is one."""
+        with self.view() as view:
+            entry = view.live_entry(path)
+            if entry is None:
+                return None
+            sight = see(entry)
+            is_both = sight.winner.kind != Kind.DIRECTORY and view.is_folder(path)
+        return Conflict(path, entry, sight, is_both) if sight.losers or is_both else None
+
+    # Writing
+
+    def commit(self, operation: Callable[[Draft], T]) -> "Future[T]":
+        """Run an operation on the draft of the next commit.
+
+        The future carries what the operation returned, once that is durable, or what it raised.
+        An operation may be run again on a newer head, so it must not do anything but decide.
+        """
+        return self._writer.submit(operation)
+
+    def upload(self) -> Upload:
+        """Start taking in a file; commit the content that its ``finish`` returns."""
+        return Upload(self._store)
+
+    def store_small(self, data: bytes) -> Content:
+        """Take in a file that is at hand whole."""
+        return store_small(self._store, data)
+
+    def listen(self, listener: Callable[[Committed], None]) -> None:
+        """Be called in the writer thread after each commit; must not block."""
+        self._writer.listen(listener)
+
+    # Replication
+
+    def changes(self, after: int, limit: int) -> list[Change]:
+        """Feed rows past ``after``, ascending."""
+        return self._store.changes(after, limit)
+
+    def has_feed_since(self, seq: int) -> bool:
+        """Whether the feed tells everything that happened after ``seq``."""
+        return self._store.first_seq() - 1 <= seq <= self.head.seq
+
+    def seq_of_root(self, root: bytes) -> int | None:
+        """The place in the feed where a live root was last current."""
+        return self._store.seq_of_root(root)
+
+    def missing(self, ids: Collection[bytes]) -> set[bytes]:
+        """Which chunks this node does not hold."""
+        return self._store.missing(ids)
+
+    def stored_chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """Chunks as stored, in the order asked, unchecked; unknown ones are left out."""
+        return self._store.chunks(ids)
+
+    def plain_chunk(self, name: bytes) -> bytes | memoryview:
+        """One checked chunk."""
+        return self._reader.chunk(name)
+
+    def receive(self, chunks: Sequence[StoredChunk]) -> list[bytes | memoryview]:
+        """Check and store chunks from elsewhere; returns their plain bytes, in order.
+
+        Raises:
+            CorruptError: One does not match its name; none was stored.
+        """
+        plain = [unpack(chunk) for chunk in chunks]
+        self._store.put_chunks(chunks)
+        return plain
+
+    def lacking(self, contents: Sequence[Content]) -> tuple[dict[bytes, int], bool]:
+        """What must be fetched before these files can be read here.
+
+        Returns:
+            Chunk ids with the bytes expected of each, and whether these are manifest pieces;
+            then ask again once they are here. Empty when nothing is missing.
+
+        Raises:
+            CorruptError: A manifest piece does not add up.
+        """
+        level = [(content.depth, content.refs) for content in contents]
+        data: dict[bytes, int] = {}
+        while level:
+            deeper = [(depth, refs) for depth, refs in level if depth]
+            for depth, refs in level:
+                if not depth:
+                    data.update(references(refs))
+            pieces = {name: size for _, refs in deeper for name, size in references(refs)}
+            unknown = self._store.missing(pieces)
+            if unknown:
+                return dict.fromkeys(unknown, 0), True
+            level = [
+                (depth - 1, check_piece(self._reader.piece(name), size))
+                for depth, refs in deeper
+                for name, size in references(refs)
+            ]
+        return {name: data[name] for name in self._store.missing(data)}, False
+
+    def check_content(self, content: Content) -> None:
+        """Compare a whole stored file with its content hash; see `Reader.check_content`."""
+        self._reader.check_content(content)
+
+    def apply(self, items: Sequence[tuple[bytes, Entry]], via: int) -> "Future[Applied]":
+        """Join a peer's entries into ours, in one commit.
+
+        Every chunk of every version that is not a deletion must be here already.
+
+        Args:
+            items: Checked (key, entry) pairs.
+            via: Node id of the peer.
+        """
+
+        def operation(draft: Draft) -> Applied:
+            changed = [key for key, entry in items if draft.merge(key, entry, via)]
+            entries = [draft.entry(key) for key in changed]
+            conflicts = sum(1 for entry in entries if entry is not None and see(entry).losers)
+            return Applied(len(changed), conflicts)
+
+        return self._writer.submit(operation)
+
+    def is_too_far_ahead(self, entry: Entry) -> bool:
+        """Whether a version claims to come from further in the future than clocks may differ."""
+        now = self._wall.now_ms()
+        return any(clock.is_too_far_ahead(version.stamp, now) for version in entry.versions)
+
+    # Node-local records, sizes, end
+
+    def note(self, space: str, name: str) -> bytes | None:
+        """One node-local record."""
+        return self._store.note(space, name)
+
+    def notes(self, space: str) -> dict[str, bytes]:
+        """All node-local records of one space."""
+        return self._store.notes(space)
+
+    def set_note(self, space: str, name: str, value: bytes | None) -> None:
+        """Write (or, with None, remove) a node-local record; durable on return."""
+        self._store.set_note(space, name, value)
+
+    def sizes(self) -> StoreSizes:
+        """How much the store holds."""
+        return self._store.sizes()
+
+    def close(self) -> None:
+        """Finish queued writes and close the store."""
+        self._writer.close()
+        self._store.close()

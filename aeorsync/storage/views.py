@@ -1,0 +1,202 @@
+"""Reading the trees as they were at one head.
+
+A `View` is a snapshot: whatever is committed meanwhile, it goes on seeing what it saw when it was
+opened. The nodes it needs are kept for it until it is closed.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Self
+
+from aeorsync.core import tree
+from aeorsync.core.hashing import node_id
+from aeorsync.core.merge import Sight, see
+from aeorsync.core.nodes import EMPTY, EMPTY_NODE, Node, decode_node
+from aeorsync.core.paths import ROOT, SYSTEM, TreePath, from_key, to_key
+from aeorsync.core.versions import Entry, Kind, Version, decode_entry
+from aeorsync.errors import CorruptError
+from aeorsync.storage.base import Head, Store
+
+_CACHED_NODES = 4096
+SYSTEM_KEY = to_key(SYSTEM)
+_SYSTEM_END = SYSTEM_KEY + b"\x01"
+
+
+class NodeCache:
+    """Decoded tree nodes by id. Nodes never change, so nothing is ever stale."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._nodes: dict[bytes, Node] = {}
+        self._trim_lock = threading.Lock()
+
+    def read(self, name: bytes) -> Node:
+        """A node by id.
+
+        Raises:
+            CorruptError: It is missing, or its bytes do not match its id.
+        """
+        node = self._nodes.get(name)
+        if node is not None:
+            return node
+        if name == EMPTY:
+            return EMPTY_NODE
+        body = self._store.node(name)
+        if node_id(body) != name:
+            raise CorruptError(f"tree node {name.hex()} does not match its name")
+        node = self._nodes[name] = decode_node(body)
+        if len(self._nodes) > _CACHED_NODES:
+            self._trim()
+        return node
+
+    def _trim(self) -> None:
+        with self._trim_lock:
+            for name in list(islice(self._nodes, _CACHED_NODES // 8)):
+                self._nodes.pop(name, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One name in a folder.
+
+    Attributes:
+        path: Full path.
+        entry: All that is known of it; None for a folder that exists only through what is in
+            it.
+        sight: What readers see of the entry; None with it.
+    """
+
+    path: TreePath
+    entry: Entry | None = None
+    sight: Sight | None = None
+
+    @property
+    def version(self) -> Version | None:
+        """What is there; None for a folder that exists only through what is in it."""
+        return None if self.sight is None else self.sight.winner
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether other versions wait to be resolved."""
+        return self.sight is not None and bool(self.sight.losers)
+
+    @property
+    def kind(self) -> Kind:
+        """What the child is."""
+        return Kind.DIRECTORY if self.version is None else Kind(self.version.kind)
+
+
+class View:
+    """The state at one head. Safe from any thread; close it soon, it holds old nodes back."""
+
+    def __init__(self, head: Head, cache: NodeCache, release: Callable[[int], None]) -> None:
+        self.head = head
+        self._read = cache.read
+        self._release = release
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the snapshot."""
+        self._release(self.head.seq)
+
+    def entry(self, key: bytes) -> Entry | None:
+        """The entry at a key, live or deleted."""
+        data = tree.get(self.head.root, self._read, key)
+        if data is None and self.head.graves != EMPTY:
+            data = tree.get(self.head.graves, self._read, key)
+        return None if data is None else decode_entry(data)
+
+    def sight(self, path: TreePath) -> Sight | None:
+        """What readers see at a path, if it is live."""
+        data = tree.get(self.head.root, self._read, to_key(path))
+        return None if data is None else see(decode_entry(data))
+
+    def live_entry(self, path: TreePath) -> Entry | None:
+        """The entry at a path, if it is live."""
+        data = tree.get(self.head.root, self._read, to_key(path))
+        return None if data is None else decode_entry(data)
+
+    def has_inside(self, key: bytes) -> bool:
+        """Whether anything live lies below a key."""
+        start, stop = below(key)
+        return next(tree.scan(self.head.root, self._read, start, stop), None) is not None
+
+    def is_folder(self, path: TreePath) -> bool:
+        """Whether a path is a folder, of its own or through what is in it."""
+        if path == ROOT:
+            return True
+        sight = self.sight(path)
+        if sight is not None and sight.winner.kind == Kind.DIRECTORY:
+            return True
+        return self.has_inside(to_key(path))
+
+    def children(self, folder: TreePath, *, system: bool = False) -> Iterator[Child]:
+        """The names directly in a folder, in tree order, each once."""
+        key = to_key(folder)
+        prefix = key + b"\0" if key else b""
+        start, stop = below(key)
+        items = tree.scan(self.head.root, self._read, start, stop)
+        skip = b""
+        while (item := next(items, None)) is not None:
+            at, data = item
+            if at < skip:
+                items = tree.scan(self.head.root, self._read, skip, stop)
+                continue
+            head = at[len(prefix) :].partition(b"\0")[0]
+            path = prefix + head
+            skip = path + b"\x01"
+            if not prefix and head == SYSTEM_KEY and not system:
+                continue
+            if path == at:
+                entry = decode_entry(data)
+                yield Child(from_key(path), entry, see(entry))
+            else:
+                yield Child(from_key(path))
+
+    def walk(
+        self, folder: TreePath = ROOT, *, system: bool = False, after: bytes = b""
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Live (key, entry bytes) pairs below a folder, in tree order, past the key ``after``."""
+        return self._scan(self.head.root, folder, after, system=system)
+
+    def graves(
+        self, folder: TreePath = ROOT, *, system: bool = False, after: bytes = b""
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Deleted (key, entry bytes) pairs below a folder, in tree order, past ``after``."""
+        return self._scan(self.head.graves, folder, after, system=system)
+
+    def count(self) -> int:
+        """Live entries in the tree, system entries included."""
+        return tree.count(self.head.root, self._read)
+
+    def _scan(
+        self, root: bytes, folder: TreePath, after: bytes, *, system: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        start, stop = below(to_key(folder))
+        start = max(start, after + b"\0") if after else start
+        for key, data in tree.scan(root, self._read, start, stop):
+            if system or not is_system_key(key):
+                yield key, data
+
+
+def below(key: bytes) -> tuple[bytes, bytes | None]:
+    """The key range of everything inside a folder, the folder itself left out."""
+    return (key + b"\0", key + b"\x01") if key else (b"", None)
+
+
+def is_system_key(key: bytes) -> bool:
+    """Whether a key lies in the system namespace."""
+    return SYSTEM_KEY <= key < _SYSTEM_END

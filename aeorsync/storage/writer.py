@@ -1,0 +1,197 @@
+"""Group commit: one thread turns many operations into one durable commit.
+
+Operations wait in a queue; the writer takes all that wait, runs each on one shared draft, and
+commits once. An operation that raises leaves nothing and fails alone. A future resolves only
+when its operation is durable.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from aeorsync.errors import StaleError, UnavailableError
+from aeorsync.storage.base import Change, Commit, Head, Store
+from aeorsync.storage.draft import Draft
+from aeorsync.storage.views import NodeCache, View
+
+T = TypeVar("T")
+
+_GROUP = 512
+"""Operations one commit takes at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One commit, as its listeners are told of it.
+
+    Attributes:
+        head: The head it published.
+        changes: What changed, ascending; never empty.
+    """
+
+    head: Head
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    run: Callable[[Draft], Any]
+    future: "Future[Any]"
+
+
+class Pins:
+    """Which heads are being read, so that their nodes are kept; and nodes waiting to go."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers: dict[int, int] = {}
+        self._dropped: dict[bytes, int] = {}
+
+    def take(self, head: Callable[[], Head]) -> Head:
+        """Pin the current head and return it."""
+        with self._lock:
+            current = head()
+            self._readers[current.seq] = self._readers.get(current.seq, 0) + 1
+            return current
+
+    def release(self, seq: int) -> None:
+        """Undo one `take`."""
+        with self._lock:
+            left = self._readers[seq] - 1
+            if left:
+                self._readers[seq] = left
+            else:
+                del self._readers[seq]
+
+    def prune(self, commit: Commit) -> Commit:
+        """Put off the drops that a reader still needs; add those put off earlier."""
+        with self._lock:
+            for name in commit.nodes:
+                self._dropped.pop(name, None)
+            oldest = min(self._readers, default=commit.before.seq)
+            ready = [name for name, seq in self._dropped.items() if seq <= oldest]
+            return replace(commit, dropped=ready)
+
+    def settle(self, commit: Commit, dropped: set[bytes]) -> None:
+        """Note what the commit, now durable, has dropped and removed."""
+        with self._lock:
+            for name in commit.dropped:
+                self._dropped.pop(name, None)
+            for name in dropped:
+                self._dropped[name] = commit.after.seq
+
+
+class Writer:
+    """The only thread that commits."""
+
+    def __init__(
+        self,
+        store: Store,
+        cache: NodeCache,
+        pins: Pins,
+        now_ms: Callable[[], int],
+        new_incarnation: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._pins = pins
+        self._now_ms = now_ms
+        self._new_incarnation = new_incarnation
+        self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[Committed], None]] = []
+        self._is_closed = False
+        self._close_lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="aeorsync-writer", daemon=True)
+        self._thread.start()
+
+    def listen(self, listener: Callable[[Committed], None]) -> None:
+        """Call ``listener`` in the writer thread after each durable commit; it must not block."""
+        self._listeners.append(listener)
+
+    def submit(self, run: Callable[[Draft], T]) -> "Future[T]":
+        """Queue an operation. It may run more than once; its last run is the one that counts."""
+        future: Future[T] = Future()
+        with self._close_lock:
+            if self._is_closed:
+                future.set_exception(UnavailableError("this node is shutting down"))
+                return future
+            self._queue.put(_Operation(run, future))
+        return future
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""
+        with self._close_lock:
+            self._is_closed = True
+            self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        is_open = True
+        while is_open:
+            group, is_open = self._take_group()
+            if group:
+                self._commit_group(group)
+
+    def _take_group(self) -> tuple[list[_Operation], bool]:
+        group: list[_Operation] = []
+        operation = self._queue.get()
+        while operation is not None:
+            if operation.future.set_running_or_notify_cancel():
+                group.append(operation)
+            if len(group) >= _GROUP:
+                return group, True
+            try:
+                operation = self._queue.get_nowait()
+            except queue.Empty:
+                return group, True
+        return group, False
+
+    def _commit_group(self, group: list[_Operation]) -> None:
+        try:
+            while True:
+                with suppress(StaleError):
+                    results, committed = self._attempt(group)
+                    break
+        except Exception as error:  # noqa: BLE001 - whatever it was, the callers must hear of it
+            for operation in group:
+                operation.future.set_exception(error)
+            return
+        if committed is not None:
+            for listener in self._listeners:
+                listener(committed)
+        for operation, (value, failure) in zip(group, results, strict=True):
+            if failure is None:
+                operation.future.set_result(value)
+            else:
+                operation.future.set_exception(failure)
+
+    def _attempt(
+        self, group: list[_Operation]
+    ) -> tuple[list[tuple[Any, Exception | None]], Committed | None]:
+        head = self._pins.take(self._store.head)
+        with View(head, self._cache, self._pins.release) as view:
+            draft = Draft(view, self._now_ms(), self._new_incarnation())
+            results = [_run_one(draft, operation) for operation in group]
+            commit = draft.commit(self._cache)
+        if commit is None:
+            self._store.flush()
+            return results, None
+        pruned = self._pins.prune(commit)
+        self._store.commit(pruned)
+        self._pins.settle(pruned, set(commit.dropped))
+        return results, Committed(commit.after, tuple(commit.changes))
+
+
+def _run_one(draft: Draft, operation: _Operation) -> tuple[Any, Exception | None]:
+    draft.begin()
+    try:
+        value = operation.run(draft)
+    except Exception as error:  # noqa: BLE001 - handed to the one who asked
+        draft.undo()
+        return None, error
+    draft.keep()
+    return value, None

@@ -1,0 +1,326 @@
+"""The bodies of ``/sync/*``, as both ends of a connection know them.
+
+JSON shapes are those of AeorDB 0.9.5 with fields of our own added; none of theirs is missing, so
+every field of ours may be absent in what they send. Between aeorsync nodes ``Accept:
+application/vnd.aeorsync.frames`` chooses frames (`wire.framing`) whose payloads are here too.
+
+    /sync/diff      HEADER `DiffHeader`, ENTRIES list[`Item`]..., END `DiffEnd`
+    /sync/chunks    HEADER {}, CHUNK..., MISSING, END {}
+
+Hashes and roots are hex in JSON and in maps, raw bytes elsewhere. Times are milliseconds since
+the Unix epoch. A Python name is never different from the name on the wire.
+"""
+
+import msgspec
+
+FRAMES_TYPE = "application/vnd.aeorsync.frames"
+IDS_TYPE = "application/vnd.aeorsync.ids"
+"""A request body of chunk ids, 32 raw bytes each, joined."""
+NODE_HEADER = "X-AeorSync-Node"
+"""Node id of the asking node, decimal."""
+
+Item = tuple[bytes, bytes]
+"""(tree key, entry bytes as stored)"""
+
+
+# POST /sync/diff
+
+
+class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What changed since then?
+
+    Attributes:
+        since_root_hash: Token of an earlier JSON answer; None for a full listing.
+        cursor: Token of an earlier answer in frames; None for a full listing.
+        paths: Globs; only what matches is told. None for everything.
+        node_id: Who is asking; what came from there is left out (frames only).
+        include_system: Root only: tell of the system namespace too. Peers always hear of it.
+        current_root_hash: What an AeorDB node sends; we do not need it.
+        virtual_time: Likewise.
+    """
+
+    since_root_hash: str | None = None
+    cursor: str | None = None
+    paths: tuple[str, ...] | None = None
+    node_id: int | None = None
+    include_system: bool = False
+    current_root_hash: str | None = None
+    virtual_time: int | None = None
+
+
+class DiffHeader(msgspec.Struct, frozen=True):
+    """Who answers.
+
+    Attributes:
+        node_id: The answering node.
+        incarnation: Of its database; a cursor belongs to one incarnation.
+        root_hash: Hex root of its live tree when this page was begun.
+        version: Version of its software.
+    """
+
+    node_id: int
+    incarnation: int
+    root_hash: str
+    version: str = ""
+
+
+class DiffEnd(msgspec.Struct, frozen=True):
+    """How to go on.
+
+    Attributes:
+        cursor: Send it with the next request.
+        more: Whether there is more to ask for at once.
+        root_hash: Hex root of the live tree when this page was begun.
+    """
+
+    cursor: str
+    more: bool
+    root_hash: str
+
+
+class FileAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that is new or different.
+
+    Attributes:
+        path: Where.
+        hash: File identity (`core.hashing.file_identity`), hex.
+        size: Bytes.
+        content_type: Media type, if known. Always sent.
+        chunk_hashes: Hex, in file order, with repeats.
+        content_hash: BLAKE3 of the whole file, hex.
+        etag: What `If-Match` takes.
+        mtime: Nanoseconds since the Unix epoch, as its writer stated.
+        executable: The one mode bit that matters.
+        version: Id of this version.
+        updated_at: When it was accepted.
+    """
+
+    path: str
+    hash: str
+    size: int
+    content_type: str | None
+    chunk_hashes: list[str]
+    content_hash: str | None = None
+    etag: str | None = None
+    mtime: int | None = None
+    executable: bool | None = None
+    version: str | None = None
+    updated_at: int | None = None
+
+
+class LinkAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A symbolic link that is new or different.
+
+    Attributes:
+        path: Where.
+        hash: Link identity (`core.hashing.symlink_identity`), hex.
+        target: Where it points, verbatim.
+        etag: What `If-Match` takes.
+        mtime: Nanoseconds since the Unix epoch, as its writer stated.
+        version: Id of this version.
+        updated_at: When it was accepted.
+    """
+
+    path: str
+    hash: str
+    target: str
+    etag: str | None = None
+    mtime: int | None = None
+    version: str | None = None
+    updated_at: int | None = None
+
+
+class PathOnly(msgspec.Struct, frozen=True):
+    """A path that is gone, or a folder that came."""
+
+    path: str
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed, each array sorted by path. The two last are ours."""
+
+    files_added: list[FileAdded] = []
+    files_modified: list[FileAdded] = []
+    files_deleted: list[PathOnly] = []
+    symlinks_added: list[LinkAdded] = []
+    symlinks_modified: list[LinkAdded] = []
+    symlinks_deleted: list[PathOnly] = []
+    directories_added: list[PathOnly] = []
+    directories_deleted: list[PathOnly] = []
+
+
+class DiffReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON answer.
+
+    Attributes:
+        root_hash: Opaque token for ``since_root_hash``: the root's hex, or, where more is to be
+            told, a longer hex token.
+        changes: What changed since.
+        chunk_hashes_needed: All chunks of added and modified files, sorted, each once.
+        more: Ours: whether there is more to ask for at once.
+    """
+
+    root_hash: str
+    changes: Changes
+    chunk_hashes_needed: list[str] = []
+    more: bool = False
+
+
+# POST /sync/chunks
+
+
+class ChunksRequest(msgspec.Struct, frozen=True):
+    """Which chunks, hex."""
+
+    hashes: list[str]
+
+
+class ChunkData(msgspec.Struct, frozen=True):
+    """One chunk.
+
+    Attributes:
+        hash: As it was asked for.
+        data: Plain bytes; standard base64 in JSON.
+        size: Plain bytes.
+    """
+
+    hash: str
+    data: bytes
+    size: int
+
+
+class ChunksReply(msgspec.Struct, frozen=True):
+    """The chunks we hold, in the order asked."""
+
+    chunks: list[ChunkData]
+
+
+# Links and the cluster
+
+
+class JoinRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Let me in.
+
+    Attributes:
+        node_url: Base URL at which the joining node can be reached.
+        label: Its name, for people.
+        node_id: Its node id; an AeorDB node sends none.
+    """
+
+    node_url: str = ""
+    label: str | None = None
+    node_id: int | None = None
+
+
+class JoinReply(msgspec.Struct, frozen=True):
+    """Welcome.
+
+    Attributes:
+        signing_key: Standard base64 of the cluster's 32-byte Ed25519 seed.
+        responding_node_id: Who answers.
+        new_peer_node_id: Node id under which the joining node is known here.
+    """
+
+    signing_key: str
+    responding_node_id: int
+    new_peer_node_id: int
+
+
+class PeerRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A peer to be added; see `cluster.member.Member.add_peer`."""
+
+    address: str = ""
+    label: str | None = None
+    sync_paths: list[str] | None = None
+    node_id: int | None = None
+
+
+class ClockRequest(msgspec.Struct, frozen=True):
+    """What time is it? ``t0`` is when this was sent, by the sender's clock."""
+
+    t0: int
+
+
+class ClockReply(msgspec.Struct, frozen=True):
+    """Four-timestamp clock probe; the asker adds the fourth.
+
+    Attributes:
+        t0: As it was sent.
+        t1: When the request was received, by the answering node's clock.
+        t2: When the answer was made.
+        node_id: The answering node.
+        incarnation: Of its database.
+        version: Version of its software.
+    """
+
+    t0: int
+    t1: int
+    t2: int
+    node_id: int
+    incarnation: int
+    version: str = ""
+
+
+class WakeRequest(msgspec.Struct, frozen=True):
+    """``node_id`` has news: pull from it now."""
+
+    node_id: int
+
+
+# GET /sync/events
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """First event, ``hello``: who answers, and where it stands.
+
+    Attributes:
+        node_id: The answering node.
+        incarnation: Of its database.
+        root_hash: Hex root of its live tree.
+        seq: Number of the last change in its feed.
+        version: Version of its software.
+    """
+
+    node_id: int
+    incarnation: int
+    root_hash: str
+    seq: int
+    version: str = ""
+
+
+class RootMoved(msgspec.Struct, frozen=True):
+    """Event ``root``: there is something to pull."""
+
+    root_hash: str
+    seq: int
+
+
+class ClockTold(msgspec.Struct, frozen=True):
+    """Two readings of the sender's clock.
+
+    Attributes:
+        intent_time: When the heartbeat was due.
+        construct_time: When it was made.
+        node_id: The sender.
+    """
+
+    intent_time: int
+    construct_time: int
+    node_id: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """Event ``heartbeat``, every 15 s."""
+
+    clock: ClockTold
+
+
+# Payloads of frames
+
+
+def pack(value: msgspec.Struct | list[Item] | dict[str, str]) -> bytes:
+    """Return the msgpack payload of a frame."""
+    return _pack(value)
+
+
+_pack = msgspec.msgpack.Encoder().encode

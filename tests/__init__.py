@@ -1,0 +1,1 @@
+"""The tests; a package, so that no installed one can take its name."""

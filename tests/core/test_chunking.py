@@ -1,0 +1,57 @@
+"""Cuts depend on the content alone, and an insertion moves few of them."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aeorsync.core.chunking import MAX_CHUNK, MIN_CHUNK, Chunker
+from aeorsync.core.hashing import chunk_id
+
+DATA = random.Random(5).randbytes(3 << 20)
+
+
+def cut(data: bytes, steps: list[int] | None = None) -> list[bytes]:
+    chunker = Chunker()
+    chunks: list[bytes] = []
+    at = 0
+    for step in steps or []:
+        chunks += map(bytes, chunker.feed(data[at : at + step]))
+        at += step
+    chunks += map(bytes, chunker.feed(data[at:]))
+    rest = chunker.finish()
+    return [*chunks, rest] if rest else chunks
+
+
+@given(st.integers(0, len(DATA)), st.lists(st.integers(0, 400_000), max_size=12))
+def test_cuts_do_not_depend_on_how_the_bytes_arrive(size: int, steps: list[int]) -> None:
+    data = DATA[:size]
+    assert cut(data, steps) == cut(data)
+
+
+@given(st.integers(0, len(DATA)))
+def test_chunks_are_the_file_and_within_bounds(size: int) -> None:
+    chunks = cut(DATA[:size])
+    assert b"".join(chunks) == DATA[:size]
+    assert all(MIN_CHUNK <= len(chunk) <= MAX_CHUNK for chunk in chunks[:-1])
+    assert all(0 < len(chunk) <= MAX_CHUNK for chunk in chunks)
+
+
+def test_a_small_file_is_one_chunk_and_an_empty_one_none() -> None:
+    assert cut(b"") == []
+    assert len(cut(DATA[:MIN_CHUNK])) == 1
+
+
+def test_zeros_are_cut_at_the_maximum() -> None:
+    assert {len(chunk) for chunk in cut(bytes(4 * MAX_CHUNK))} == {MAX_CHUNK}
+
+
+def test_a_byte_at_the_head_changes_one_or_two_chunks() -> None:
+    before = {chunk_id(chunk) for chunk in cut(DATA)}
+    after = [chunk_id(chunk) for chunk in cut(b"!" + DATA)]
+    assert sum(1 for name in after if name not in before) <= 2
+
+
+def test_the_format_is_frozen() -> None:
+    """Sizes of the first cuts of known bytes; when this fails, the format changed."""
+    assert [len(chunk) for chunk in cut(DATA)][:4] == [225325, 137142, 262144, 78469]

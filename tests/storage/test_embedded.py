@@ -1,0 +1,137 @@
+"""What a disk adds to the contract: reopening, locks, damage."""
+
+from pathlib import Path
+
+import pytest
+
+from aeorsync.core.hashing import chunk_id
+from aeorsync.errors import CorruptError, UnavailableError
+from aeorsync.storage.base import Commit, StoredChunk
+from aeorsync.storage.compression import PLAIN, ZSTD, pack, unpack
+from aeorsync.storage.embedded import EmbeddedStore
+from aeorsync.storage.repository import first_head
+from tests.storage.test_store_contract import HEAD, chunk, commit_once, later
+
+
+def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, HEAD)
+    store.put_chunks([chunk(b"aaa")])
+    before = store.head()
+    head = later(before, root=b"r" * 32)
+    store.commit(Commit(before, head, {b"n" * 32: b"body"}, conflicts={b"c": True}))
+    store.set_note("links", "a", b"1")
+    store.close()
+    store = EmbeddedStore(tmp_path, first_head(99))
+    assert store.head() == head
+    assert bytes(store.chunks([chunk_id(b"aaa")])[0].data) == b"aaa"
+    assert store.node(b"n" * 32) == b"body"
+    assert store.conflicts(b"", 9) == [b"c"]
+    assert store.note("links", "a") == b"1"
+    store.close()
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, HEAD)
+    with pytest.raises(UnavailableError, match="another aeorsync process"):
+        EmbeddedStore(tmp_path, HEAD)
+    store.close()
+    EmbeddedStore(tmp_path, HEAD).close()
+
+
+def test_bytes_after_the_last_indexed_record_do_no_harm(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, HEAD)
+    store.put_chunks([chunk(b"aaa")])
+    commit_once(store)
+    store.close()
+    pack_file = next((tmp_path / "packs").glob("*.pack"))
+    kept = pack_file.read_bytes()
+    pack_file.write_bytes(kept + b"torn record")
+    store = EmbeddedStore(tmp_path, HEAD)
+    store.put_chunks([chunk(b"bbb")])
+    commit_once(store, b"k2")
+    assert [bytes(c.data) for c in store.chunks([chunk_id(b"aaa"), chunk_id(b"bbb")])] == [
+        b"aaa",
+        b"bbb",
+    ]
+    store.close()
+    assert pack_file.read_bytes() == kept + b"torn record"
+
+
+def test_appending_goes_on_in_the_same_pack_after_a_clean_stop(tmp_path: Path) -> None:
+    for data in (b"a", b"b", b"c"):
+        store = EmbeddedStore(tmp_path, HEAD)
+        store.put_chunks([chunk(data)])
+        store.close()
+    assert len(list((tmp_path / "packs").glob("*.pack"))) == 1
+
+
+def test_a_missing_pack_is_named(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, HEAD)
+    store.put_chunks([chunk(b"aaa")])
+    store.close()
+    next((tmp_path / "packs").glob("*.pack")).unlink()
+    store = EmbeddedStore(tmp_path, HEAD)
+    with pytest.raises(CorruptError, match="pack 1 is gone"):
+        store.chunks([chunk_id(b"aaa")])
+    store.close()
+
+
+def test_a_shortened_pack_is_named(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, HEAD)
+    store.put_chunks([chunk(b"a" * 1000)])
+    store.close()
+    pack_file = next((tmp_path / "packs").glob("*.pack"))
+    pack_file.write_bytes(pack_file.read_bytes()[:500])
+    store = EmbeddedStore(tmp_path, HEAD)
+    with pytest.raises(CorruptError, match="ends before"):
+        store.chunks([chunk_id(b"a" * 1000)])
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "meta.sqlite3").write_bytes(b"this is not a database at all" * 100)
+    with pytest.raises(CorruptError, match="cannot be read"):
+        EmbeddedStore(tmp_path, HEAD)
+
+
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, HEAD)
+    store._database.writer.execute("PRAGMA user_version=99")
+    store.close()
+    with pytest.raises(CorruptError, match="newer aeorsync"):
+        EmbeddedStore(tmp_path, HEAD)
+
+
+@pytest.mark.parametrize("data", [b"a", b"text " * 5000, bytes(range(256)) * 40])
+def test_packing_and_unpacking_gives_the_same_bytes(data: bytes) -> None:
+    stored = pack(chunk_id(data), data)
+    assert bytes(unpack(stored)) == data
+    assert len(stored.data) <= len(data)
+
+
+def test_what_shrinks_is_compressed_and_what_does_not_is_kept_plain() -> None:
+    assert pack(b"n" * 32, b"text " * 5000).codec == ZSTD
+    noise = b"".join(chunk_id(b"%d" % i) for i in range(4000))
+    assert pack(b"n" * 32, noise).codec == PLAIN
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        StoredChunk(chunk_id(b"a"), 0, 1, b"b"),
+        StoredChunk(chunk_id(b"a"), 0, 2, b"a"),
+        StoredChunk(chunk_id(b"a"), 9, 1, b"a"),
+        StoredChunk(chunk_id(b"a"), 1, 1, b"not zstd"),
+        StoredChunk(chunk_id(b"a"), 1, 1, b""),
+    ],
+)
+def test_a_chunk_that_does_not_match_its_name_is_never_unpacked(bad: StoredChunk) -> None:
+    with pytest.raises(CorruptError):
+        unpack(bad)
+
+
+def test_a_bomb_is_refused_before_it_goes_off() -> None:
+    bomb = pack(b"n" * 32, bytes(200_000))
+    lying = StoredChunk(bomb.id, bomb.codec, 10, bomb.data)
+    with pytest.raises(CorruptError, match="states a wrong size"):
+        unpack(lying)
