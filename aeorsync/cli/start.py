@@ -57,8 +57,10 @@ def start(  # noqa: PLR0913  # one flag a setting; a test compares them with the
     flags = locals()
     settings = load(flags)
     # Imported here: the server takes a while to load, and help and refusals need not wait for it.
+    from aeorsync.cli import banner  # noqa: PLC0415
     from aeorsync.runtime import log  # noqa: PLC0415
     from aeorsync.server import run  # noqa: PLC0415
 
     log.set_up(settings.log_format, level=logging.DEBUG if debugging() else logging.INFO)
-    raise typer.Exit(run(settings))
+    as_json = settings.log_format == "json"
+    raise typer.Exit(run(settings, lambda ready: banner.show(ready, as_json=as_json)))

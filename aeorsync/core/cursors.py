@@ -43,7 +43,7 @@ class Phase(IntEnum):
     GRAVES = 2
 
 
-_U64 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
+_U64 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _Key = Annotated[bytes, msgspec.Meta(max_length=MAX_PATH)]
 
 

@@ -26,7 +26,8 @@ from aeorsync.core.versions import Entry, Version, covers
 def join(ours: Entry | None, theirs: Entry) -> Entry:
     """The least entry that holds all that both sides know.
 
-    Returns ``ours`` itself (the same object) when ``theirs`` adds nothing.
+    Returns ``ours`` itself (the same object) when ``theirs`` adds nothing, and ``theirs`` itself
+    when ``ours`` adds nothing.
     """
     if ours is None or ours == theirs:
         return theirs if ours is None else ours
@@ -38,7 +39,9 @@ def join(ours: Entry | None, theirs: Entry) -> Entry:
         for dot in sorted(merged)
         if not any(covers(other.vector, dot) for other in everyone)
     )
-    return ours if kept == ours.versions else Entry(kept)
+    if kept == ours.versions:
+        return ours
+    return theirs if kept == theirs.versions else Entry(kept)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,6 @@ class SigningKey:
         Raises:
             jwt.PyJWTError: This key did not sign it, or not as ours.
             ValueError: It is not JSON.
-            RecursionError: It is JSON beyond reason.
         """
         claims: dict[str, Any] = jwt.decode(
             token, self._public, algorithms=[ALGORITHM], issuer=ISSUER, options=_JWT_OPTIONS
@@ -161,7 +160,7 @@ def verify(key: SigningKey, token: str, now: int) -> Claims:
         raise _refusal()
     try:
         claims = msgspec.convert(key.open(token), Claims)
-    except (jwt.PyJWTError, msgspec.ValidationError, ValueError, RecursionError) as error:
+    except (jwt.PyJWTError, msgspec.ValidationError, ValueError) as error:
         raise _refusal() from error
     if claims.expires + LEEWAY <= now:
         raise _refusal()

@@ -75,10 +75,7 @@ def edit(root: bytes, read: Reader, edits: dict[bytes, bytes | None]) -> Edited:
     while level <= top and changes:
         changes = _edit_level(root, level, changes, work)
         level += 1
-    if level > top:
-        new_root = _stack(top, changes, work)
-    else:
-        new_root = root
+    new_root = _stack(top, changes, work) if level > top else root
     return work.done(_collapse(new_root, work))
 
 

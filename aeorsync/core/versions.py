@@ -220,21 +220,26 @@ def pack_references(pairs: Iterable[tuple[bytes, int]]) -> bytes:
 def _version_problems(version: Version) -> Iterator[str]:
     if version.kind not in (Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK):
         yield f"unknown kind {version.kind}"
-    for name in ("node", "incarnation", "n"):
-        if not 0 < getattr(version, name) < _U64:
-            yield f"{name} is out of range"
+    if not all(0 < number < _U64 for number in (version.node, *version.dot)):
+        yield "node, incarnation or n is out of range"
     if not 0 < version.stamp <= MAX_STAMP:
         yield "stamp is out of range"
     if not abs(version.mtime) < MAX_SIZE > version.created >= 0:
         yield "a time is out of range"
-    if len(version.content_type) > MAX_CONTENT_TYPE or len(version.target) > MAX_TARGET:
-        yield "the content type or target is too long"
-    if version.kind == Kind.SYMLINK and not version.target:
-        yield "a symlink needs a target"
+    if len(version.content_type) > MAX_CONTENT_TYPE:
+        yield "the content type is too long"
     if len(version.base) not in (0, HASH_SIZE):
         yield "base is not a hash"
+    yield from _target_problems(version)
     yield from _vector_problems(version)
     yield from _content_problems(version)
+
+
+def _target_problems(version: Version) -> Iterator[str]:
+    if len(version.target) > MAX_TARGET:
+        yield "the target is too long"
+    if bool(version.target) != (version.kind == Kind.SYMLINK):
+        yield "a symlink needs a target, and nothing else has one"
 
 
 def _vector_problems(version: Version) -> Iterator[str]:

@@ -74,12 +74,10 @@ async def _result(future: Future[T], on_cancel: Callable[[], object] | None) -> 
 
 
 async def _until_done(waiter: asyncio.Future[T]) -> None:
-    # The scope holds back further cancelling by anyio, the loop that by asyncio.
+    # The scope holds back further cancelling by anyio, which would spin; the loop, by asyncio.
     with anyio.CancelScope(shield=True):
         while not waiter.done():
             try:
                 await asyncio.wait((waiter,))
             except asyncio.CancelledError:
                 continue
-    if not waiter.cancelled():
-        waiter.exception()  # seen: the event loop need not complain that nobody asked

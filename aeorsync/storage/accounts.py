@@ -1,21 +1,19 @@
-"""API keys and the signing key.
+"""API keys.
 
-API key records are files in the system namespace, so they replicate to every node by the same
-code as all files. The signing seed is not there: it stays in a file of its own (mode 0600).
+Their records are files in the system namespace, so they replicate to every node by the same code
+as all files.
 """
 
 import secrets
 from concurrent.futures import Future
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from aeorsync.core import apikeys
 from aeorsync.core.apikeys import ApiKey, KeyRecord
 from aeorsync.core.merge import Sight
 from aeorsync.core.paths import SYSTEM, TreePath, join, name
-from aeorsync.core.tokens import ROOT, SigningKey
+from aeorsync.core.tokens import ROOT
 from aeorsync.core.versions import Version
-from aeorsync.runtime.durable import write_once
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
@@ -26,30 +24,17 @@ _DAY_MS = 86_400_000
 
 
 class Accounts:
-    """API keys, as the tree has them now."""
+    """API keys, as the tree has them now, and those of an identity file."""
 
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
+    def __init__(self, repository: Repository, given: tuple[KeyRecord, ...] = ()) -> None:
+        """Look keys up in a repository.
 
-    def make_root_key(self, now_ms: int, label: str = "root") -> tuple[str, "Future[None]"]:
-        """Make a root key; it is valid once the future resolves.
-
-        Returns:
-            The key's text, which is nowhere else and cannot be had again, and the future.
+        Args:
+            repository: Its system namespace holds the records.
+            given: Records from elsewhere, valid on this node only.
         """
-        key_id = uuid4()
-        text = apikeys.make(key_id, secrets.token_bytes(32))
-        record = KeyRecord(
-            key_id=key_id,
-            key_hash=apikeys.digest(text).hex(),
-            user_id=ROOT,
-            created_at=now_ms,
-            expires_at=now_ms + ROOT_KEY_DAYS * _DAY_MS,
-            is_revoked=False,
-            label=label,
-            rules=(),
-        )
-        return text, self.save(record)
+        self._repository = repository
+        self._given = given
 
     def save(self, record: KeyRecord) -> "Future[None]":
         """Write a key record; on every node once it has replicated."""
@@ -68,6 +53,9 @@ class Accounts:
             UnauthorizedError: The text is not shaped like a key.
         """
         key = ApiKey.parse(text)
+        for record in self._given:
+            if record.is_opened_by(key):
+                return record
         with self._repository.view() as view:
             children = list(view.children(KEYS, system=True))
         for child in children:
@@ -81,6 +69,9 @@ class Accounts:
 
     def by_id(self, key_id: UUID) -> KeyRecord | None:
         """The record of a key."""
+        for record in self._given:
+            if record.key_id == key_id:
+                return record
         with self._repository.view() as view:
             sight: Sight | None = view.sight(_path(key_id))
         if sight is None:
@@ -96,20 +87,25 @@ class Accounts:
         return KeyRecord.from_json(b"".join(self._repository.read(version.content)))
 
 
-def load_signing_key(path: Path) -> SigningKey | None:
-    """The signing key in a file; None when there is no such file.
+def new_root_key(now_ms: int, label: str = "root") -> tuple[str, KeyRecord]:
+    """Make a root key.
 
-    Raises:
-        BadRequestError: The file does not hold a key.
+    Returns:
+        The key's text, which is nowhere else and cannot be had again, and its record.
     """
-    if not path.exists():
-        return None
-    return SigningKey.from_text(path.read_text("ascii", "replace").strip())
-
-
-def save_signing_key(path: Path, key: SigningKey) -> None:
-    """Write the signing key; durable on return, readable by the owner only."""
-    write_once(path, key.to_text().encode() + b"\n", mode=0o600)
+    key_id = uuid4()
+    text = apikeys.make(key_id, secrets.token_bytes(32))
+    record = KeyRecord(
+        key_id=key_id,
+        key_hash=apikeys.digest(text).hex(),
+        user_id=ROOT,
+        created_at=now_ms,
+        expires_at=now_ms + ROOT_KEY_DAYS * _DAY_MS,
+        is_revoked=False,
+        label=label,
+        rules=(),
+    )
+    return text, record
 
 
 def _path(key_id: UUID) -> TreePath:

@@ -146,7 +146,9 @@ def delete(
     return Kind(sight.winner.kind) if sight is not None else Kind.DIRECTORY
 
 
-def rename(draft: Draft, path: TreePath, to: TreePath) -> Kind:
+def rename(
+    draft: Draft, path: TreePath, to: TreePath, conditions: Conditions = NO_CONDITIONS
+) -> Kind:
     """Move a file, a symlink, or a folder with all that is in it; no content moves.
 
     Versions in conflict move along and stay in conflict.
@@ -157,6 +159,7 @@ def rename(draft: Draft, path: TreePath, to: TreePath) -> Kind:
         raise BadRequestError("the root cannot be moved or replaced")
     if is_inside(to, path):
         raise BadRequestError(f"{path} cannot be moved into itself")
+    _check(draft, path, conditions)
     sight = draft.live(path)
     keys = draft.inside(path)
     if sight is None and not keys:
@@ -296,10 +299,14 @@ def _write_folder(draft: Draft, path: TreePath) -> None:
 
 
 def _delete_one(draft: Draft, path: TreePath, base: Vector | None) -> None:
-    sight = draft.live(path)
-    if sight is not None:
-        gone = sight.winner
-        draft.write(path, state_of(gone, deleted=True, base=gone.content.hash), base)
+    entry, sight = draft.entry(to_key(path)), draft.live(path)
+    if entry is None or sight is None:
+        return
+    gone = sight.winner
+    # Who had not seen this version did not delete it: it stays, in conflict with the deletion.
+    knew = base is None or base == entry.context
+    edited = gone.content.hash if knew else b""
+    draft.write(path, state_of(gone, deleted=True, base=edited), base)
 
 
 def _move_one(draft: Draft, source: TreePath, target: TreePath) -> None:

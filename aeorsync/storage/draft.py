@@ -4,6 +4,9 @@ One draft serves one group commit. Each operation of the group runs between `beg
 `undo`), sees what the ones before it left, and leaves nothing when it fails. No I/O but reads.
 """
 
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+
 import msgspec
 
 from aeorsync.core import clock, tree
@@ -51,13 +54,13 @@ def state_of(version: Version, **changes: object) -> State:
 class Draft:
     """Edits on top of one view. Belongs to the writer thread."""
 
-    def __init__(self, view: View, now_ms: int, new_incarnation: int) -> None:
+    def __init__(self, view: View, now_ms: int, new_incarnation: Callable[[], int]) -> None:
         """Start with no edits.
 
         Args:
             view: The head to build on.
             now_ms: The wall clock, in milliseconds since the Unix epoch.
-            new_incarnation: Id to go on under, should it turn out that this database is a copy.
+            new_incarnation: Makes the id to go on under, should this database be a copy.
         """
         self._view = view
         self.now_ms = now_ms
@@ -70,6 +73,8 @@ class Draft:
         self._open: dict[bytes, Entry] = {}
         self._open_via: dict[bytes, int] = {}
         self._mark = (self._incarnation, self._n)
+        # Keys edited so far, those of operations that were undone included.
+        self._order: list[bytes] = []
         self._merged: set[bytes] = set()
         self._folders: set[bytes] = set()
 
@@ -108,23 +113,27 @@ class Draft:
 
     def inside(self, path: TreePath) -> list[bytes]:
         """Keys of all that is live below a path, in tree order."""
-        start, stop = below(to_key(path))
         keys = {key for key, _ in self._view.walk(path, system=True)}
-        for edits in (self._kept, self._open):
-            for key, entry in edits.items():
-                if start <= key and (stop is None or key < stop):
-                    (keys.add if see(entry).is_live else keys.discard)(key)
+        for key, is_live in self._edited_inside(to_key(path)):
+            (keys.add if is_live else keys.discard)(key)
         return sorted(keys)
 
     def has_inside(self, path: TreePath) -> bool:
         """Whether anything is live below a path."""
-        start, stop = below(to_key(path))
-        touched = any(
-            start <= key and (stop is None or key < stop)
-            for edits in (self._kept, self._open)
-            for key in edits
-        )
-        return bool(self.inside(path)) if touched else self._view.has_inside(to_key(path))
+        edited = dict(self._edited_inside(to_key(path)))
+        if any(edited.values()):
+            return True
+        return bool(self.inside(path)) if edited else self._view.has_inside(to_key(path))
+
+    def _edited_inside(self, folder: bytes) -> Iterator[tuple[bytes, bool]]:
+        """Keys below a folder that this draft has edited, and whether each is live."""
+        start, stop = below(folder)
+        first = bisect_left(self._order, start)
+        last = len(self._order) if stop is None else bisect_left(self._order, stop)
+        for key in self._order[first:last]:
+            entry = self._open.get(key) or self._kept.get(key)
+            if entry is not None:
+                yield key, see(entry).is_live
 
     # Writing
 
@@ -189,6 +198,8 @@ class Draft:
         )
 
     def _set(self, key: bytes, entry: Entry, via: int) -> None:
+        if key not in self._open and key not in self._kept:
+            insort(self._order, key)
         self._open[key] = entry
         self._open_via[key] = via
 
@@ -203,7 +214,7 @@ class Draft:
             self._renew_incarnation()
 
     def _renew_incarnation(self) -> None:
-        self._incarnation, self._n = self._new_incarnation, 0
+        self._incarnation, self._n = self._new_incarnation(), 0
 
     def _part_equal_dots(self, ours: Entry, theirs: Entry) -> tuple[Entry, Entry]:
         """Give one of two versions that go by the same dot a new one, so both are kept.

@@ -174,7 +174,7 @@ class Writer:
     ) -> tuple[list[tuple[Any, Exception | None]], Committed | None]:
         head = self._pins.take(self._store.head)
         with View(head, self._cache, self._pins.release) as view:
-            draft = Draft(view, self._now_ms(), self._new_incarnation())
+            draft = Draft(view, self._now_ms(), self._new_incarnation)
             results = [_run_one(draft, operation) for operation in group]
             commit = draft.commit(self._cache)
         if commit is None:

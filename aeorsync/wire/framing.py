@@ -154,7 +154,7 @@ class Decoder:
         Raises:
             BadRequestError: Its last frame is not END, or is cut.
         """
-        if self._rest or self._last is not Kind.END:
+        if self._last is not Kind.END:
             raise BadRequestError("The stream of frames ends before its END.")
 
     def _frames(self, source: bytes | bytearray) -> tuple[list[Frame], int]:

@@ -11,6 +11,8 @@ Hashes and roots are hex in JSON and in maps, raw bytes elsewhere. Times are mil
 the Unix epoch. A Python name is never different from the name on the wire.
 """
 
+from typing import Annotated
+
 import msgspec
 
 FRAMES_TYPE = "application/vnd.aeorsync.frames"
@@ -21,6 +23,7 @@ NODE_HEADER = "X-AeorSync-Node"
 
 Item = tuple[bytes, bytes]
 """(tree key, entry bytes as stored)"""
+NodeId = Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
 
 
 # POST /sync/diff
@@ -83,13 +86,13 @@ class FileAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         path: Where.
-        hash: File identity (`core.hashing.file_identity`), hex.
+        hash: File identity, hex; the same as in listings.
         size: Bytes.
         content_type: Media type, if known. Always sent.
         chunk_hashes: Hex, in file order, with repeats.
         content_hash: BLAKE3 of the whole file, hex.
         etag: What `If-Match` takes.
-        mtime: Nanoseconds since the Unix epoch, as its writer stated.
+        mtime: When its content changed, as its writer stated; whole milliseconds.
         executable: The one mode bit that matters.
         version: Id of this version.
         updated_at: When it was accepted.
@@ -113,10 +116,10 @@ class LinkAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         path: Where.
-        hash: Link identity (`core.hashing.symlink_identity`), hex.
+        hash: Link identity, hex; the same as in listings.
         target: Where it points, verbatim.
         etag: What `If-Match` takes.
-        mtime: Nanoseconds since the Unix epoch, as its writer stated.
+        mtime: When its content changed, as its writer stated; whole milliseconds.
         version: Id of this version.
         updated_at: When it was accepted.
     """
@@ -158,12 +161,15 @@ class DiffReply(msgspec.Struct, frozen=True, kw_only=True):
         changes: What changed since.
         chunk_hashes_needed: All chunks of added and modified files, sorted, each once.
         more: Ours: whether there is more to ask for at once.
+        full: Ours: whether this is part of a listing. From a page that is until the first with
+            no ``more``, what is not added or modified is not there.
     """
 
     root_hash: str
     changes: Changes
     chunk_hashes_needed: list[str] = []
     more: bool = False
+    full: bool = False
 
 
 # POST /sync/chunks
@@ -209,7 +215,7 @@ class JoinRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     node_url: str = ""
     label: str | None = None
-    node_id: int | None = None
+    node_id: NodeId | None = None
 
 
 class JoinReply(msgspec.Struct, frozen=True):
@@ -232,7 +238,7 @@ class PeerRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     address: str = ""
     label: str | None = None
     sync_paths: list[str] | None = None
-    node_id: int | None = None
+    node_id: NodeId | None = None
 
 
 class ClockRequest(msgspec.Struct, frozen=True):
@@ -264,7 +270,7 @@ class ClockReply(msgspec.Struct, frozen=True):
 class WakeRequest(msgspec.Struct, frozen=True):
     """``node_id`` has news: pull from it now."""
 
-    node_id: int
+    node_id: NodeId
 
 
 # GET /sync/events

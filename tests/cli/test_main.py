@@ -39,7 +39,8 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
     def replace(run: Run) -> None:
         server = ModuleType("aeorsync.server")
-        server.run = run  # type: ignore[attr-defined]  # a stand-in that is made here
+        server.run = lambda settings, _announce: run(settings)  # type: ignore[attr-defined]
+        server.Ready = object  # type: ignore[attr-defined]  # a stand-in that is made here
         monkeypatch.setitem(sys.modules, "aeorsync.server", server)
 
     return replace

@@ -134,8 +134,9 @@ def test_a_hundred_and_first_glob_is_refused() -> None:
 
 
 def test_a_set_whose_braces_grow_too_large_is_refused() -> None:
+    assert Globs.parse(["{a,b}" * 8] * 8).matches("abababab")
     with pytest.raises(BadRequestError):
-        Globs.parse(["{a,b}" * 8] * 17)
+        Globs.parse(["{a,b}" * 8] * 9)
 
 
 def _reference(glob: str, path: str, before: str = "/") -> bool:

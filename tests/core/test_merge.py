@@ -30,6 +30,7 @@ def test_joining_twice_is_joining_once(states: list[Entry]) -> None:
         for b in states:
             both = join(a, b)
             assert join(both, b) is both
+            assert join(b, both) is (both if both != b else b)
             assert join(both, a) is both
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aeorsync.errors import AeorError
+from aeorsync.runtime.durable import sync_file
 from aeorsync.storage import packs
 from aeorsync.storage.database import Database
 from aeorsync.storage.repository import Repository
@@ -43,7 +44,7 @@ class Plug:
 @pytest.fixture
 def plug(monkeypatch: pytest.MonkeyPatch) -> Plug:
     plug = Plug(cut_at=-1)
-    write_all, sync_file = packs._write_all, packs.sync_file
+    write_all = packs._write_all
     transaction = Database.transaction
 
     def writing(handle: int, buffers: list[bytes | memoryview], at: int) -> None:
@@ -98,9 +99,7 @@ def run_until_cut(tmp_path: Path, plug: Plug, cut_at: int) -> tuple[dict[str, by
     return acknowledged, was_cut
 
 
-def test_every_acknowledged_write_survives_a_cut_at_every_step(
-    tmp_path: Path, plug: Plug
-) -> None:
+def test_every_acknowledged_write_survives_a_cut_at_every_step(tmp_path: Path, plug: Plug) -> None:
     cut_at, was_cut = 0, True
     while was_cut:
         acknowledged, was_cut = run_until_cut(tmp_path, plug, cut_at)

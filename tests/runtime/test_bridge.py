@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -85,6 +86,22 @@ def test_a_cancelled_caller_goes_on_only_when_the_thread_is_done(
         assert done.is_set()
 
     asyncio.run(caller())
+
+
+def test_waiting_for_the_thread_costs_no_time_of_the_processor() -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def work() -> None:
+        started.set()
+        release.wait(5)
+
+    async def caller() -> None:
+        asyncio.get_running_loop().call_later(0.3, release.set)
+        await _cancel_by_anyio(work, started)
+
+    began = time.process_time()
+    asyncio.run(caller())
+    assert time.process_time() - began < 0.15
 
 
 def test_a_call_cancelled_before_its_turn_is_never_made() -> None:

@@ -1,0 +1,175 @@
+"""The HTTP API as one ASGI application.
+
+    server ── App ── gate ── router ── authenticator ── handler
+
+`App` is what every request passes: it names the request, answers for the node while there is none,
+finds the row of the table, asks who is calling, and turns whatever is raised into JSON.
+"""
+
+import re
+from functools import partial
+from urllib.parse import quote
+from uuid import uuid4
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from aeorsync.api import (
+    chunks,
+    conflicts,
+    diff,
+    downloads,
+    events,
+    files,
+    health,
+    links,
+    logins,
+    openapi,
+    peer_events,
+    peers,
+    problems,
+    trash,
+    uploads,
+)
+from aeorsync.api.auth import Authenticator, query_token
+from aeorsync.api.endpoint import Call, Endpoint
+from aeorsync.api.gate import Gate
+from aeorsync.api.problems import MethodError, RouteError
+from aeorsync.api.router import Router
+from aeorsync.runtime.log import get_logger
+
+_TABLE = (
+    *health.ENDPOINTS,
+    *logins.ENDPOINTS,
+    *downloads.ENDPOINTS,
+    *uploads.ENDPOINTS,
+    *files.ENDPOINTS,
+    *trash.ENDPOINTS,
+    *links.ENDPOINTS,
+    *diff.ENDPOINTS,
+    *chunks.ENDPOINTS,
+    *peers.ENDPOINTS,
+    *conflicts.ENDPOINTS,
+    *events.ENDPOINTS,
+    *peer_events.ENDPOINTS,
+)
+ENDPOINTS: tuple[Endpoint, ...] = (*_TABLE, openapi.endpoint(_TABLE))
+"""The route table."""
+
+_REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
+_PRIVATE = ((b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer"))
+_log = get_logger(__name__)
+
+
+def create_app(gate: Gate) -> "App":
+    """The application for one node, which may not be there yet."""
+    return App(gate)
+
+
+class App:
+    """The ASGI application. It serves while the gate is closed, too."""
+
+    def __init__(self, gate: Gate, endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> None:
+        self._gate = gate
+        self._router = Router(endpoints)
+        self._authenticator: Authenticator | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; see the ASGI specification."""
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _live(receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["raw_path"] = _raw_path(scope)
+        marked = _Marked(scope, send)
+        try:
+            response = await self._respond(scope, receive)
+            await response(scope, receive, marked)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
+        except Exception as error:
+            _report(error, scope, marked)
+            if marked.is_started:
+                raise  # the server breaks the connection off, so that nobody takes it for whole
+            await problems.refusal(error)(scope, receive, marked)
+
+    async def _respond(self, scope: Scope, receive: Receive) -> Response:
+        node = self._gate.node
+        if node is None:
+            return self._gate.refusal(is_health=self._is_health(scope))
+        match = self._router.find(scope["method"], scope["raw_path"])
+        authenticator = self._authenticator
+        if authenticator is None or authenticator.node is not node:
+            authenticator = self._authenticator = Authenticator(node)
+        check = partial(authenticator.caller, scope, match.endpoint.access)
+        caller = await check()
+        # What goes on for hours asks again now and then.
+        scope["recheck"] = check
+        scope["path_prefix"] = match.prefix
+        scope["path_params"] = match.segments
+        return await match.endpoint.handler(Call(Request(scope, receive), node, caller))
+
+    def _is_health(self, scope: Scope) -> bool:
+        try:
+            match = self._router.find(scope["method"], scope["raw_path"])
+        except (RouteError, MethodError):
+            return False
+        return not match.endpoint.needs_ready
+
+
+class _Marked:
+    """Sends an answer with the fields that every answer has."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self._has_body = scope["method"] != "HEAD"
+        self.is_started = False
+        self.request_id = _request_id(scope)
+        self._fields = [(b"x-request-id", self.request_id)]
+        if query_token(scope["query_string"]) is not None:
+            self._fields += _PRIVATE
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.is_started = True
+            message["headers"] = [*message["headers"], *self._fields]
+        elif not self._has_body:
+            message["body"] = b""
+        await self._send(message)
+
+
+def _raw_path(scope: Scope) -> bytes:
+    """The path as it came, with one slash in front and without the query."""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    return b"/" + raw.partition(b"?")[0].lstrip(b"/")
+
+
+def _request_id(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.match(value):
+            return bytes(value)
+    return str(uuid4()).encode()
+
+
+def _report(error: Exception, scope: Scope, marked: _Marked) -> None:
+    if problems.is_expected(error):
+        return
+    _log.error(
+        "request failed",
+        request_id=marked.request_id.decode(),
+        method=scope["method"],
+        path=scope["raw_path"].decode("latin-1"),
+        exc_info=error,
+    )
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """The lifespan protocol; whoever made the app starts and stops the node."""
+    for kind in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{kind}.complete"})

@@ -1,0 +1,167 @@
+"""Who is asking, and whether they may.
+
+    nothing, or no bearer                       401
+    forged, expired, foreign                    401
+    of a key that is revoked, expired, unknown  401
+    scope ``sync`` outside /sync                403
+    not root where root is needed               403
+    auth disabled                               root; on /sync a peer
+
+The bearer may be a token or the API key itself, and may come as ``?token=``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
+from uuid import UUID
+
+from starlette.types import Scope
+
+from aeorsync.api.endpoint import Access
+from aeorsync.api.node import Caller, Node
+from aeorsync.core import apikeys, tokens
+from aeorsync.core.apikeys import KeyRecord
+from aeorsync.core.tokens import ROOT, SYNC, Claims
+from aeorsync.errors import DeniedError, UnauthorizedError
+from aeorsync.runtime import bridge
+from aeorsync.storage.views import is_system_key
+from aeorsync.storage.writer import Committed
+
+MAX_REMEMBERED = 1024
+NOBODY = Caller(UUID(int=(1 << 128) - 1))
+"""Whoever calls an open endpoint."""
+
+T = TypeVar("T")
+_PEER = Caller(ROOT, is_peer=True)
+_ROOT = Caller(ROOT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A key record, or that there is none, as of one state of the system namespace."""
+
+    age: int
+    record: KeyRecord | None
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What was looked up before; the eldest is forgotten first."""
+
+    claims: dict[str, Claims] = field(default_factory=dict)
+    keys: dict[UUID | bytes, _Known] = field(default_factory=dict)
+
+
+class Authenticator:
+    """Tells callers apart; remembers what costs time to find out.
+
+    *Nothing is believed too long*: a token is looked at anew for expiry on each request, and a
+    key record is forgotten as soon as anything in the system namespace changes.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self._memory = _Memory()
+        self._age = 0
+        node.repository.listen(self._notice)
+
+    async def caller(self, scope: Scope, access: Access) -> Caller:
+        """Who makes a request, after checking that they may.
+
+        Args:
+            scope: Of the request; ``raw_path`` begins with one slash.
+            access: What the endpoint demands.
+
+        Raises:
+            UnauthorizedError: Nobody we know.
+            DeniedError: Somebody who may not.
+        """
+        if access is Access.OPEN:
+            return NOBODY
+        is_sync = scope["raw_path"].startswith(b"/sync/")
+        if self.node.is_open:
+            return _PEER if is_sync else _ROOT
+        text = _bearer(scope)
+        if text.startswith(apikeys.PREFIX):
+            caller = await self._key_holder(text)
+        else:
+            caller = await self._token_holder(text, is_sync=is_sync)
+        if access is Access.ROOT and not caller.is_root:
+            raise DeniedError("Root access required")
+        return caller
+
+    async def _token_holder(self, token: str, *, is_sync: bool) -> Caller:
+        claims = self._claims(token)
+        if claims.scope == SYNC and not is_sync:
+            raise DeniedError("Token scope 'sync' cannot access this endpoint")
+        if claims.key_id is not None:
+            key_id = claims.key_id
+            known = self._memory.keys.get(key_id)
+            if known is None or known.age != self._age:
+                age = self._age
+                record = await bridge.run(self.node.accounts.by_id, key_id)
+                known = _Known(age, record)
+                _remember(self._memory.keys, key_id, known)
+            self._check(known.record)
+        return Caller(claims.subject, claims.is_peer, claims.key_id)
+
+    async def _key_holder(self, text: str) -> Caller:
+        digest = apikeys.digest(text)
+        known = self._memory.keys.get(digest)
+        if known is None or known.age != self._age:
+            age = self._age
+            record = await bridge.run(self.node.accounts.find, text)
+            known = _Known(age, record)
+            _remember(self._memory.keys, digest, known)
+        record = self._check(known.record)
+        return Caller(record.user_id, key_id=record.key_id)
+
+    def _claims(self, token: str) -> Claims:
+        now = self.node.wall.now_ms() // 1000
+        claims = self._memory.claims.get(token)
+        if claims is None or claims.expires + tokens.LEEWAY <= now:
+            claims = tokens.verify(self.node.signing_key, token, now)
+            _remember(self._memory.claims, token, claims)
+        return claims
+
+    def _check(self, record: KeyRecord | None) -> KeyRecord:
+        if record is None or not record.usable(self.node.wall.now_ms()):
+            raise UnauthorizedError("The API key is unknown, revoked or expired")
+        if record.rules:
+            # To serve it without its rules would be to serve it everything.
+            raise DeniedError("This node cannot apply the rules of this API key")
+        return record
+
+    def _notice(self, committed: Committed) -> None:
+        # In the writer thread, and before whoever revoked the key hears that it is done.
+        if any(is_system_key(change.key) for change in committed.changes):
+            self._age += 1
+
+
+def query_token(query: bytes) -> str | None:
+    """The token in a query string."""
+    if b"token=" not in query:
+        return None
+    values = parse_qs(query.decode("latin-1")).get("token")
+    return values[-1] if values else None
+
+
+def _bearer(scope: Scope) -> str:
+    header: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            header = value
+    if header is not None:
+        kind, _, text = header.partition(b" ")
+        if kind.lower() == b"bearer" and text:
+            return text.strip().decode("latin-1")
+    elif token := query_token(scope["query_string"]):
+        return token
+    raise UnauthorizedError("Missing or invalid Authorization header")
+
+
+def _remember(memory: dict[Any, T], key: object, value: T) -> None:
+    memory.pop(key, None)
+    memory[key] = value
+    if len(memory) > MAX_REMEMBERED:
+        memory.pop(next(iter(memory)), None)

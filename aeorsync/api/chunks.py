@@ -1,0 +1,238 @@
+"""``POST /sync/chunks``: chunks by name, streamed in batches, so that memory stays bounded.
+
+In frames chunks go out as they are stored, and the reader checks them. In JSON they are checked
+here and go out plain, in the order asked; what is unknown, damaged or no hash is left out.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from aeorsync.api.diff import check_reader, wants_frames
+from aeorsync.api.diff_page import PROJECTED_MAX, projected
+from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
+from aeorsync.core.hashing import HASH_SIZE, parse_hash
+from aeorsync.core.manifest import pieces
+from aeorsync.core.paths import SYSTEM
+from aeorsync.core.versions import Content, decode_entry
+from aeorsync.errors import (
+    AeorError,
+    BadRequestError,
+    CorruptError,
+    DeniedError,
+    InvalidFieldError,
+    TooLargeError,
+)
+from aeorsync.runtime import bridge
+from aeorsync.runtime.log import get_logger
+from aeorsync.storage.compression import unpack
+from aeorsync.storage.repository import Repository
+from aeorsync.wire import framing, limits
+from aeorsync.wire.protocol import (
+    FRAMES_TYPE,
+    IDS_TYPE,
+    ChunkData,
+    ChunksReply,
+    ChunksRequest,
+    pack,
+)
+
+T = TypeVar("T")
+
+_BATCH_BYTES = 2 * limits.MIB
+_BATCH_MIN, _BATCH_MAX = 8, 64
+"""Chunks one thread hop reads, so it never holds more than 16 MiB of them."""
+_MISSING_MAX = limits.MAX_FRAME // HASH_SIZE
+_encode = msgspec.json.Encoder().encode
+_log = get_logger(__name__)
+
+
+class ChunksRefusal(msgspec.Struct, frozen=True):
+    """The chunks asked for do not fit into one answer.
+
+    Attributes:
+        error: One sentence for a person.
+        code: Stable word for programs.
+        chunks_so_far: How many of them would have fitted, from the first on.
+    """
+
+    error: str
+    code: str
+    chunks_so_far: int
+
+
+async def chunks(call: Call) -> Response:
+    """Send the chunks asked for."""
+    check_reader(call.caller)
+    body = await call.bytes(limits.MAX_SYNC_JSON)
+    is_raw = call.request.headers.get("content-type", "").startswith(IDS_TYPE)
+    wanted = await bridge.run(_raw_ids if is_raw else _hex_ids, body)
+    repository = call.node.repository
+    hidden = frozenset[bytes]()
+    if not call.caller.is_peer:
+        hidden = await bridge.run(_system_chunks, repository)
+    if wants_frames(call.request):
+        names = list(dict.fromkeys(wanted.values()))
+        return StreamingResponse(_frames(repository, names, hidden), media_type=FRAMES_TYPE)
+    pairs = [(text, name) for text, name in wanted.items() if name not in hidden]
+    if len(pairs) * projected(limits.MAX_CHUNK) > PROJECTED_MAX:
+        fitting = await bridge.run(_fitting, repository, pairs)
+        if fitting < len(pairs):
+            return _refusal(fitting)
+    return StreamingResponse(_json(repository, pairs), media_type="application/json")
+
+
+def _hex_ids(body: bytes) -> dict[str, bytes]:
+    """The ids asked for, by how they were spelled; what is no id is left out."""
+    found: dict[str, bytes] = {}
+    for text in parse_body(body, ChunksRequest).hashes:
+        with suppress(BadRequestError):
+            found[text] = parse_hash(text)
+    return found
+
+
+def _raw_ids(body: bytes) -> dict[str, bytes]:
+    if len(body) % HASH_SIZE:
+        raise BadRequestError(f"the body is not a whole number of {HASH_SIZE}-byte ids")
+    names = (body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE))
+    return {name.hex(): name for name in names}
+
+
+def _system_chunks(repository: Repository) -> frozenset[bytes]:
+    """Every chunk that a file of the system namespace refers to, or referred to."""
+    found: set[bytes] = set()
+    with repository.view() as view:
+        for walk in (view.walk, view.graves):
+            for _, data in walk(SYSTEM, system=True):
+                for version in decode_entry(data).versions:
+                    found.update(_chunks_of(repository, version.content))
+    return frozenset(found)
+
+
+def _chunks_of(repository: Repository, content: Content) -> set[bytes]:
+    found: set[bytes] = set()
+    # Of a deleted file nothing need be here, and then nothing of it can be sent.
+    with suppress(CorruptError):
+        found.update(pieces(content, lambda name: bytes(repository.plain_chunk(name))))
+    with suppress(CorruptError):
+        found.update(name for _, name, _ in repository.references(content))
+    return found
+
+
+# In JSON
+
+
+def _fitting(repository: Repository, pairs: Sequence[tuple[str, bytes]]) -> int:
+    """How many of the chunks asked for fit into one answer, from the first on."""
+    room = PROJECTED_MAX
+    for at in range(0, len(pairs), _BATCH_MIN):
+        part = pairs[at : at + _BATCH_MIN]
+        sizes = {c.id: c.size for c in repository.stored_chunks([name for _, name in part])}
+        for here, (_, name) in enumerate(part):
+            room -= projected(sizes[name]) if name in sizes else 0
+            if room < 0:
+                return at + here
+    return len(pairs)
+
+
+def _refusal(fitting: int) -> Response:
+    text = "the chunks do not fit into one answer; ask for fewer at a time"
+    refusal = ChunksRefusal(text, TooLargeError.code, fitting)
+    return answer(refusal, TooLargeError.status)
+
+
+async def _json(
+    repository: Repository, pairs: Sequence[tuple[str, bytes]]
+) -> AsyncIterator[bytes]:
+    yield b'{"chunks":['
+    separator = b""
+    async for encoded in _batches(pairs, lambda part: _encode_batch(repository, part)):
+        if encoded:
+            yield separator + b",".join(encoded)
+            separator = b","
+    yield b"]}"
+
+
+def _encode_batch(repository: Repository, part: Sequence[tuple[str, bytes]]) -> list[bytes]:
+    held = {c.id: c for c in repository.stored_chunks([name for _, name in part])}
+    encoded = []
+    for text, name in part:
+        if name in held:
+            try:
+                plain = unpack(held[name])
+            except CorruptError as error:
+                _log.error("chunk is damaged", chunk=name.hex(), error=error.message)
+                continue
+            encoded.append(_encode(ChunkData(text, bytes(plain), len(plain))))
+    return encoded
+
+
+# In frames
+
+
+async def _frames(
+    repository: Repository, names: Sequence[bytes], hidden: frozenset[bytes]
+) -> AsyncIterator[bytes]:
+    missing = [name for name in names if name in hidden]
+    shown = [name for name in names if name not in hidden] if missing else names
+    yield framing.encode(framing.Kind.HEADER, pack({}))
+    try:
+        async for part in _batches(shown, lambda part: _frame_batch(repository, part, missing)):
+            yield b"".join(part)
+    except AeorError as error:
+        problem = {"error": error.message, "code": error.code}
+        yield framing.encode(framing.Kind.ERROR, pack(problem))
+        return
+    for at in range(0, len(missing), _MISSING_MAX):
+        payload = b"".join(missing[at : at + _MISSING_MAX])
+        yield framing.encode(framing.Kind.MISSING, payload)
+    yield framing.encode(framing.Kind.END, pack({}))
+
+
+def _frame_batch(
+    repository: Repository, part: Sequence[bytes], missing: list[bytes]
+) -> list[bytes]:
+    found = repository.stored_chunks(part)
+    if len(found) < len(part):
+        held = {chunk.id for chunk in found}
+        missing += [name for name in part if name not in held]
+    return [
+        framing.encode_chunk(c.id, framing.Codec(c.codec), c.size, bytes(c.data)) for c in found
+    ]
+
+
+async def _batches(
+    items: Sequence[T], read: Callable[[Sequence[T]], list[bytes]]
+) -> AsyncIterator[list[bytes]]:
+    """Read ``items`` in threads, about `_BATCH_BYTES` at a time."""
+    at, count = 0, _BATCH_MIN
+    while at < len(items):
+        found = await bridge.run(read, items[at : at + count])
+        yield found
+        at += count
+        size = sum(map(len, found))
+        fitting = _BATCH_BYTES * len(found) // size if size else _BATCH_MAX
+        count = max(_BATCH_MIN, min(fitting, _BATCH_MAX))
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "POST",
+        "/sync/chunks",
+        chunks,
+        "Send chunks by name.",
+        access=Access.SYNC,
+        request=ChunksRequest,
+        reply=ChunksReply,
+        errors=(BadRequestError, InvalidFieldError, DeniedError, TooLargeError),
+        parameters=(
+            Parameter("Accept", {"type": "string"}, f"{FRAMES_TYPE} for frames.", "header"),
+            Parameter(
+                "Content-Type", {"type": "string"}, f"{IDS_TYPE} for joined raw ids.", "header"
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,220 @@
+"""``POST /sync/diff``: what changed since.
+
+Nodes are answered in frames, all others in JSON; see `wire.protocol`. Both are read in pages, each
+from one view, in a thread. A page of JSON that does not reach the present carries a token in place
+of the root; whoever echoes it is led on, so AeorDB nodes need not know that there are pages.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from aeorsync import __version__
+from aeorsync.api.diff_page import DiffPage
+from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
+from aeorsync.api.node import Caller, Node
+from aeorsync.api.walk import Sieve, is_done, is_usable, start, walk
+from aeorsync.core.cursors import (
+    Cursor,
+    parse_cursor,
+    parse_hex,
+    print_cursor,
+    print_hex,
+)
+from aeorsync.core.globs import Globs
+from aeorsync.core.hashing import HASH_SIZE
+from aeorsync.errors import BadRequestError, DeniedError, TooLargeError
+from aeorsync.runtime import bridge
+from aeorsync.storage.base import Head
+from aeorsync.storage.repository import Repository
+from aeorsync.wire import framing, limits
+from aeorsync.wire.protocol import (
+    FRAMES_TYPE,
+    NODE_HEADER,
+    Changes,
+    DiffEnd,
+    DiffHeader,
+    DiffReply,
+    DiffRequest,
+    Item,
+    pack,
+)
+
+_PAGE_ITEMS = 4_000
+_PAGE_BYTES = 8 * limits.MIB
+_FRAME_ITEMS = 500
+_FRAME_BYTES = 512 * limits.KIB
+_HEX = frozenset("0123456789abcdefABCDEF")
+_MAX_NODE = 1 << 64
+_encode = msgspec.json.Encoder().encode
+
+
+async def diff(call: Call) -> Response:
+    """Answer one page of changes."""
+    check_reader(call.caller)
+    request = await call.body(DiffRequest, limits.MAX_SYNC_JSON)
+    sieve = _sieve(call, request)
+    if wants_frames(call.request):
+        cursor = None if request.cursor is None else parse_cursor(request.cursor)
+        body = await bridge.run(_frames, call.node.repository, cursor, sieve)
+        return Response(body, media_type=FRAMES_TYPE)
+    since = _check_hex(request.since_root_hash)
+    root = call.node.repository.head.root.hex()
+    if since == root:
+        return answer(DiffReply(root_hash=root, changes=Changes()))
+    body = await bridge.run(_page, call.node, since, sieve, is_peer=call.caller.is_peer)
+    return Response(body, media_type="application/json")
+
+
+def check_reader(caller: Caller) -> None:
+    """Demand a caller who may read the whole tree.
+
+    Raises:
+        DeniedError: It is neither root nor a peer.
+    """
+    if not (caller.is_root or caller.is_peer):
+        raise DeniedError("only root and the nodes of the cluster may sync the whole tree")
+
+
+def wants_frames(request: Request) -> bool:
+    """Whether the answer is to be in frames."""
+    return FRAMES_TYPE in request.headers.get("accept", "")
+
+
+def _sieve(call: Call, request: DiffRequest) -> Sieve:
+    if len(request.paths or ()) > limits.MAX_FILTERS:
+        raise BadRequestError(f"there are more than {limits.MAX_FILTERS} paths")
+    is_peer = call.caller.is_peer
+    return Sieve(
+        globs=Globs.parse(request.paths) if request.paths else None,
+        shows_system=is_peer or request.include_system,
+        asker=_asker(call, request) if is_peer else 0,
+        shows_graves=wants_frames(call.request),
+    )
+
+
+def _asker(call: Call, request: DiffRequest) -> int:
+    text = call.request.headers.get(NODE_HEADER)
+    if text is None:
+        return request.node_id or 0
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(_MAX_NODE)):
+        raise BadRequestError(f"{NODE_HEADER} is not a node id")
+    return int(text)
+
+
+def _check_hex(since: str | None) -> str | None:
+    if since is None:
+        return None
+    if len(since) % 2 or not _HEX.issuperset(since):
+        raise BadRequestError("since_root_hash is not hexadecimal")
+    if len(since) > 2 * limits.MAX_HEADER:
+        raise TooLargeError("since_root_hash is too long")
+    return since.lower()
+
+
+# In frames
+
+
+def _frames(repository: Repository, cursor: Cursor | None, sieve: Sieve) -> bytes:
+    with repository.view() as view:
+        head = view.head
+        if cursor is None or not is_usable(cursor, head, repository):
+            cursor = start(head)
+        items: list[Item] = []
+        size = 0
+        for step in walk(repository, view, cursor, sieve):
+            cursor = step.cursor
+            if step.key is not None and step.data is not None:
+                items.append((step.key, step.data))
+                size += len(step.key) + len(step.data)
+            if len(items) >= _PAGE_ITEMS or size >= _PAGE_BYTES:
+                break
+    end = DiffEnd(print_cursor(cursor), not is_done(cursor, head), head.root.hex())
+    header = DiffHeader(head.node, head.incarnation, end.root_hash, __version__)
+    return b"".join(
+        (
+            framing.encode(framing.Kind.HEADER, pack(header)),
+            *_entry_frames(items),
+            framing.encode(framing.Kind.END, pack(end)),
+        )
+    )
+
+
+def _entry_frames(items: list[Item]) -> list[bytes]:
+    frames: list[bytes] = []
+    first = size = 0
+    for at, (key, data) in enumerate(items):
+        if at > first and (at - first >= _FRAME_ITEMS or size + len(data) > _FRAME_BYTES):
+            frames.append(framing.encode(framing.Kind.ENTRIES, pack(items[first:at])))
+            first, size = at, 0
+        size += len(key) + len(data)
+    if items:
+        frames.append(framing.encode(framing.Kind.ENTRIES, pack(items[first:])))
+    return frames
+
+
+# In JSON
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What a reader of JSON has.
+
+    Attributes:
+        cursor: Where it stands.
+        exact: Whether it has exactly one root, and not the sum of pages.
+        full: Whether it is given a listing, not a difference.
+    """
+
+    cursor: Cursor
+    exact: bool
+    full: bool
+
+
+def _base(repository: Repository, head: Head, since: str | None) -> _Base:
+    if since is not None:
+        token = parse_hex(since)
+        if token is not None and is_usable(token, head, repository):
+            return _Base(token, exact=False, full=token.phase != 0)
+        if len(since) == 2 * HASH_SIZE:
+            seq = repository.seq_of_root(bytes.fromhex(since))
+            if seq is not None and repository.has_feed_since(seq):
+                return _Base(Cursor(head.incarnation, seq), exact=True, full=False)
+    return _Base(start(head), exact=True, full=True)
+
+
+def _page(node: Node, since: str | None, sieve: Sieve, *, is_peer: bool) -> bytes:
+    repository = node.repository
+    with repository.view() as view:
+        head = view.head
+        base = _base(repository, head, since)
+        cursor = base.cursor
+        page = DiffPage(repository, node.seal_secret, exact=base.exact, bounds_chunks=is_peer)
+        for step in walk(repository, view, cursor, sieve):
+            if not page.has_room_for(step):
+                break
+            cursor = step.cursor
+            page.add(step)
+    more = not is_done(cursor, head)
+    token = print_hex(cursor) if more else head.root.hex()
+    return _encode(page.reply(token, more=more, full=base.full))
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "POST",
+        "/sync/diff",
+        diff,
+        "Tell what changed since an earlier answer.",
+        access=Access.SYNC,
+        request=DiffRequest,
+        reply=DiffReply,
+        errors=(BadRequestError, DeniedError, TooLargeError),
+        parameters=(
+            Parameter("Accept", {"type": "string"}, f"{FRAMES_TYPE} for frames.", "header"),
+            Parameter(NODE_HEADER, {"type": "integer"}, "Node id of the asking node.", "header"),
+        ),
+    ),
+)

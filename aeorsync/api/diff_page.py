@@ -1,0 +1,168 @@
+"""One JSON page of changes, as AeorDB shapes it."""
+
+from aeorsync.api import seen
+from aeorsync.api.walk import Step, gone
+from aeorsync.core import seals
+from aeorsync.core.merge import see
+from aeorsync.core.paths import TreePath, from_key
+from aeorsync.core.versions import Entry, Kind, Version
+from aeorsync.storage.repository import Repository
+from aeorsync.wire import limits
+from aeorsync.wire.headers import NS_PER_MS, print_etag
+from aeorsync.wire.protocol import Changes, DiffReply, FileAdded, LinkAdded, PathOnly
+
+PROJECTED_MAX = 512 * limits.MIB
+"""Bytes of JSON that one answer of ``/sync/chunks`` may have, as `projected` counts them."""
+_PAGE_WEIGHT = 16 * limits.MIB
+_CHANGE_WEIGHT = 512
+_CHUNK_WEIGHT = 2 * 67
+
+
+def projected(size: int) -> int:
+    """Return the bytes of JSON that a chunk of ``size`` bytes takes; AeorDB counts the same."""
+    return size * 4 // 3 + 64 + 64
+
+
+class DiffPage:
+    """Collects changes until there are enough of them.
+
+    A page ends after `limits.MAX_PAGE` changes or about `_PAGE_WEIGHT` bytes. An AeorDB node
+    fetches all chunks of a page in one request, so what is for a peer also ends when they would
+    not fit into one answer. A single file may exceed all of these.
+    """
+
+    def __init__(
+        self, repository: Repository, secret: bytes, *, exact: bool, bounds_chunks: bool
+    ) -> None:
+        """Start empty.
+
+        Args:
+            repository: Where manifests are read.
+            secret: What ETags are sealed with.
+            exact: Whether the reader's state is known exactly; see `api.walk`.
+            bounds_chunks: Whether the chunks of the page must fit into one answer.
+        """
+        self._repository = repository
+        self._secret = secret
+        self._exact = exact
+        self._bounds_chunks = bounds_chunks
+        self._changes = Changes()
+        self._chunks: dict[bytes, str] = {}
+        self._count = 0
+        self._weight = 0
+        self._chunk_weight = 0
+
+    def has_room_for(self, step: Step) -> bool:
+        """Whether a path may be added; otherwise the page ends before it."""
+        if not self._count or step.key is None:
+            return True
+        if self._count >= limits.MAX_PAGE or self._weight >= _PAGE_WEIGHT:
+            return False
+        if not self._bounds_chunks or step.entry is None:
+            return True
+        # Chunks are not smaller than 16 KiB on average, save the only one of a file.
+        size = see(step.entry).winner.content.size
+        return self._chunk_weight + projected(size) + size // 128 <= PROJECTED_MAX
+
+    def add(self, step: Step) -> None:
+        """Take one path; a mere move changes nothing."""
+        if step.key is None:
+            return
+        path = from_key(step.key)
+        entry = step.entry
+        sight = None if entry is None else see(entry)
+        now = sight.winner.kind if sight is not None and sight.is_live else 0
+        was = 0
+        if step.span is not None:
+            was = step.span.was
+            for kind in gone(step.span, now, exact=self._exact):
+                self._weigh(path)
+                self._gone_of(kind).append(PathOnly(path))
+        if entry is not None and sight is not None and now:
+            self._weigh(path)
+            self._add_live(path, entry, sight.winner, is_new=now != was)
+
+    def reply(self, token: str, *, more: bool, full: bool) -> DiffReply:
+        """Return the page; nothing may be added afterwards.
+
+        Args:
+            token: What the reader is to send next.
+            more: Whether it should do so at once.
+            full: Whether this is a part of a listing, not a difference.
+        """
+        for name in Changes.__struct_fields__:
+            getattr(self._changes, name).sort(key=_path)
+        return DiffReply(
+            root_hash=token,
+            changes=self._changes,
+            chunk_hashes_needed=sorted(self._chunks.values()),
+            more=more,
+            full=full,
+        )
+
+    def _weigh(self, path: TreePath) -> None:
+        self._count += 1
+        self._weight += _CHANGE_WEIGHT + len(path)
+
+    def _gone_of(self, kind: int) -> list[PathOnly]:
+        match Kind(kind):
+            case Kind.FILE:
+                return self._changes.files_deleted
+            case Kind.SYMLINK:
+                return self._changes.symlinks_deleted
+            case Kind.DIRECTORY:
+                return self._changes.directories_deleted
+
+    def _add_live(self, path: TreePath, entry: Entry, version: Version, *, is_new: bool) -> None:
+        changes = self._changes
+        match Kind(version.kind):
+            case Kind.FILE:
+                files = changes.files_added if is_new else changes.files_modified
+                files.append(self._file(path, entry, version))
+            case Kind.SYMLINK:
+                links = changes.symlinks_added if is_new else changes.symlinks_modified
+                links.append(self._link(path, entry, version))
+            case Kind.DIRECTORY:
+                # Nothing about a folder can be modified.
+                if is_new:
+                    changes.directories_added.append(PathOnly(path))
+
+    def _file(self, path: TreePath, entry: Entry, version: Version) -> FileAdded:
+        names = []
+        for _, name, size in self._repository.references(version.content):
+            names.append(name)
+            if name not in self._chunks:
+                self._chunks[name] = name.hex()
+                self._chunk_weight += projected(size)
+        self._weight += _CHUNK_WEIGHT * len(names)
+        return FileAdded(
+            path=path,
+            hash=seen.identity(path, version),
+            size=version.content.size,
+            content_type=version.content_type or None,
+            chunk_hashes=[self._chunks[name] for name in names],
+            content_hash=version.content.hash.hex(),
+            etag=self._etag(path, entry),
+            mtime=version.mtime // NS_PER_MS,
+            executable=version.executable,
+            version=version.id,
+            updated_at=version.updated,
+        )
+
+    def _link(self, path: TreePath, entry: Entry, version: Version) -> LinkAdded:
+        return LinkAdded(
+            path=path,
+            hash=seen.identity(path, version),
+            target=version.target,
+            etag=self._etag(path, entry),
+            mtime=version.mtime // NS_PER_MS,
+            version=version.id,
+            updated_at=version.updated,
+        )
+
+    def _etag(self, path: TreePath, entry: Entry) -> str:
+        return print_etag(seals.seal(self._secret, path, entry.context))
+
+
+def _path(change: FileAdded | LinkAdded | PathOnly) -> str:
+    return change.path

@@ -1,0 +1,188 @@
+"""``GET /system/events``: what happens to files, as it happens.
+
+The number of an event is a row of the feed. Who comes back with ``Last-Event-ID`` is told what was
+missed; where the feed does not reach back, or the number is none of ours, a ``reset`` says that
+everything must be listed again. The bus only wakes a stream up: what it tells comes from the feed,
+so a slow reader misses nothing and costs no memory.
+"""
+
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from starlette.responses import Response
+
+from aeorsync import __version__
+from aeorsync.api.endpoint import Call, Endpoint, Parameter
+from aeorsync.api.news import News, Teller, wrap
+from aeorsync.api.node import Node
+from aeorsync.api.parameters import Query
+from aeorsync.api.sse import EventStream, Watch, print_event, print_mark
+from aeorsync.core.paths import ROOT, TreePath, parse
+from aeorsync.errors import BadRequestError
+from aeorsync.runtime import bridge
+from aeorsync.runtime.bus import Bus
+from aeorsync.storage.repository import Repository
+from aeorsync.storage.writer import Committed
+from aeorsync.wire.protocol import Heartbeat
+
+_NUMBER = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
+_LOST = -1
+"""Stands for a place that is not in the feed."""
+_tellers: WeakKeyDictionary[Bus[Committed], Teller] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """What a client wants to hear of.
+
+    Attributes:
+        kinds: Types of events; None for all.
+        folder: Only what lies in it, and nothing that has no path; None for everything.
+    """
+
+    kinds: frozenset[str] | None
+    folder: TreePath | None
+
+    @classmethod
+    def read(cls, query: Query) -> "_Filter":
+        kinds = query.text("events")
+        prefix = query.text("path_prefix")
+        return cls(
+            kinds=None if kinds is None else frozenset(map(str.strip, kinds.split(","))),
+            folder=parse(prefix) if prefix else None,
+        )
+
+    def takes(self, kind: str) -> bool:
+        """Whether events of a type are wanted."""
+        return self.kinds is None or kind in self.kinds
+
+    def takes_pathless(self, kind: str) -> bool:
+        """Whether events of a type that has no paths are wanted."""
+        return self.folder is None and self.takes(kind)
+
+    def choose(self, news: News) -> bytes | None:
+        """What is wanted of an event; None for nothing."""
+        if not self.takes(news.kind):
+            return None
+        return news.data if self.folder in {None, ROOT} else news.inside(self.folder)
+
+
+async def listen(call: Call) -> Response:
+    """Open a stream."""
+    query = Query(call.request.scope["query_string"])
+    wanted = _Filter.read(query)
+    since = call.request.headers.get("last-event-id") or query.text("last_event_id") or None
+    position = None if since is None else await bridge.run(_place, call.node.repository, since)
+    return EventStream(_stream(call, wanted, position))
+
+
+def _place(repository: Repository, text: str) -> int:
+    """The row after which a client wants to go on; `_LOST` when that cannot be."""
+    is_known = _NUMBER.match(text) is not None and repository.has_feed_since(int(text))
+    return int(text) if is_known else _LOST
+
+
+async def _stream(
+    call: Call, wanted: _Filter, position: int | None
+) -> AsyncGenerator[bytes, None]:
+    # From here on no commit goes unnoticed; only then may the present be looked at.
+    with call.node.bus.listen(limit=1) as listener:
+        watch = Watch(call, listener)
+        reader = _Reader(call.node, wanted, position)
+        yield reader.greeting()
+        if position == _LOST:
+            yield reader.reset()
+        while True:
+            async for event in reader.news():
+                yield event
+            turn = await watch.turn(waits=not reader.is_behind)
+            if turn is None:
+                return
+            if turn.beat is not None:
+                yield reader.beat(turn.beat)
+
+
+class _Reader:
+    """One client on its way through the feed."""
+
+    def __init__(self, node: Node, wanted: _Filter, position: int | None) -> None:
+        self._node = node
+        self._wanted = wanted
+        self._teller = _teller(node)
+        self._position = node.repository.head.seq if position in {None, _LOST} else position
+
+    def greeting(self) -> bytes:
+        """The first thing a client hears: at least where it stands."""
+        if not self._wanted.takes_pathless("server_ready"):
+            return print_mark(self._position)
+        now_ms, started_ms = self._node.wall.now_ms(), self._node.started_ms
+        payload = {
+            "status": "ready",
+            "version": __version__,
+            "startup_time": started_ms,
+            "uptime_ms": max(0, now_ms - started_ms),
+        }
+        return self._print("server_ready", now_ms, payload)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the feed has more."""
+        return self._position < self._node.repository.head.seq
+
+    async def news(self) -> AsyncGenerator[bytes, None]:
+        """The next page of what the feed has for the client, if it has any."""
+        if not self.is_behind:
+            return
+        page = await self._teller.page(self._position)
+        if page is None:
+            self._position = self._node.repository.head.seq
+            yield self.reset()
+            return
+        for news in page.news:
+            data = self._wanted.choose(news)
+            if data is not None:
+                yield print_event(news.kind, data, news.number)
+        self._position = page.end
+
+    def reset(self) -> bytes:
+        """Tell that events were missed; no filter hides this."""
+        reason = "events were missed that can no longer be told; list everything again"
+        return self._print("reset", self._node.wall.now_ms(), {"reason": reason})
+
+    def beat(self, beat: Heartbeat) -> bytes:
+        """The heartbeat, or where it is not wanted a mere mark."""
+        if not self._wanted.takes_pathless("heartbeat"):
+            return print_mark(self._position)
+        return self._print("heartbeat", beat.clock.construct_time, beat)
+
+    def _print(self, kind: str, now_ms: int, payload: object) -> bytes:
+        data = wrap(kind, self._position, now_ms, payload)
+        return print_event(kind, data, self._position)
+
+
+def _teller(node: Node) -> Teller:
+    teller = _tellers.get(node.bus)
+    if teller is None:
+        teller = _tellers[node.bus] = Teller(node.repository, node.wall)
+    return teller
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/system/events",
+        listen,
+        "Stream what happens to files, as server-sent events.",
+        errors=(BadRequestError,),
+        parameters=(
+            Parameter("events", {"type": "string"}, "Types to hear of, separated by commas."),
+            Parameter("path_prefix", {"type": "string"}, "Only what lies in this folder."),
+            Parameter("last_event_id", {"type": "string"}, "As the header."),
+            Parameter(
+                "Last-Event-ID", {"type": "string"}, "Number of the last event had.", "header"
+            ),
+        ),
+    ),
+)

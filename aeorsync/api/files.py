@@ -1,0 +1,175 @@
+"""`/files` beside reading and storing: delete, move, folders, copies."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import UNSET
+from starlette.responses import Response
+
+from aeorsync.api import seen
+from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
+from aeorsync.api.parameters import Query
+from aeorsync.api.problems import MediaTypeError
+from aeorsync.api.replies import (
+    CopiedReply,
+    CopyRequest,
+    DeletedReply,
+    MadeReply,
+    PathRequest,
+    RenamedReply,
+    RenameRequest,
+)
+from aeorsync.api.uploads import CONDITIONS
+from aeorsync.core import paths
+from aeorsync.core.paths import TreePath
+from aeorsync.core.versions import Kind
+from aeorsync.errors import (
+    AeorError,
+    BadRequestError,
+    ConflictError,
+    InvalidFieldError,
+    NotFoundError,
+    PreconditionError,
+    TooLargeError,
+)
+from aeorsync.runtime import bridge
+from aeorsync.storage import changes
+from aeorsync.storage.draft import Draft
+from aeorsync.wire import limits
+
+_MERGE_PATCH = b"application/merge-patch+json"
+_WORDS: dict[Kind, Literal["file", "symlink", "directory"]] = {
+    Kind.FILE: "file",
+    Kind.SYMLINK: "symlink",
+    Kind.DIRECTORY: "directory",
+}
+
+
+async def delete(call: Call) -> Response:
+    """Delete a file, a symlink or a folder."""
+    path, is_folder = call.path, call.raw_path.endswith("/")
+    recursive = Query(call.request.scope["query_string"]).flag("recursive")
+    conditions = seen.conditions(call.node, path, dict(call.request.scope["headers"]))
+
+    def operation(draft: Draft) -> Kind:
+        _check_kind(draft, path, is_folder=is_folder)
+        return changes.delete(draft, path, recursive=recursive, conditions=conditions)
+
+    kind = await bridge.settle(call.node.repository.commit(operation))
+    word = _WORDS[kind]
+    shown = path.removeprefix("/")
+    entry_type = UNSET if word == "file" else word
+    return answer(DeletedReply(deleted=True, path=shown, entry_type=entry_type))
+
+
+async def rename(call: Call) -> Response:
+    """Move a file, a symlink, or a folder with all that is in it."""
+    headers = dict(call.request.scope["headers"])
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind == _MERGE_PATCH:
+        raise MediaTypeError('merge patches are not supported; PATCH renames, by {"to": path}')
+    path, is_folder = call.path, call.raw_path.endswith("/")
+    conditions = seen.conditions(call.node, path, headers)
+    request = await call.body(RenameRequest, limits.MAX_RENAME_JSON)
+    if not request.to:
+        raise BadRequestError("to must name the new path")
+    to = paths.parse(request.to)
+
+    def operation(draft: Draft) -> Kind:
+        _check_kind(draft, path, is_folder=is_folder)
+        return changes.rename(draft, path, to, conditions)
+
+    moved = await bridge.settle(call.node.repository.commit(operation))
+    return answer(RenamedReply(path, to, _WORDS[moved]))
+
+
+async def make_folder(call: Call) -> Response:
+    """Make a folder and those above it; harmless where it exists."""
+    path = paths.parse((await call.body(PathRequest)).path)
+
+    def operation(draft: Draft) -> bool:
+        return changes.make_folder(draft, path)
+
+    is_new = await bridge.settle(call.node.repository.commit(operation))
+    return answer(MadeReply(path, Kind.DIRECTORY, is_new), 201)
+
+
+async def copy(call: Call) -> Response:
+    """Copy files, symlinks and folders into a folder; each source succeeds or fails alone."""
+    request = await call.body(CopyRequest)
+    folder = paths.parse(request.destination)
+    commits = [call.node.repository.commit(_copying(text, folder)) for text in request.paths]
+    copied: list[str] = []
+    errors: list[str] = []
+    for text, commit in zip(request.paths, commits, strict=True):
+        try:
+            made = await bridge.settle(commit)
+        except AeorError as error:
+            errors.append(f"{text}: {error.message}")
+        else:
+            copied += made
+    return answer(CopiedReply(copied, errors))
+
+
+def _copying(text: str, folder: TreePath) -> Callable[[Draft], list[TreePath]]:
+    """Copy one source; a bad path fails where a missing one does, and alone."""
+
+    def operation(draft: Draft) -> list[TreePath]:
+        return changes.copy(draft, paths.parse(text), folder)
+
+    return operation
+
+
+def _check_kind(draft: Draft, path: TreePath, *, is_folder: bool) -> None:
+    """Refuse a file or symlink that was asked for as a folder."""
+    sight = draft.live(path) if is_folder else None
+    if sight is not None and sight.winner.kind != Kind.DIRECTORY:
+        raise NotFoundError(f"{path} is not a folder")
+
+
+_ERRORS = (BadRequestError, NotFoundError, ConflictError, PreconditionError)
+_BODY_ERRORS = (BadRequestError, InvalidFieldError, TooLargeError, NotFoundError, ConflictError)
+
+ENDPOINTS = (
+    Endpoint(
+        "DELETE",
+        "/files/{path:path}",
+        delete,
+        "Delete a file, a symlink or a folder.",
+        reply=DeletedReply,
+        errors=_ERRORS,
+        parameters=(
+            Parameter("recursive", {"type": "boolean"}, "A folder with all that is in it."),
+            *CONDITIONS,
+        ),
+    ),
+    Endpoint(
+        "PATCH",
+        "/files/{path:path}",
+        rename,
+        "Move a file, a symlink, or a folder with all that is in it.",
+        request=RenameRequest,
+        reply=RenamedReply,
+        errors=(*_ERRORS, InvalidFieldError, TooLargeError, MediaTypeError),
+        parameters=CONDITIONS[:2],
+    ),
+    Endpoint(
+        "POST",
+        "/files/mkdir",
+        make_folder,
+        "Make a folder and those above it; harmless where it exists.",
+        request=PathRequest,
+        reply=MadeReply,
+        status=201,
+        errors=_BODY_ERRORS,
+    ),
+    Endpoint(
+        "POST",
+        "/files/copy",
+        copy,
+        "Copy into a folder; each source succeeds or fails alone.",
+        request=CopyRequest,
+        reply=CopiedReply,
+        errors=_BODY_ERRORS,
+    ),
+)

@@ -1,0 +1,161 @@
+"""What is in a folder, as rows: chosen, sorted, cut to a page.
+
+With ``depth`` 0 these are the names directly in the folder. With any other depth these are the
+files and symlinks below it, folders left out, down to so many levels further; -1 is all.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import UNSET
+
+from aeorsync.api import seen
+from aeorsync.api.endpoint import Parameter
+from aeorsync.api.node import Node
+from aeorsync.api.parameters import Query
+from aeorsync.api.replies import Item, Listing
+from aeorsync.core import paths
+from aeorsync.core.globs import Glob
+from aeorsync.core.merge import see
+from aeorsync.core.paths import TreePath
+from aeorsync.core.versions import Kind, decode_entry
+from aeorsync.storage.views import Child, View
+from aeorsync.wire.limits import MAX_DEPTH
+
+HIDDEN = "/.aeordb-"
+"""Names at the root that begin like this are not listed."""
+_NS_PER_MS = 1_000_000
+_SORTS = ("name", "size", "created_at", "updated_at")
+_ORDERS = ("asc", "desc")
+
+PARAMETERS = (
+    Parameter("depth", {"type": "integer", "minimum": -1}, "Levels to descend; -1 for all."),
+    Parameter("glob", {"type": "string"}, "With a slash: the whole path. Without: the name."),
+    Parameter("limit", {"type": "integer", "minimum": 0}, "At most so many rows."),
+    Parameter("offset", {"type": "integer", "minimum": 0}, "Leave out so many rows first."),
+    Parameter("sort", {"enum": list(_SORTS)}, "Folders come first whatever is asked."),
+    Parameter("order", {"enum": list(_ORDERS)}, "Ascending or descending."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a folder is to be listed."""
+
+    depth: int
+    glob: Glob | None
+    limit: int | None
+    offset: int
+    sort: str
+    is_descending: bool
+
+    @classmethod
+    def read(cls, query: Query) -> "Options":
+        """Read the parameters.
+
+        Raises:
+            BadRequestError: One of them makes no sense.
+        """
+        glob = query.text("glob")
+        return cls(
+            depth=min(query.whole("depth", -1) or 0, MAX_DEPTH),
+            glob=Glob.parse(glob) if glob else None,
+            limit=query.whole("limit", 0),
+            offset=query.whole("offset", 0) or 0,
+            sort=query.word("sort", _SORTS, "name"),
+            is_descending=query.word("order", _ORDERS, "asc") == "desc",
+        )
+
+
+def list_folder(node: Node, view: View, folder: TreePath, options: Options) -> Listing:
+    """One page of what is in a folder. Blocking."""
+    rows = [row for row in _rows(view, folder, options.depth) if _is_wanted(row, options.glob)]
+    rows.sort(key=_sort_key(options.sort), reverse=options.is_descending)
+    rows.sort(key=lambda row: row.kind != Kind.DIRECTORY)
+    stop = None if options.limit is None else options.offset + options.limit
+    items = [_item(node, row) for row in rows[options.offset : stop]]
+    return Listing(items, len(rows), options.limit, options.offset)
+
+
+def _rows(view: View, folder: TreePath, depth: int) -> Iterator[Child]:
+    if depth == 0:
+        yield from view.children(folder)
+        return
+    deepest = len(paths.to_names(folder)) + depth
+    for key, data in view.walk(folder):
+        if depth < 0 or key.count(b"\0") <= deepest:
+            entry = decode_entry(data)
+            child = Child(paths.from_key(key), entry, see(entry))
+            if child.kind != Kind.DIRECTORY:
+                yield child
+
+
+def _is_wanted(row: Child, glob: Glob | None) -> bool:
+    if row.path.startswith(HIDDEN):
+        return False
+    if glob is None:
+        return True
+    return glob.matches(row.path if "/" in glob.text else paths.name(row.path))
+
+
+def _sort_key(sort: str) -> Callable[[Child], Any]:
+    def by_name(row: Child) -> tuple[str, str]:
+        return paths.name(row.path).casefold(), row.path
+
+    def by_size(row: Child) -> tuple[int, str, str]:
+        return 0 if row.version is None else row.version.content.size, *by_name(row)
+
+    def by_created(row: Child) -> tuple[int, str, str]:
+        return 0 if row.version is None else row.version.created, *by_name(row)
+
+    def by_updated(row: Child) -> tuple[int, str, str]:
+        return 0 if row.version is None else row.version.updated, *by_name(row)
+
+    return {
+        "name": by_name,
+        "size": by_size,
+        "created_at": by_created,
+        "updated_at": by_updated,
+    }[sort]
+
+
+def _item(node: Node, row: Child) -> Item:
+    version = row.version
+    if version is None or row.entry is None:
+        return _implied(row.path)
+    is_file = version.kind == Kind.FILE
+    return Item(
+        path=row.path,
+        name=paths.name(row.path),
+        entry_type=version.kind,
+        hash=seen.identity(row.path, version),
+        size=version.content.size,
+        created_at=version.created,
+        updated_at=version.updated,
+        content_type=version.content_type if is_file else None,
+        content_hash=version.content.hash.hex() if is_file else None,
+        etag=seen.etag(node, row.path, row.entry),
+        mtime=version.mtime // _NS_PER_MS,
+        executable=version.executable,
+        conflict=row.is_conflict,
+        target=version.target if version.kind == Kind.SYMLINK else UNSET,
+    )
+
+
+def _implied(path: TreePath) -> Item:
+    return Item(
+        path=path,
+        name=paths.name(path),
+        entry_type=Kind.DIRECTORY,
+        hash="",
+        size=0,
+        created_at=0,
+        updated_at=0,
+        content_type=None,
+        content_hash=None,
+        etag=None,
+        mtime=0,
+        executable=False,
+        conflict=False,
+    )

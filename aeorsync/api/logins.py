@@ -1,0 +1,53 @@
+"""`POST /auth/token`: an API key becomes a token."""
+
+from starlette.responses import Response
+
+from aeorsync.api.endpoint import Access, Call, Endpoint, answer
+from aeorsync.api.replies import TokenReply, TokenRequest
+from aeorsync.core import apikeys, tokens
+from aeorsync.core.apikeys import ApiKey
+from aeorsync.errors import BadRequestError, InvalidFieldError, RateLimitedError, UnauthorizedError
+from aeorsync.runtime import bridge
+
+
+async def make_token(call: Call) -> Response:
+    """Trade an API key for a token.
+
+    What is wrong with a key is told only to who has all of it.
+    """
+    node = call.node
+    request = await call.body(TokenRequest)
+    key = ApiKey.parse(request.api_key)
+    node.logins.take(key.half, node.wall.monotonic())
+    record = await bridge.run(node.accounts.find, request.api_key)
+    if record is None:
+        raise apikeys.refusal()
+    now_ms = node.wall.now_ms()
+    if record.is_revoked:
+        raise UnauthorizedError("API key has been revoked")
+    if not record.usable(now_ms):
+        raise UnauthorizedError("API key has expired")
+    life = min(node.jwt_expiry, max(1, (record.expires_at - now_ms) // 1000))
+    now = now_ms // 1000
+    token = tokens.mint(
+        node.signing_key,
+        record.user_id,
+        issued=now,
+        expires=now + life,
+        key_id=record.key_id,
+    )
+    return answer(TokenReply(token, life), headers={"Cache-Control": "no-store"})
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/auth/token",
+        make_token,
+        "Trade an API key for a token.",
+        access=Access.OPEN,
+        request=TokenRequest,
+        reply=TokenReply,
+        errors=(BadRequestError, InvalidFieldError, UnauthorizedError, RateLimitedError),
+    ),
+)

@@ -1,0 +1,220 @@
+"""What the feed says, as events for people and clients.
+
+    row of the feed                event
+    ---------------                -----
+    there is something now         entries_created, also when it was there before
+    there was, now there is not    entries_deleted
+    ... and versions disagree      conflicts_created, before it
+
+Rows of one sort that follow each other make one event, numbered by the last of them, so whoever
+has an event has everything up to its number. An event about conflicts has the number before: who
+goes on from there is told twice rather than never. The system namespace is never told of.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+
+import msgspec
+
+from aeorsync.core.merge import Sight, see
+from aeorsync.core.paths import TreePath, from_key, is_inside
+from aeorsync.core.versions import Kind
+from aeorsync.runtime import bridge
+from aeorsync.runtime.clock import WallClock
+from aeorsync.storage.base import Change
+from aeorsync.storage.repository import Repository
+from aeorsync.storage.views import View, is_system_key
+
+PAGE_ROWS = 500
+_PAGES = 64
+CREATED = "entries_created"
+DELETED = "entries_deleted"
+CONFLICT = "conflicts_created"
+
+
+class EntryTold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One path in an event; all but the path is left out where it says nothing.
+
+    Attributes:
+        path: Where.
+        entry_type: ``file``, ``directory`` or ``symlink``.
+        content_type: Media type of a file.
+        size: Bytes.
+        hash: BLAKE3 of the whole content, hex; empty for a folder.
+        created_at: Milliseconds since the Unix epoch.
+        updated_at: Likewise.
+    """
+
+    path: TreePath
+    entry_type: str | msgspec.UnsetType = msgspec.UNSET
+    content_type: str | msgspec.UnsetType | None = msgspec.UNSET
+    size: int | msgspec.UnsetType = msgspec.UNSET
+    hash: str | msgspec.UnsetType = msgspec.UNSET
+    created_at: int | msgspec.UnsetType = msgspec.UNSET
+    updated_at: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class Entries(msgspec.Struct, frozen=True):
+    """The payload of an event about paths."""
+
+    entries: tuple[EntryTold, ...]
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """The data of an event.
+
+    Attributes:
+        event_id: Its number.
+        event_type: Its type.
+        timestamp: When it was told, in milliseconds since the Unix epoch.
+        user_id: Always ``system``: the feed does not say who it was.
+        payload: What the type says.
+    """
+
+    event_id: str
+    event_type: str
+    timestamp: int
+    user_id: str
+    payload: object
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def wrap(kind: str, number: int, now_ms: int, payload: object) -> bytes:
+    """Return the data of an event, on one line."""
+    return _encode(Envelope(str(number), kind, now_ms, "system", payload))
+
+
+@dataclass(frozen=True)
+class News:
+    """One event about paths.
+
+    Attributes:
+        number: Row of the feed up to which it tells everything.
+        kind: Its type.
+        now_ms: When it was read, in milliseconds since the Unix epoch.
+        entries: What it is about, at least one.
+    """
+
+    number: int
+    kind: str
+    now_ms: int
+    entries: tuple[EntryTold, ...]
+
+    @cached_property
+    def data(self) -> bytes:
+        """All of it as JSON; made once for all who listen."""
+        return wrap(self.kind, self.number, self.now_ms, Entries(self.entries))
+
+    def inside(self, folder: TreePath) -> bytes | None:
+        """What of it lies in a folder, as JSON; None when nothing does."""
+        chosen = tuple(entry for entry in self.entries if is_inside(entry.path, folder))
+        if not chosen:
+            return None
+        return wrap(self.kind, self.number, self.now_ms, Entries(chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of the feed as events.
+
+    Attributes:
+        news: In order; may be empty.
+        end: The last row read.
+    """
+
+    news: list[News]
+    end: int
+
+
+class Teller:
+    """Reads the feed for all streams of a node, once for all that stand at the same place."""
+
+    def __init__(self, repository: Repository, wall: WallClock) -> None:
+        self._repository = repository
+        self._wall = wall
+        self._lock = asyncio.Lock()
+        self._pages: dict[int, Page] = {}
+
+    async def page(self, after: int) -> Page | None:
+        """Read on after a row; None when the feed does not reach back to it."""
+        async with self._lock:
+            page = self._pages.get(after)
+            if page is None:
+                page = await bridge.run(read_page, self._repository, after, self._wall.now_ms())
+                if page is not None and page.end > after:
+                    self._remember(after, page)
+        return page
+
+    def _remember(self, after: int, page: Page) -> None:
+        self._pages[after] = page
+        if len(self._pages) > _PAGES:
+            del self._pages[next(iter(self._pages))]
+
+
+def read_page(repository: Repository, after: int, now_ms: int) -> Page | None:
+    """Read at most `PAGE_ROWS` rows after a row; None when there is a gap. Blocking."""
+    with repository.view() as view:
+        last = view.head.seq
+        rows = [row for row in repository.changes(after, PAGE_ROWS) if row.seq <= last]
+        if after > last or (after < last and (not rows or rows[0].seq != after + 1)):
+            return None
+        told = [item for row in rows if (item := _told(view, row)) is not None]
+    return Page(list(_group(told, after, now_ms)), rows[-1].seq if rows else after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One row that is worth an event."""
+
+    seq: int
+    kind: str
+    entry: EntryTold
+    is_conflict: bool = False
+
+
+def _told(view: View, row: Change) -> _Told | None:
+    if is_system_key(row.key):
+        return None
+    path = from_key(row.key)
+    if not row.now:
+        gone = EntryTold(path, _word(row.was)) if row.was else None
+        return None if gone is None else _Told(row.seq, DELETED, gone)
+    entry = view.entry(row.key)
+    sight = None if entry is None else see(entry)
+    if sight is None or not sight.is_live:
+        return None  # deleted since; a later row says so
+    winner = sight.winner
+    is_both = winner.kind != Kind.DIRECTORY and view.has_inside(row.key)
+    return _Told(row.seq, CREATED, _describe(path, sight), bool(sight.losers) or is_both)
+
+
+def _describe(path: TreePath, sight: Sight) -> EntryTold:
+    version = sight.winner
+    return EntryTold(
+        path=path,
+        entry_type=_word(version.kind),
+        content_type=version.content_type or None,
+        size=version.content.size,
+        hash=version.content.hash.hex(),
+        created_at=version.created,
+        updated_at=version.updated,
+    )
+
+
+def _group(told: Iterable[_Told], after: int, now_ms: int) -> Iterator[News]:
+    for kind, group in groupby(told, lambda item: item.kind):
+        items = list(group)
+        conflicts = tuple(EntryTold(item.entry.path) for item in items if item.is_conflict)
+        if conflicts:
+            yield News(after, CONFLICT, now_ms, conflicts)
+        after = items[-1].seq
+        yield News(after, kind, now_ms, tuple(item.entry for item in items))
+
+
+def _word(kind: int) -> str:
+    return Kind(kind).name.lower()

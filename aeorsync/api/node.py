@@ -1,0 +1,80 @@
+"""What the handlers know of the node they answer for."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from aeorsync.api.attempts import Attempts
+from aeorsync.cluster.member import Member
+from aeorsync.core.tokens import ROOT, SigningKey
+from aeorsync.runtime.bus import Bus
+from aeorsync.runtime.clock import WallClock
+from aeorsync.storage.accounts import Accounts
+from aeorsync.storage.repository import Repository
+from aeorsync.storage.writer import Committed
+from aeorsync.wire import limits
+
+
+def _logins() -> Attempts:
+    return Attempts(limits.MAX_LOGINS, limits.LOGIN_WINDOW_S)
+
+
+def _joins() -> tuple[Attempts, Attempts]:
+    return Attempts(5, 60), Attempts(30, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is asking.
+
+    Attributes:
+        user: Their id; nil for root.
+        is_peer: Whether this is another node of the cluster (a root token of scope ``sync``).
+        key_id: The API key behind the token, if one is.
+    """
+
+    user: UUID
+    is_peer: bool = False
+    key_id: UUID | None = None
+
+    @property
+    def is_root(self) -> bool:
+        """Whether everything is allowed that no scope forbids."""
+        return self.user == ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One running node, as `server` put it together.
+
+    Attributes:
+        repository: Its files.
+        member: Its part in the cluster: links, cycles.
+        accounts: API keys.
+        signing_key: Signs tokens; shared by the cluster.
+        seal_secret: 32 bytes that ETags are sealed with; derived from the signing key.
+        bus: Tells event streams of each commit, in order.
+        wall: The clock.
+        is_open: Auth is disabled; whoever calls is root.
+        jwt_expiry: Life of a user token in seconds.
+        started_ms: When the node was ready, in milliseconds since the Unix epoch.
+        can_share_key: Whether ``/sync/join`` may hand the signing key out.
+        folder: Data folder, whose disk tells the health; None when there is none.
+        logins: How often each API key was tried.
+        joins: How often each address asked to join, in a minute and in an hour.
+    """
+
+    repository: Repository
+    member: Member
+    accounts: Accounts
+    signing_key: SigningKey
+    seal_secret: bytes
+    bus: Bus[Committed]
+    wall: WallClock
+    is_open: bool
+    jwt_expiry: int
+    started_ms: int
+    can_share_key: bool = True
+    folder: Path | None = None
+    logins: Attempts = field(default_factory=_logins)
+    joins: tuple[Attempts, Attempts] = field(default_factory=_joins)

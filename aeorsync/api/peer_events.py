@@ -1,0 +1,73 @@
+"""``GET /sync/events``: tells a peer that there is something to pull.
+
+First comes ``hello``. After that ``root`` whenever the tree moved, once for all commits that came
+together; not for what came from that peer itself. ``heartbeat`` keeps its clock calibrated.
+"""
+
+from collections.abc import AsyncGenerator
+
+import msgspec
+from starlette.responses import Response
+
+from aeorsync import __version__
+from aeorsync.api.endpoint import Call, Endpoint, Parameter
+from aeorsync.api.parameters import Query
+from aeorsync.api.sse import EventStream, Watch, print_event
+from aeorsync.errors import BadRequestError
+from aeorsync.runtime.bus import Batch
+from aeorsync.storage.writer import Committed
+from aeorsync.wire.protocol import Hello, RootMoved
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def listen(call: Call) -> Response:
+    """Open a stream."""
+    asker = Query(call.request.scope["query_string"]).whole("node_id", 1) or 0
+    return EventStream(_stream(call, asker))
+
+
+async def _stream(call: Call, asker: int) -> AsyncGenerator[bytes, None]:
+    node = call.node
+    # From here on no commit goes unnoticed; only then may the present be looked at.
+    with node.bus.listen() as listener:
+        watch = Watch(call, listener)
+        head = node.repository.head
+        hello = Hello(
+            node_id=node.member.node_id,
+            incarnation=head.incarnation,
+            root_hash=head.root.hex(),
+            seq=head.seq,
+            version=__version__,
+        )
+        yield print_event("hello", _encode(hello), head.seq)
+        while (turn := await watch.turn()) is not None:
+            if turn.batch is not None and is_news(turn.batch, asker):
+                head = node.repository.head
+                moved = RootMoved(head.root.hex(), head.seq)
+                yield print_event("root", _encode(moved), head.seq)
+            if turn.beat is not None:
+                yield print_event("heartbeat", _encode(turn.beat), node.repository.head.seq)
+
+
+def is_news(batch: Batch[Committed], asker: int) -> bool:
+    """Whether anything in a batch did not come from the asking node."""
+    return batch.lagged or any(
+        change.via != asker or not asker
+        for committed in batch.events
+        for change in committed.changes
+    )
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/sync/events",
+        listen,
+        "Stream to a peer when there is something to pull.",
+        errors=(BadRequestError,),
+        parameters=(
+            Parameter("node_id", {"type": "integer", "minimum": 1}, "Who listens; for no echo."),
+        ),
+    ),
+)

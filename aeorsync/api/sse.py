@@ -1,0 +1,119 @@
+r"""Streams of events to clients that stay connected: ``text/event-stream``.
+
+    id: 57\nevent: entries_created\ndata: {...}\n\n
+
+A stream ends when the client goes, when the bus closes, or when who listens may no longer. An idle
+one costs a timer: every 5 s its permission is looked at, every 15 s its heart beats.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from aeorsync.api.endpoint import Call
+from aeorsync.errors import AeorError
+from aeorsync.runtime.bus import Batch, Listener
+from aeorsync.storage.writer import Committed
+from aeorsync.wire.protocol import ClockTold, Heartbeat
+
+BEAT_S = 15.0
+CHECK_S = 5.0
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class EventStream(StreamingResponse):
+    """The answer that carries a stream; closes its generator as soon as it ends."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(events, headers=_HEADERS, media_type="text/event-stream")
+        self._events = events
+
+    async def stream_response(self, send: Send) -> None:
+        """Send everything; see Starlette."""
+        async with aclosing(self._events):
+            await super().stream_response(send)
+
+
+def print_event(kind: str, data: bytes, number: int) -> bytes:
+    """Return one event.
+
+    Args:
+        kind: Its type.
+        data: JSON on one line.
+        number: Row of the feed up to which the reader knows everything once it has this.
+    """
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (number, kind.encode(), data)
+
+
+def print_mark(number: int) -> bytes:
+    """Return what is no event, but keeps the connection alive and moves the reader's mark."""
+    return b": ping\nid: %d\n\n" % number
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What woke a stream up.
+
+    Attributes:
+        batch: What the bus had; None when it was only time.
+        beat: The heartbeat that is due, if one is.
+    """
+
+    batch: Batch[Committed] | None
+    beat: Heartbeat | None
+
+
+class Watch:
+    """Waits on behalf of one stream."""
+
+    def __init__(self, call: Call, listener: Listener[Committed]) -> None:
+        self._call = call
+        self._listener = listener
+        self._clock = asyncio.get_running_loop().time
+        self._next_check = self._clock() + CHECK_S
+        self._next_beat = self._clock() + BEAT_S
+
+    async def turn(self, *, waits: bool = True) -> Turn | None:
+        """Wait until there is something to do; None when the stream must end.
+
+        Args:
+            waits: False to look only, because there is something to do already.
+        """
+        batch = None
+        until = min(self._next_check, self._next_beat) if waits else self._clock()
+        try:
+            async with asyncio.timeout_at(until):
+                batch = await anext(self._listener)
+        except TimeoutError:
+            pass
+        except StopAsyncIteration:
+            return None
+        # By the clock, not by what woke us: news without end must hold up neither.
+        now = self._clock()
+        if now >= self._next_check:
+            self._next_check = now + CHECK_S
+            if not await self._may_stay():
+                return None
+        if now < self._next_beat:
+            return Turn(batch, None)
+        beat = self._beat(now - self._next_beat)
+        self._next_beat = now + BEAT_S
+        return Turn(batch, beat)
+
+    async def _may_stay(self) -> bool:
+        recheck = self._call.request.scope.get("recheck")
+        if recheck is not None:
+            try:
+                await recheck()
+            except AeorError:
+                return False
+        return True
+
+    def _beat(self, late_s: float) -> Heartbeat:
+        node = self._call.node
+        now_ms = node.wall.now_ms()
+        return Heartbeat(ClockTold(now_ms - int(late_s * 1000), now_ms, node.member.node_id))

@@ -1,0 +1,334 @@
+"""One replication cycle with one peer: everything it has that we lack.
+
+    observe    what changed there since the cursor                        one round trip a page
+    plan       which of it is news here; refuse what breaks a rule        pure, on a snapshot
+    fetch      the chunks those entries need, each checked                 `cluster.fetch`
+    apply      join the entries into ours                                 one commit a page
+    record     the cursor, last, so that repeating any part is harmless
+
+What breaks a rule becomes a problem in the report: nothing of it is stored, the rest goes on, and
+the cursor stays before it, so that it is asked for again. An error ends the cycle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
+
+from aeorsync.cluster.fetch import fetch_contents
+from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord
+from aeorsync.core.hashing import content_hash
+from aeorsync.core.paths import ROOT, parse_key
+from aeorsync.core.versions import Content, Entry, Kind, Version, covers, parse_entry
+from aeorsync.errors import AeorError, BadRequestError, UnavailableError
+from aeorsync.remote.calls import DiffPage, Remote
+from aeorsync.runtime import bridge
+from aeorsync.runtime.redact import redact
+from aeorsync.storage.repository import Applied, Repository
+from aeorsync.storage.views import View
+from aeorsync.wire.limits import MAX_FILE, MAX_PAGE
+from aeorsync.wire.protocol import Item
+
+MAX_PROBLEMS: Final = 100
+"""Problems a report tells in full; the others are counted."""
+_MAX_CURSOR: Final = 16_384
+_MAX_SHOWN: Final = 4096
+_decode_items = msgspec.msgpack.Decoder(list[Item]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An entry that was not taken, and why."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """An entry that changes something here.
+
+    Attributes:
+        key: Its tree key.
+        entry: Checked.
+        contents: Files it needs that we may not have.
+    """
+
+    key: bytes
+    entry: Entry
+    contents: tuple[Content, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a page amounts to.
+
+    Attributes:
+        told: Entries the peer sent.
+        news: Those that change something here.
+        problems: Those that break a rule.
+    """
+
+    told: int
+    news: list[News]
+    problems: list[Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """News that can be applied.
+
+    Attributes:
+        news: All their chunks are here.
+        problems: Of the plan, and of those that could not be completed.
+        chunks: Chunks that were fetched.
+    """
+
+    news: list[News]
+    problems: list[Problem]
+    chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a cycle did.
+
+    Attributes:
+        told: Entries the peer sent.
+        changed: Entries that are different here now.
+        conflicts: How many of them are in conflict.
+        chunks: Chunks fetched.
+        problems: The first `MAX_PROBLEMS` problems.
+        problem_count: All problems. With none, everything the peer had is here.
+        reached: The peer's mark after the last page.
+    """
+
+    told: int = 0
+    changed: int = 0
+    conflicts: int = 0
+    chunks: int = 0
+    problems: tuple[Problem, ...] = ()
+    problem_count: int = 0
+    reached: str | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether something was not taken."""
+        return self.problem_count > 0
+
+    @property
+    def complaint(self) -> str | None:
+        """One sentence on the problems; None without any."""
+        if not self.problems:
+            return None
+        first = self.problems[0]
+        return f"{self.problem_count} not taken, first {first.path}: {first.text}"
+
+    def plus(self, complete: Complete, applied: Applied, told: int) -> "Report":
+        """This and one more page."""
+        return replace(
+            self,
+            told=self.told + told,
+            changed=self.changed + applied.changed,
+            conflicts=self.conflicts + applied.conflicts,
+            chunks=self.chunks + complete.chunks,
+            problems=(*self.problems, *complete.problems)[:MAX_PROBLEMS],
+            problem_count=self.problem_count + len(complete.problems),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Peering:
+    """The two sides of a cycle.
+
+    Attributes:
+        repository: Ours.
+        remote: The peer.
+        link: Its record; the node id is known.
+        node_id: Ours.
+        incarnation: Of the peer's database.
+        now_ms: When this begins, in milliseconds since the Unix epoch.
+    """
+
+    repository: Repository
+    remote: Remote
+    link: LinkRecord
+    node_id: int
+    incarnation: int
+    now_ms: int
+
+
+async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
+    """Take over everything the peer has that we lack.
+
+    Args:
+        peering: Who and whom.
+        ahead: Go on from this mark of an earlier, partial cycle instead of the recorded cursor,
+            and record nothing: what that cycle could not take stays to be asked for.
+    """
+    cursor = ahead or await bridge.run(_recorded_cursor, peering)
+    report, has_more = Report(), True
+    while has_more:
+        page = await observe(peering, cursor)
+        plan = await bridge.run(make_plan, peering.repository, page.parts)
+        complete = await fetch(peering, plan)
+        applied = await apply(peering, complete.news)
+        report = report.plus(complete, applied, plan.told)
+        if ahead is None and not report.is_partial and page.end.cursor != cursor:
+            await bridge.run(record, peering, page.end.cursor)
+        cursor, has_more = page.end.cursor, page.end.more
+    return replace(report, reached=cursor)
+
+
+async def observe(peering: Peering, cursor: str | None) -> DiffPage:
+    """The next page of what changed at the peer.
+
+    Raises:
+        UnavailableError: Another node, or another database, answers at this address now.
+        BadRequestError: The page breaks the protocol.
+    """
+    remote, link = peering.remote, peering.link
+    page = await remote.diff(cursor, link.sync_paths, peering.node_id)
+    if (page.header.node_id, page.header.incarnation) != (link.node_id, peering.incarnation):
+        raise UnavailableError(f"another node answers at {link.address} now")
+    if len(page.end.cursor) > _MAX_CURSOR or (page.end.more and page.end.cursor == cursor):
+        raise BadRequestError(f"{link.address} sent a cursor that leads nowhere")
+    return page
+
+
+def make_plan(repository: Repository, parts: Sequence[bytes]) -> Plan:
+    """Sort a page into news, problems and what we have already. Blocking; only reads.
+
+    Raises:
+        BadRequestError: The page is no list of entries, or too long a one.
+    """
+    told = 0
+    news: list[News] = []
+    problems: list[Problem] = []
+    with repository.view() as view:
+        for part in parts:
+            items = _parse_items(part)
+            told += len(items)
+            if told > MAX_PAGE:
+                raise BadRequestError(f"a page of changes holds more than {MAX_PAGE} entries")
+            for key, data in items:
+                try:
+                    item = _read_item(repository, view, key, data)
+                except AeorError as error:
+                    problems.append(Problem(_shown(key), error.message))
+                else:
+                    if item is not None:
+                        news.append(item)
+    return Plan(told, news, problems)
+
+
+async def fetch(peering: Peering, plan: Plan) -> Complete:
+    """Bring here what the news of a plan need, and leave out those that cannot be completed."""
+    contents = dict.fromkeys(content for item in plan.news for content in item.contents)
+    if not contents:
+        return Complete(plan.news, plan.problems)
+    fetched = await fetch_contents(peering.repository, peering.remote, contents)
+    if not fetched.spoiled:
+        return Complete(plan.news, plan.problems, fetched.chunks)
+    news: list[News] = []
+    problems = list(plan.problems)
+    for item in plan.news:
+        reason = next((fetched.spoiled[c] for c in item.contents if c in fetched.spoiled), None)
+        if reason is None:
+            news.append(item)
+        else:
+            problems.append(Problem(_shown(item.key), reason))
+    return Complete(news, problems, fetched.chunks)
+
+
+async def apply(peering: Peering, news: list[News]) -> Applied:
+    """Join complete news into our tree; durable on return."""
+    if not news:
+        return Applied(changed=0, conflicts=0)
+    items = [(item.key, item.entry) for item in news]
+    return await bridge.settle(peering.repository.apply(items, peering.link.peer_id))
+
+
+def record(peering: Peering, cursor: str) -> None:
+    """Note how far the peer was followed. Blocking; durable on return."""
+    mark = CursorRecord(
+        node_id=peering.link.peer_id,
+        incarnation=peering.incarnation,
+        sync_paths=peering.link.sync_paths,
+        cursor=cursor,
+        synced_at=peering.now_ms,
+    )
+    LinkBook(peering.repository).save_cursor(peering.link, mark)
+
+
+def _recorded_cursor(peering: Peering) -> str | None:
+    mark = LinkBook(peering.repository).cursor(peering.link)
+    return mark.cursor if mark and mark.fits(peering.link, peering.incarnation) else None
+
+
+def _parse_items(part: bytes) -> list[Item]:
+    try:
+        return _decode_items(part)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError(f"a page of changes is no list of entries: {error}") from error
+
+
+def _read_item(repository: Repository, view: View, key: bytes, data: bytes) -> News | None:
+    """What a peer's entry changes here; None when it adds nothing.
+
+    Raises:
+        AeorError: The key or the entry breaks a rule.
+    """
+    if parse_key(key, allow_system=True) == ROOT:
+        raise BadRequestError("the root is no entry")
+    entry = parse_entry(data)
+    ours = view.entry(key)
+    fresh = _fresh_versions(ours, entry)
+    if not fresh:
+        return None
+    if repository.is_too_far_ahead(entry):
+        raise BadRequestError("it was written in the future; check the clocks (NTP) of all nodes")
+    held = set() if ours is None else set(_contents(ours.versions))
+    for version in fresh:
+        _check_link_target(version)
+    wanted = tuple(content for content in _contents(fresh) if content not in held)
+    if any(content.size > MAX_FILE for content in wanted):
+        raise BadRequestError(f"the file is larger than {MAX_FILE} bytes")
+    return News(key, entry, wanted)
+
+
+def _fresh_versions(ours: Entry | None, theirs: Entry) -> Sequence[Version]:
+    """Their versions that are neither ours nor ancestors of ours.
+
+    A version under a dot of ours that is not our version counts as fresh: a database was copied,
+    and joining will part the two.
+    """
+    if ours is None:
+        return theirs.versions
+    if ours == theirs:
+        return ()
+    held = {version.dot: version for version in ours.versions}
+    return [
+        version
+        for version in theirs.versions
+        if held.get(version.dot) != version
+        and not any(covers(other.vector, version.dot) for other in ours.versions)
+    ]
+
+
+def _contents(versions: Sequence[Version]) -> list[Content]:
+    """The files among some versions; what is deleted need not be here."""
+    return [v.content for v in versions if v.kind == Kind.FILE and not v.deleted]
+
+
+def _check_link_target(version: Version) -> None:
+    if version.kind == Kind.SYMLINK:
+        target = version.target.encode()
+        if (content_hash(target), len(target)) != (version.content.hash, version.content.size):
+            raise BadRequestError("the target of the link does not match its hash")
+
+
+def _shown(key: bytes) -> str:
+    """A key as a path for people, whatever is in it."""
+    return redact("/" + key[:_MAX_SHOWN].decode("utf-8", "replace").replace("\0", "/"))

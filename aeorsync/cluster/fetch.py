@@ -1,0 +1,261 @@
+"""Bringing the chunks of some files here, each checked, and the files with them.
+
+1. *Survey*: ask the store which chunks the files lack; first manifest pieces, then data.
+2. *Fetch* them from the peer in batches, a few at a time, and store what matches its name.
+3. Again from 1, until nothing is missing.
+4. *Prove* each file: its chunks must add up to its content hash.
+
+A chunk that the peer does not hold, or whose bytes are wrong, is *lost*; files that need it are
+*spoiled* and the others go on. Memory is bounded whatever the peer sends: so many batches, each
+handed to the store every few MiB.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from aeorsync.cluster.together import together
+from aeorsync.core.versions import HASH_SIZE, REF_SIZE, Content
+from aeorsync.errors import CorruptError
+from aeorsync.remote.calls import Remote
+from aeorsync.runtime import bridge
+from aeorsync.storage.base import StoredChunk
+from aeorsync.storage.content import is_content_of
+from aeorsync.storage.repository import Repository
+from aeorsync.wire.framing import Chunk
+from aeorsync.wire.limits import GIB, MAX_CHUNK, MAX_FILE_CHUNKS, MIB
+
+BATCH_IDS: Final = 1000
+BATCH_BYTES: Final = 8 * MIB
+IN_FLIGHT: Final = 3
+_GROUP_BYTES: Final = GIB
+_PROVE_BYTES: Final = 64 * MIB
+_PIECE_BYTES: Final = 5 * 1024
+# As many as the largest file needs, and no more than that many references in memory.
+_MAX_PIECES: Final = MAX_FILE_CHUNKS // 128
+
+Spoiled = dict[Content, str]
+"""Files that cannot be completed, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What fetching did.
+
+    Attributes:
+        chunks: Chunks that were stored.
+        spoiled: Files that could not be completed; every other one is here and proven.
+    """
+
+    chunks: int
+    spoiled: Spoiled
+
+
+async def fetch_contents(
+    repository: Repository, remote: Remote, contents: Iterable[Content]
+) -> Fetched:
+    """Bring files here.
+
+    Raises:
+        AeorError: The peer broke the protocol or cannot be reached, or our disk refused.
+    """
+    chunks = 0
+    spoiled: Spoiled = {}
+    for group in _groups(contents):
+        haul = _Haul(repository, remote, group)
+        spoiled.update(await haul.bring())
+        chunks += haul.chunks
+    return Fetched(chunks, spoiled)
+
+
+@dataclass(slots=True)
+class _Haul:
+    """One group of files on its way here. Belongs to one task and those it starts.
+
+    Attributes:
+        repository: Where to.
+        remote: Where from.
+        contents: The files that are not spoiled so far.
+        lost: Chunks that cannot be had, and why.
+        proven: Files whose bytes passed through our hands and are right.
+        chunks: Chunks stored.
+    """
+
+    repository: Repository
+    remote: Remote
+    contents: list[Content]
+    lost: dict[bytes, str] = field(default_factory=dict)
+    proven: set[Content] = field(default_factory=set)
+    chunks: int = 0
+
+    async def bring(self) -> Spoiled:
+        """Bring all of it here, and say what could not be."""
+        spoiled: Spoiled = {}
+        # Every round ends with each wanted chunk held or lost, and nothing is wanted twice.
+        while True:
+            survey = await bridge.run(_survey, self.repository, self.contents, self.lost)
+            spoiled.update(survey.spoiled)
+            self.contents = survey.kept
+            if not survey.wanted:
+                break
+            await self._fetch(list(_batches(survey.wanted)))
+        unproven = [content for content in self.contents if content not in self.proven]
+        for group in _groups(unproven, _PROVE_BYTES):
+            spoiled.update(await bridge.run(_prove, self.repository, group))
+        return spoiled
+
+    async def _fetch(self, batches: list[list[bytes]]) -> None:
+        singles = _singles(self.contents)
+        waiting = iter(batches)
+
+        async def take(chunks: list[Chunk]) -> None:
+            received = await bridge.run(_receive, self.repository, chunks, singles)
+            self.proven.update(received.proven)
+            self.lost.update(received.bad)
+            self.chunks += len(chunks) - len(received.bad)
+
+        async def work() -> None:
+            for batch in waiting:
+                missing = await self.remote.chunks(batch, take)
+                self.lost.update((name, _missing_text(name)) for name in missing)
+
+        await together(*(work() for _ in range(min(IN_FLIGHT, len(batches)))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """What some files lack.
+
+    Attributes:
+        wanted: Chunk ids with the bytes expected of each (0 for a manifest piece).
+        kept: The files that may still be completed.
+        spoiled: Those that cannot.
+    """
+
+    wanted: dict[bytes, int]
+    kept: list[Content]
+    spoiled: Spoiled
+
+
+def _survey(repository: Repository, contents: list[Content], lost: dict[bytes, str]) -> _Survey:
+    """Ask the store what some files lack. Blocking."""
+    try:
+        wanted, are_pieces = repository.lacking(contents)
+    except CorruptError:
+        pass  # one of them; below it is seen which
+    else:
+        if lost.keys().isdisjoint(wanted) and len(wanted) <= _most(are_pieces=are_pieces):
+            return _Survey(wanted, contents, {})
+    spoiled = {}
+    for content in contents:
+        reason = _why_spoiled(repository, content, lost)
+        if reason is not None:
+            spoiled[content] = reason
+    kept = [content for content in contents if content not in spoiled]
+    return _Survey(repository.lacking(kept)[0], kept, spoiled)
+
+
+def _why_spoiled(repository: Repository, content: Content, lost: dict[bytes, str]) -> str | None:
+    try:
+        wanted, are_pieces = repository.lacking([content])
+    except CorruptError as error:
+        return error.message
+    if len(wanted) > _most(are_pieces=are_pieces):
+        return "the file is cut into more chunks than any file needs"
+    return next((lost[name] for name in wanted if name in lost), None)
+
+
+def _most(*, are_pieces: bool) -> int:
+    return _MAX_PIECES if are_pieces else MAX_FILE_CHUNKS
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """What became of some chunks.
+
+    Attributes:
+        proven: Files that are one of these chunks, whole and right.
+        bad: Chunks that do not match their names, and how.
+    """
+
+    proven: list[Content]
+    bad: dict[bytes, str]
+
+
+def _receive(
+    repository: Repository, chunks: Sequence[Chunk], singles: dict[bytes, list[Content]]
+) -> _Received:
+    """Check and store chunks. Blocking; readable once this returns."""
+    stored = [StoredChunk(*chunk) for chunk in chunks]
+    bad: dict[bytes, str] = {}
+    try:
+        plain = repository.receive(stored)
+    except CorruptError:
+        good, plain = [], []
+        for chunk in stored:
+            try:
+                plain += repository.receive([chunk])
+                good.append(chunk)
+            except CorruptError as error:
+                bad[chunk.id] = error.message
+        stored = good
+    proven = [
+        content
+        for chunk, data in zip(stored, plain, strict=True)
+        for content in singles.get(chunk.id, ())
+        if is_content_of(content, data)
+    ]
+    return _Received(proven, bad)
+
+
+def _prove(repository: Repository, contents: list[Content]) -> Spoiled:
+    """Read files back and compare them with their content hashes. Blocking."""
+    spoiled = {}
+    for content in contents:
+        try:
+            repository.check_content(content)
+        except CorruptError as error:
+            spoiled[content] = error.message
+    return spoiled
+
+
+def _groups(contents: Iterable[Content], most: int = _GROUP_BYTES) -> Iterator[list[Content]]:
+    """Cut a list of files into groups of at most so many bytes, or of one file."""
+    group: list[Content] = []
+    size = 0
+    for content in contents:
+        if group and size + content.size > most:
+            yield group
+            group, size = [], 0
+        group.append(content)
+        size += content.size
+    if group:
+        yield group
+
+
+def _batches(wanted: dict[bytes, int]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    size = 0
+    for name, expected in wanted.items():
+        # What a peer claims beyond the limits must not make a batch of its own.
+        expected_bytes = min(expected, MAX_CHUNK) or _PIECE_BYTES
+        if batch and (len(batch) == BATCH_IDS or size + expected_bytes > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(name)
+        size += expected_bytes
+    if batch:
+        yield batch
+
+
+def _singles(contents: Iterable[Content]) -> dict[bytes, list[Content]]:
+    """Files of one chunk, by its id: they can be proven as it comes in."""
+    found: dict[bytes, list[Content]] = {}
+    for content in contents:
+        if content.depth == 0 and len(content.refs) == REF_SIZE:
+            found.setdefault(content.refs[:HASH_SIZE], []).append(content)
+    return found
+
+
+def _missing_text(name: bytes) -> str:
+    return f"the peer does not hold chunk {name.hex()}"

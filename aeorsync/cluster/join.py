@@ -1,0 +1,101 @@
+"""How this node becomes a member of a cluster: it asks one that is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aeorsync.cluster.peers import parse_address
+from aeorsync.core import apikeys
+from aeorsync.core.tokens import SigningKey
+from aeorsync.errors import AeorError, BadRequestError, StartupError, UnavailableError
+from aeorsync.remote.calls import Remote
+from aeorsync.remote.connection import Connection, Mint
+from aeorsync.wire.protocol import JoinReply, JoinRequest
+
+REFUSED: Final = 7
+"""Exit code: the cluster said no."""
+UNREACHABLE: Final = 8
+"""Exit code: the cluster did not answer."""
+
+Dial = Callable[[str, Mint | None], Remote]
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Who wants to join.
+
+    Attributes:
+        node_id: Ours.
+        own_url: Base URL at which the cluster can reach us.
+        label: Our name, for people.
+    """
+
+    node_id: int
+    own_url: str
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JoinResult:
+    """What a member hands to a new one.
+
+    Attributes:
+        signing_key: The cluster's key.
+        responding_node_id: Who answered.
+    """
+
+    signing_key: SigningKey
+    responding_node_id: int
+
+
+def dial(address: str, mint: Mint | None) -> Remote:
+    """The way to an address over the network."""
+    return Remote(Connection(address, mint))
+
+
+async def join(target: str, secret: str, joining: Joining, dial: Dial = dial) -> JoinResult:
+    """Join the cluster of the node at ``target``.
+
+    Args:
+        target: Its base URL.
+        secret: A root API key, or a root token.
+        joining: Who we are.
+        dial: Makes the way to an address.
+
+    Raises:
+        StartupError: The cluster refused us, or did not answer.
+    """
+    request = JoinRequest(joining.own_url, joining.label, joining.node_id)
+    try:
+        reply = await _ask(parse_address(target), secret, request, dial)
+    except UnavailableError as error:
+        raise StartupError(f"cannot join: {error.message}", UNREACHABLE) from error
+    except AeorError as error:
+        raise StartupError(f"cannot join: {error.message}", REFUSED) from error
+    if reply.responding_node_id == joining.node_id:
+        raise StartupError(f"cannot join: {target} is this node itself", REFUSED)
+    try:
+        key = SigningKey.from_text(reply.signing_key)
+    except BadRequestError as error:
+        text = f"cannot join: {target} sent no signing key; {error.message}"
+        raise StartupError(text, REFUSED) from error
+    return JoinResult(key, reply.responding_node_id)
+
+
+async def _ask(address: str, secret: str, request: JoinRequest, dial: Dial) -> JoinReply:
+    token = await _token(address, secret, dial)
+    remote = dial(address, lambda: token)
+    try:
+        return await remote.join(request)
+    finally:
+        await remote.close()
+
+
+async def _token(address: str, secret: str, dial: Dial) -> str:
+    if not secret.startswith(apikeys.PREFIX):
+        return secret
+    remote = dial(address, None)
+    try:
+        return await remote.token(secret)
+    finally:
+        await remote.close()

@@ -1,0 +1,252 @@
+"""Who this node is linked to: what is remembered of each link, and what is told of it."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from aeorsync.core.globs import Globs
+from aeorsync.errors import BadRequestError
+from aeorsync.storage.repository import Repository
+from aeorsync.wire.limits import MAX_FILTERS
+
+_LINKS: Final = "links"
+_CURSORS: Final = "cursors"
+_MAX_ADDRESS: Final = 2048
+_MAX_LABEL: Final = 255
+_MAX_NODE_ID: Final = (1 << 64) - 1
+
+
+class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A link as it is remembered.
+
+    Attributes:
+        id: Names the link here; also the peer's node id until that is known.
+        address: Base URL without a trailing slash.
+        node_id: The peer's node id, once it was told or seen.
+        label: For people.
+        sync_paths: Globs of what to take; None for everything.
+        enabled: False while a person keeps the link paused.
+        added_at: Milliseconds since the Unix epoch.
+    """
+
+    id: int
+    address: str
+    node_id: int | None = None
+    label: str | None = None
+    sync_paths: tuple[str, ...] | None = None
+    enabled: bool = True
+    added_at: int = 0
+
+    @property
+    def peer_id(self) -> int:
+        """The peer's node id; a stand-in until that is known."""
+        return self.node_id or self.id
+
+    def goes_by(self, node_id: int) -> bool:
+        """Whether this is the number by which somebody may mean this link."""
+        return node_id in {self.id, self.node_id}
+
+
+class CursorRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How far this node has followed a peer.
+
+    Attributes:
+        node_id: The peer's node id.
+        incarnation: Of the peer's database.
+        sync_paths: The filters with which it was followed.
+        cursor: The peer's own mark.
+        synced_at: When it was recorded, in milliseconds since the Unix epoch.
+    """
+
+    node_id: int
+    incarnation: int
+    sync_paths: tuple[str, ...] | None
+    cursor: str
+    synced_at: int
+
+    def fits(self, link: LinkRecord, incarnation: int) -> bool:
+        """Whether the peer may go on from here; a changed filter starts afresh."""
+        return (
+            self.node_id == link.node_id
+            and self.incarnation == incarnation
+            and self.sync_paths == link.sync_paths
+        )
+
+
+class LinkBook:
+    """The links of this node and their cursors, on disk. Blocking; safe from any thread."""
+
+    def __init__(self, repository: Repository) -> None:
+        """Keep them among the notes of ``repository``."""
+        self._repository = repository
+
+    def links(self) -> list[LinkRecord]:
+        """All links, oldest first."""
+        notes = self._repository.notes(_LINKS).values()
+        records = [msgspec.msgpack.decode(note, type=LinkRecord) for note in notes]
+        return sorted(records, key=lambda record: (record.added_at, record.id))
+
+    def save(self, link: LinkRecord) -> None:
+        """Write a link; durable on return."""
+        self._repository.set_note(_LINKS, str(link.id), msgspec.msgpack.encode(link))
+
+    def remove(self, link: LinkRecord) -> None:
+        """Forget a link and its cursor."""
+        self._repository.set_note(_CURSORS, str(link.id), None)
+        self._repository.set_note(_LINKS, str(link.id), None)
+
+    def cursor(self, link: LinkRecord) -> CursorRecord | None:
+        """How far the peer was followed, if it was."""
+        note = self._repository.note(_CURSORS, str(link.id))
+        return None if note is None else msgspec.msgpack.decode(note, type=CursorRecord)
+
+    def save_cursor(self, link: LinkRecord, cursor: CursorRecord) -> None:
+        """Note how far the peer was followed; durable on return."""
+        self._repository.set_note(_CURSORS, str(link.id), msgspec.msgpack.encode(cursor))
+
+
+class SyncStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the cycles with a peer went. Times are milliseconds since the Unix epoch."""
+
+    last_success_at: int | None = None
+    last_attempt_at: int | None = None
+    last_error: str | None = None
+    consecutive_failures: int = 0
+    total_syncs: int = 0
+    total_failures: int = 0
+
+
+class PeerState(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a link.
+
+    Attributes:
+        node_id: The peer's node id; a stand-in until that is known.
+        address: Base URL.
+        label: For people.
+        state: ``disconnected``, ``honeymoon`` or ``active``.
+        last_sync_at: When it was last up to date, in milliseconds since the Unix epoch.
+        sync_status: How its cycles went.
+        sync_paths: Globs of what is taken; None for everything.
+        reason: Why it is not active.
+        since: Since when it is in this state, in milliseconds since the Unix epoch.
+        clock_offset_ms: How far the peer's clock is ahead of ours; None when unknown.
+        round_trip_ms: Shortest way there and back; None when unknown.
+        jitter_ms: How much that varies; None when unknown.
+        samples: How many comparisons of the clocks this rests on.
+    """
+
+    node_id: int
+    address: str
+    label: str | None
+    state: str
+    last_sync_at: int | None
+    sync_status: SyncStatus
+    sync_paths: tuple[str, ...] | None
+    reason: str | None
+    since: int
+    clock_offset_ms: float | None = None
+    round_trip_ms: float | None = None
+    jitter_ms: float | None = None
+    samples: int = 0
+
+
+class PeerResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a cycle went that somebody asked for.
+
+    Attributes:
+        node_id: The peer.
+        ok: Whether everything it has is here now.
+        changes_applied: Whether anything changed here.
+        operations_applied: How many entries changed here.
+        conflicts_detected: How many of them are in conflict.
+        error: Why it is not ok.
+    """
+
+    node_id: int
+    ok: bool
+    changes_applied: bool | msgspec.UnsetType = msgspec.UNSET
+    operations_applied: int | msgspec.UnsetType = msgspec.UNSET
+    conflicts_detected: int | msgspec.UnsetType = msgspec.UNSET
+    error: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class PeerSkipped(msgspec.Struct, frozen=True):
+    """A peer that was not asked, and why."""
+
+    node_id: int
+    state: str
+    reason: str
+
+
+class TriggerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How the cycles went that somebody asked for.
+
+    Attributes:
+        peers_synced: How many are ok.
+        peers_failed: How many are not.
+        peers_skipped: How many were not asked.
+        results: Of those asked.
+        skipped: Those not asked.
+        forced_active: Node ids of those that became active by force.
+    """
+
+    peers_synced: int
+    peers_failed: int
+    peers_skipped: int
+    results: tuple[PeerResult, ...] = ()
+    skipped: tuple[PeerSkipped, ...] = ()
+    forced_active: tuple[int, ...] = ()
+
+
+def is_node_id(number: int) -> bool:
+    """Whether a number can be the id of a node."""
+    return 0 < number <= _MAX_NODE_ID
+
+
+def parse_address(text: str) -> str:
+    """Return the base URL ``text`` names, without a trailing slash, host in lower case.
+
+    Raises:
+        BadRequestError: It is not the http or https URL of a host.
+    """
+    if not text or len(text) > _MAX_ADDRESS or not text.isprintable() or " " in text:
+        raise BadRequestError(
+            f"a peer's address must be a URL of at most {_MAX_ADDRESS} characters"
+        )
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadRequestError(f"a peer's address is malformed: {error}") from error
+    if parts.scheme not in {"http", "https"} or not host:
+        raise BadRequestError("a peer's address must be http://host:port or https://host:port")
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise BadRequestError("a peer's address must have nothing but a scheme, a host and a port")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port is not None else "")
+
+
+def parse_label(text: str | None) -> str | None:
+    """Return a label fit to be kept and shown.
+
+    Raises:
+        BadRequestError: It is too long or not printable.
+    """
+    if text is not None and (len(text) > _MAX_LABEL or not text.isprintable()):
+        raise BadRequestError(f"a label has at most {_MAX_LABEL} printable characters")
+    return text or None
+
+
+def parse_filters(globs: list[str] | None) -> tuple[str, ...] | None:
+    """Return filters fit to be kept; None and an empty list both mean everything.
+
+    Raises:
+        BadRequestError: One is no glob, or there are too many.
+    """
+    if not globs:
+        return None
+    if len(globs) > MAX_FILTERS:
+        raise BadRequestError(f"a link has at most {MAX_FILTERS} filters")
+    Globs.parse(globs)
+    return tuple(globs)

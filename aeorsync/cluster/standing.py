@@ -1,0 +1,95 @@
+"""How a link stands: its state and why, the peer's clock, and how its cycles went."""
+
+import msgspec
+
+from aeorsync.cluster.peers import LinkRecord, PeerState, SyncStatus
+from aeorsync.core.links import ClockEstimate, LinkEvent, LinkState, next_state
+from aeorsync.runtime.clock import WallClock
+from aeorsync.runtime.log import get_logger
+
+_log = get_logger(__name__)
+
+
+class Standing:
+    """What is known of one link beside its record. Belongs to the event loop.
+
+    Attributes:
+        state: Where it stands.
+        clock: What is known of the peer's clock.
+        status: How its cycles went.
+        synced_at: When it was last up to date, in milliseconds since the Unix epoch.
+    """
+
+    def __init__(self, wall: WallClock, *, is_paused: bool) -> None:
+        """Begin with nothing known."""
+        self.state = LinkState.PAUSED if is_paused else LinkState.DISCONNECTED
+        self.clock = ClockEstimate()
+        self.status = SyncStatus()
+        self.synced_at: int | None = None
+        self._wall = wall
+        self._since = wall.now_ms()
+        self._reason: str | None = "paused" if is_paused else "not tried yet"
+
+    def step(self, record: LinkRecord, event: LinkEvent, reason: str | None = None) -> None:
+        """Let something happen; what has no place in this state changes nothing.
+
+        Args:
+            record: Whom it happens to.
+            event: What happens.
+            reason: Why the link is not active, if it will not be.
+        """
+        state = next_state(self.state, event)
+        if state is None:
+            return
+        if state is not self.state:
+            self._since = self._wall.now_ms()
+            self.state = state
+            _log.info(
+                "link", peer=record.address, node=record.peer_id, state=state.value, why=reason
+            )
+        self._reason = None if state is LinkState.ACTIVE else reason
+
+    def note_attempt(self) -> None:
+        """A cycle begins."""
+        self.status = msgspec.structs.replace(
+            self.status,
+            last_attempt_at=self._wall.now_ms(),
+            total_syncs=self.status.total_syncs + 1,
+        )
+
+    def note_success(self) -> None:
+        """A cycle took everything there was."""
+        self.synced_at = self._wall.now_ms()
+        self.status = msgspec.structs.replace(
+            self.status, last_success_at=self.synced_at, last_error=None, consecutive_failures=0
+        )
+
+    def note_failure(self, text: str) -> None:
+        """A cycle left something out, or the connection broke."""
+        self.status = msgspec.structs.replace(
+            self.status,
+            last_error=text,
+            consecutive_failures=self.status.consecutive_failures + 1,
+            total_failures=self.status.total_failures + 1,
+        )
+
+    def tell(self, record: LinkRecord) -> PeerState:
+        """All of it, with the record."""
+        is_known = self.clock.samples > 0
+        is_paused = self.state is LinkState.PAUSED
+        shown = LinkState.DISCONNECTED if is_paused else self.state
+        return PeerState(
+            node_id=record.peer_id,
+            address=record.address,
+            label=record.label,
+            state=shown.value,
+            last_sync_at=self.synced_at,
+            sync_status=self.status,
+            sync_paths=record.sync_paths,
+            reason=self._reason,
+            since=self._since,
+            clock_offset_ms=self.clock.offset_ms if is_known else None,
+            round_trip_ms=self.clock.round_trip_ms if is_known else None,
+            jitter_ms=self.clock.jitter_ms if is_known else None,
+            samples=self.clock.samples,
+        )

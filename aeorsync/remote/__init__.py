@@ -1,0 +1,1 @@
+"""HTTP out: the only floor that speaks httpx."""

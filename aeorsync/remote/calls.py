@@ -1,0 +1,248 @@
+"""What one node asks of another, as typed calls. Every one may be repeated."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from aeorsync.errors import AeorError, BadRequestError, UnavailableError
+from aeorsync.remote.connection import Connection
+from aeorsync.remote.sse import EventDecoder
+from aeorsync.runtime.redact import redact
+from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
+from aeorsync.wire.limits import MAX_FRAME, MIB
+from aeorsync.wire.protocol import (
+    FRAMES_TYPE,
+    IDS_TYPE,
+    NODE_HEADER,
+    ClockReply,
+    ClockRequest,
+    DiffEnd,
+    DiffHeader,
+    DiffRequest,
+    Heartbeat,
+    Hello,
+    JoinReply,
+    JoinRequest,
+    RootMoved,
+    WakeRequest,
+)
+
+T = TypeVar("T")
+
+PROBE_S: Final = 5.0
+"""Longest time for a clock probe or a wake-up call."""
+STREAM_S: Final = 600.0
+"""Longest time for one page or one batch of chunks; a peer slower than that is down."""
+SILENCE_S: Final = 45.0
+"""Longest silence of an event stream; three heartbeats."""
+MAX_PAGE_BYTES: Final = 2 * MAX_FRAME
+TAKE_BYTES: Final = 2 * MIB
+"""Chunk bytes handed over at a time, at least, while there are more."""
+
+Event = Hello | RootMoved | Heartbeat
+Take = Callable[[list[Chunk]], Awaitable[None]]
+"""Takes chunks as they come; their names are not checked yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiffPage:
+    """One page of what changed at a peer.
+
+    Attributes:
+        header: Who answered.
+        parts: msgpack arrays of `wire.protocol.Item`, not decoded yet.
+        end: How to go on.
+    """
+
+    header: DiffHeader
+    parts: list[bytes]
+    end: DiffEnd
+
+
+class _TokenReply(msgspec.Struct, frozen=True):
+    """Answer to ``POST /auth/token``."""
+
+    token: str
+
+
+class _TokenRequest(msgspec.Struct, frozen=True):
+    """Body of ``POST /auth/token``."""
+
+    api_key: str
+
+
+class Remote:
+    """A peer, as somebody to call.
+
+    Calls raise what `remote.connection` says, and BadRequestError for an answer that breaks the
+    protocol.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        """Speak through ``connection``, and close it with `close`."""
+        self._connection = connection
+        self.address = connection.address
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._connection.close()
+
+    async def token(self, api_key: str) -> str:
+        """Trade an API key for a token."""
+        body = msgspec.json.encode(_TokenRequest(api_key))
+        return self._parse(
+            await self._connection.call("POST", "/auth/token", body), _TokenReply
+        ).token
+
+    async def join(self, request: JoinRequest) -> JoinReply:
+        """Ask to become a member of the peer's cluster."""
+        body = msgspec.json.encode(request)
+        return self._parse(await self._connection.call("POST", "/sync/join", body), JoinReply)
+
+    async def clock(self, now_ms: int, deadline_s: float = PROBE_S) -> ClockReply:
+        """Ask what time it is there, and who is there."""
+        body = msgspec.json.encode(ClockRequest(now_ms))
+        answer = await self._connection.call("POST", "/sync/clock", body, deadline_s=deadline_s)
+        return self._parse(answer, ClockReply)
+
+    async def wake(self, node_id: int) -> None:
+        """Tell the peer that ``node_id`` (us) has news."""
+        body = msgspec.json.encode(WakeRequest(node_id))
+        await self._connection.call("POST", "/sync/wake", body, deadline_s=PROBE_S)
+
+    async def diff(
+        self, cursor: str | None, paths: Sequence[str] | None, node_id: int
+    ) -> DiffPage:
+        """Ask for a page of what changed since ``cursor``.
+
+        Args:
+            cursor: From the page before; None for all there is.
+            paths: Globs that limit what is told.
+            node_id: Ours; what came from us is left out.
+        """
+        body = msgspec.json.encode(
+            DiffRequest(cursor=cursor, paths=tuple(paths) if paths else None, node_id=node_id)
+        )
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": FRAMES_TYPE,
+            NODE_HEADER: str(node_id),
+        }
+        frames: list[Frame] = []
+        size = 0
+        async with (
+            self._connection.deadline(STREAM_S),
+            aclosing(self._frames("/sync/diff", body, headers)) as batches,
+        ):
+            async for batch in batches:
+                frames += batch
+                size += sum(len(frame.payload) for frame in batch)
+                if size > MAX_PAGE_BYTES:
+                    raise BadRequestError(
+                        f"{self.address} sent a page over {MAX_PAGE_BYTES} bytes"
+                    )
+        return self._page(frames)
+
+    async def chunks(self, ids: Sequence[bytes], take: Take) -> set[bytes]:
+        """Fetch chunks; ``take`` gets them as they come in, a few MiB at a time.
+
+        Returns:
+            Which the peer did not send, because it does not hold them.
+        """
+        wanted = set(ids)
+        headers = {"Content-Type": IDS_TYPE, "Accept": FRAMES_TYPE}
+        waiting: list[Chunk] = []
+        size = 0
+        async with (
+            self._connection.deadline(STREAM_S),
+            aclosing(self._frames("/sync/chunks", b"".join(ids), headers)) as batches,
+        ):
+            async for batch in batches:
+                fresh = [parse_chunk(frame.payload) for frame in batch if frame.kind is Kind.CHUNK]
+                for chunk in fresh:
+                    # Each is taken once, so the number asked for bounds what is stored.
+                    if chunk.id not in wanted:
+                        raise BadRequestError(f"{self.address} sent a chunk nobody asked for")
+                    wanted.discard(chunk.id)
+                    size += len(chunk.stored)
+                waiting += fresh
+                if size >= TAKE_BYTES:
+                    ready, waiting, size = waiting, [], 0
+                    await take(ready)
+            if waiting:
+                await take(waiting)
+        return wanted
+
+    async def events(self, node_id: int) -> AsyncGenerator[Event, None]:
+        """Listen to the peer for ever; close the iterator to stop.
+
+        Args:
+            node_id: Ours; commits that hold nothing but what came from us are not told.
+
+        Raises:
+            UnavailableError: The stream ended, or was silent for `SILENCE_S`.
+        """
+        decoder = EventDecoder()
+        headers = {"Accept": "text/event-stream", NODE_HEADER: str(node_id)}
+        path = f"/sync/events?node_id={node_id}"
+        async with self._connection.open("GET", path, b"", headers, idle_s=SILENCE_S) as pieces:
+            async for piece in pieces:
+                for name, data in decoder.feed(piece):
+                    shape = _EVENTS.get(name)
+                    if shape is not None:
+                        yield self._parse(data, shape)
+        raise UnavailableError(f"{self.address} ended its event stream")
+
+    async def _frames(
+        self, path: str, body: bytes, headers: dict[str, str]
+    ) -> AsyncGenerator[list[Frame], None]:
+        decoder = Decoder()
+        async with self._connection.open("POST", path, body, headers) as pieces:
+            async for piece in pieces:
+                frames = decoder.feed(piece)
+                if frames and frames[-1].kind is Kind.ERROR:
+                    raise self._told_error(frames[-1].payload)
+                if frames:
+                    yield frames
+        decoder.finish()
+
+    def _page(self, frames: list[Frame]) -> DiffPage:
+        """The page that some frames make up; `Decoder` has seen that END is the last of them."""
+        if len(frames) < 2 or frames[0].kind is not Kind.HEADER:  # noqa: PLR2004
+            raise BadRequestError(f"{self.address} sent a page without a header")
+        try:
+            header = msgspec.msgpack.decode(frames[0].payload, type=DiffHeader)
+            end = msgspec.msgpack.decode(frames[-1].payload, type=DiffEnd)
+        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
+            raise BadRequestError(f"{self.address} sent a broken page: {error}") from error
+        parts = [frame.payload for frame in frames if frame.kind is Kind.ENTRIES]
+        return DiffPage(header, parts, end)
+
+    def _parse(self, data: bytes, shape: type[T]) -> T:
+        try:
+            return msgspec.json.decode(data, type=shape)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
+
+    def _told_error(self, payload: bytes) -> AeorError:
+        try:
+            text = msgspec.msgpack.decode(payload, type=_Failure).error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            text = ""
+        return UnavailableError(f"{self.address} gave up half-way: {redact(text) or 'no reason'}")
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    """Payload of an ERROR frame."""
+
+    error: str = ""
+
+
+_EVENTS: Final[dict[str, type[Event]]] = {
+    "hello": Hello,
+    "root": RootMoved,
+    "heartbeat": Heartbeat,
+}

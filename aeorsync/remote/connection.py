@@ -1,0 +1,231 @@
+"""HTTP to one peer: pooled connections, a bearer token, a deadline on everything.
+
+What goes wrong is told in our own errors: a peer that cannot be reached or does not answer in
+time is `UnavailableError`, a refusal is the error of its status with the peer's own text. Every
+call between nodes may be repeated, so one that met a connection the peer had just closed is.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import cache
+from http import HTTPStatus
+from typing import Final
+
+import httpx
+import msgspec
+
+from aeorsync.errors import (
+    AeorError,
+    BadRequestError,
+    ConflictError,
+    DeniedError,
+    InvalidFieldError,
+    NotFoundError,
+    PreconditionError,
+    RateLimitedError,
+    TooLargeError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from aeorsync.runtime.redact import redact
+from aeorsync.wire.limits import MAX_ERROR_BODY, MAX_JSON
+
+CONNECT_S: Final = 10.0
+IDLE_S: Final = 30.0
+"""Longest silence of a peer in the middle of an answer."""
+CALL_S: Final = 30.0
+"""Longest time for a call whose answer is small."""
+_KEEP_ALIVE_S: Final = 300.0
+_TOKEN_S: Final = 120.0
+# One event stream, four batches of chunks, and room for a page, a probe and a wake-up call.
+_CONNECTIONS: Final = 8
+_ERROR_TEXT: Final = 500
+
+_REFUSALS: Final[dict[int, type[AeorError]]] = {
+    HTTPStatus.BAD_REQUEST: BadRequestError,
+    HTTPStatus.UNAUTHORIZED: UnauthorizedError,
+    HTTPStatus.FORBIDDEN: DeniedError,
+    HTTPStatus.NOT_FOUND: NotFoundError,
+    HTTPStatus.CONFLICT: ConflictError,
+    HTTPStatus.PRECONDITION_FAILED: PreconditionError,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooLargeError,
+    HTTPStatus.UNPROCESSABLE_ENTITY: InvalidFieldError,
+}
+
+Mint = Callable[[], str]
+"""Makes a bearer token; cheap, but not free."""
+
+
+class Connection:
+    """The way to one peer; belongs to one event loop. `close` it."""
+
+    def __init__(
+        self,
+        address: str,
+        mint: Mint | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            address: Base URL without a trailing slash.
+            mint: Makes the bearer token, asked at most every two minutes; None to send none.
+            transport: Something else than the network.
+        """
+        self.address = address
+        self._mint = mint
+        self._token = ""
+        self._token_until = 0.0
+        try:
+            self._client = httpx.AsyncClient(
+                base_url=address,
+                headers={"Accept-Encoding": "identity", "User-Agent": "aeorsync"},
+                verify=_trusted(),
+                timeout=httpx.Timeout(IDLE_S, connect=CONNECT_S),
+                limits=httpx.Limits(
+                    max_connections=_CONNECTIONS,
+                    max_keepalive_connections=_CONNECTIONS,
+                    keepalive_expiry=_KEEP_ALIVE_S,
+                ),
+                http2=False,
+                trust_env=False,
+                follow_redirects=False,
+                transport=transport,
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise BadRequestError(f"{redact(address)} is not an address: {error}") from error
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._client.aclose()
+
+    async def call(
+        self, method: str, path: str, body: bytes = b"", *, deadline_s: float = CALL_S
+    ) -> bytes:
+        """Send JSON and return the body of a small JSON answer.
+
+        Raises:
+            AeorError: See the top of this module.
+        """
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        async with (
+            self.deadline(deadline_s),
+            self.open(method, path, body, headers) as pieces,
+        ):
+            answer = bytearray()
+            async for piece in pieces:
+                answer += piece
+                if len(answer) > MAX_JSON:
+                    raise BadRequestError(f"{self.address} answered {path} with too long a body")
+            return bytes(answer)
+
+    @asynccontextmanager
+    async def open(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: dict[str, str],
+        *,
+        idle_s: float = IDLE_S,
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send a request and yield the pieces of a good answer as they come in.
+
+        Raises:
+            AeorError: See the top of this module.
+        """
+        with self._translated():
+            if self._mint is not None:
+                headers = {**headers, "Authorization": f"Bearer {self._bearer(self._mint)}"}
+            request = self._client.build_request(
+                method,
+                path,
+                content=body or None,
+                headers=headers,
+                timeout=httpx.Timeout(idle_s, connect=CONNECT_S),
+            )
+            response = await self._send(request)
+            try:
+                if response.status_code // 100 != HTTPStatus.OK // 100:
+                    raise await self._refusal(response)
+                yield response.aiter_raw()
+            finally:
+                await response.aclose()
+
+    @asynccontextmanager
+    async def deadline(self, seconds: float) -> AsyncIterator[None]:
+        """Give what is inside so many seconds.
+
+        Raises:
+            UnavailableError: It took longer.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            text = f"{self.address} did not finish an answer in {seconds:g} s"
+            raise UnavailableError(text) from error
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._client.send(request, stream=True)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            # Most likely the peer closed an idle connection just as it was taken from the pool.
+            return await self._client.send(request, stream=True)
+
+    def _bearer(self, mint: Mint) -> str:
+        now = asyncio.get_running_loop().time()
+        if now >= self._token_until:
+            self._token = mint()
+            self._token_until = now + _TOKEN_S
+        return self._token
+
+    async def _refusal(self, response: httpx.Response) -> AeorError:
+        status = response.status_code
+        if status == HTTPStatus.UNAUTHORIZED:
+            self._token_until = 0.0
+        body = bytearray()
+        async for piece in response.aiter_raw():
+            body += piece
+            if len(body) > MAX_ERROR_BODY:
+                break
+        text = f"{self.address} answered {status}: {_told(bytes(body))}"
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            wait = response.headers.get("Retry-After", "")
+            return RateLimitedError(text, int(wait) if wait.isdecimal() and len(wait) < 6 else 60)  # noqa: PLR2004
+        return _REFUSALS.get(status, UnavailableError)(text)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise UnavailableError(f"{self.address} did not answer in time") from error
+        except httpx.TransportError as error:
+            text = redact(str(error)) or type(error).__name__
+            raise UnavailableError(f"cannot reach {self.address}: {text}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise UnavailableError(f"{self.address}: {redact(str(error))}") from error
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """The body of a refusal."""
+
+    error: str = ""
+
+
+def _told(body: bytes) -> str:
+    """What a refusal says, fit to be shown."""
+    try:
+        text = msgspec.json.decode(body, type=_Told).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = body[:_ERROR_TEXT].decode("utf-8", "replace")
+    return redact(text[:_ERROR_TEXT]) or "no reason given"
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Which certificates we believe; made once, since reading them takes tens of milliseconds."""
+    return ssl.create_default_context()

@@ -1,0 +1,142 @@
+"""Opens the data folder: the store, the keys, and first of all the cluster, if one is joined."""
+
+import contextlib
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from aeorsync.api.gate import Gate
+from aeorsync.cluster.join import Joining, join
+from aeorsync.config import AuthMode, Exit, Settings
+from aeorsync.core.tokens import SigningKey
+from aeorsync.errors import AeorError, StartupError
+from aeorsync.runtime import bridge
+from aeorsync.runtime.clock import SystemClock
+from aeorsync.server.addresses import own_url
+from aeorsync.storage.accounts import Accounts, new_root_key
+from aeorsync.storage.embedded import EmbeddedStore
+from aeorsync.storage.folder import (
+    DataFolder,
+    GrantedJoin,
+    Identity,
+    read_identity,
+    write_identity,
+)
+from aeorsync.storage.repository import Repository, first_head, new_node_id
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What the data folder gave us."""
+
+    repository: Repository
+    accounts: Accounts
+    key: SigningKey
+    new_root_key: str | None
+    joined: str | None
+
+
+async def open_data(settings: Settings, folder: DataFolder, gate: Gate, port: int) -> Data:
+    """Open the data folder, joining a cluster first if that was asked for.
+
+    Raises:
+        StartupError: It cannot be opened, or the cluster refused; nothing half-made is left.
+    """
+    identity, identity_key = await bridge.run(_identity, settings)
+    if folder.is_new:
+        node_id = new_node_id()
+        granted = await _ask_to_join(settings, gate, node_id, port)
+        was_there = folder.path.exists()
+        folder.make()
+        try:
+            repository = await bridge.run(_open_repository, folder, node_id)
+        except BaseException:
+            if not was_there:
+                with contextlib.suppress(OSError):
+                    folder.path.rmdir()
+            raise
+    else:
+        gate.report("opening", "The data folder is being opened.", 0.1)
+        repository = await bridge.run(_open_repository, folder, 0)
+        granted = None
+        if settings.join and not _has_joined(folder, repository, settings.join):
+            granted = await _ask_to_join(settings, gate, repository.head.node, port)
+    if granted is not None:
+        await bridge.run(folder.grant, granted)
+    return await bridge.run(_load_keys, settings, folder, repository, identity, identity_key)
+
+
+def _open_repository(folder: DataFolder, node_id: int) -> Repository:
+    try:
+        store = EmbeddedStore(folder.path, first_head(node_id))
+    except AeorError as error:
+        is_locked = error.code == "SERVICE_UNAVAILABLE"
+        code = Exit.DATA_LOCKED if is_locked else Exit.DATA_UNUSABLE
+        raise StartupError(error.message, code) from error
+    except OSError as error:
+        text = f"{folder.path} cannot be used: {error.strerror}"
+        raise StartupError(text, Exit.DATA_UNUSABLE) from error
+    return Repository(store, SystemClock())
+
+
+def _identity(settings: Settings) -> tuple[Identity | None, str | None]:
+    """The keys of the identity file, if one is asked for; and its root key when it is new."""
+    path = settings.identity_file
+    if path is None:
+        return None, None
+    identity = read_identity(path)
+    if identity is not None:
+        return identity, None
+    text, record = new_root_key(SystemClock().now_ms())
+    identity = Identity(DataFolder(path.parent).fresh_key().to_text(), record)
+    write_identity(path, identity)
+    return identity, text
+
+
+def _load_keys(
+    settings: Settings,
+    folder: DataFolder,
+    repository: Repository,
+    identity: Identity | None,
+    identity_key: str | None,
+) -> Data:
+    granted = folder.granted()
+    joined = None if granted is None else granted.address
+    if granted is not None:
+        folder.save_signing_key(SigningKey.from_text(granted.signing_key))
+    if identity is not None:
+        key = SigningKey.from_text(identity.signing_key)
+        accounts = Accounts(repository, (identity.root_key,))
+        return Data(repository, accounts, key, identity_key, joined)
+    key = folder.signing_key()
+    accounts = Accounts(repository)
+    has_cluster = granted is not None or bool(repository.notes("joined"))
+    text = None
+    if settings.auth == AuthMode.SELF and not has_cluster and not accounts.has_keys():
+        text, record = new_root_key(SystemClock().now_ms())
+        accounts.save(record).result()
+    return Data(repository, accounts, key, text, joined)
+
+
+async def _ask_to_join(
+    settings: Settings, gate: Gate, node_id: int, port: int
+) -> GrantedJoin | None:
+    if settings.join is None or settings.join_token is None:
+        return None
+    gate.report("joining", f"Asking {settings.join} for admission.", 0.1)
+    joining = Joining(node_id, own_url(settings, port))
+    result = await join(settings.join, settings.join_token, joining)
+    return GrantedJoin(settings.join, result.responding_node_id, result.signing_key.to_text())
+
+
+def _has_joined(folder: DataFolder, repository: Repository, address: str) -> bool:
+    """Whether we are in the cluster of this address already, so that asking again is needless."""
+    granted = folder.granted()
+    if granted is not None:
+        return granted.address == address
+    return repository.note("joined", address) == fingerprint(folder.signing_key())
+
+
+def fingerprint(key: SigningKey) -> bytes:
+    """Tells signing keys apart without giving them away."""
+    return blake3(key.seed, derive_key_context="aeorsync 2026 key fingerprint").digest()

@@ -1,0 +1,150 @@
+"""The data folder: whether it can be used, and the secrets in it.
+
+    DATA/signing.key     the cluster's Ed25519 seed, base64, mode 0600
+    DATA/join.json       a join that was granted but not yet carried out in full, mode 0600
+    DATA/...             the store (`storage.embedded`)
+
+A granted join is written to ``join.json`` in one step before anything else happens, so a crash
+at any moment leaves either no trace of it or all that is needed to finish it.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from aeorsync.core.apikeys import KeyRecord
+from aeorsync.core.tokens import SigningKey
+from aeorsync.errors import AeorError, StartupError
+from aeorsync.runtime.durable import write_once
+
+DATA_UNUSABLE = 5
+CONFIG = 3
+_OURS = {"lock", "meta.sqlite3", "packs", "signing.key", "join.json"}
+
+
+class GrantedJoin(msgspec.Struct, frozen=True):
+    """What a member of a cluster gave us.
+
+    Attributes:
+        address: URL of the member.
+        node_id: Its id.
+        signing_key: The cluster's seed, base64.
+    """
+
+    address: str
+    node_id: int
+    signing_key: str
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Keys that live in a file of the operator's (``--auth file://PATH``)."""
+
+    signing_key: str
+    root_key: KeyRecord
+
+
+class DataFolder:
+    """One data folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no node has lived here yet."""
+        return not (self.path / "meta.sqlite3").exists()
+
+    def check(self) -> None:
+        """See that a node can live here, changing nothing.
+
+        Raises:
+            StartupError: It cannot; the text says why and what to do.
+        """
+        path = self.path
+        if not path.exists():
+            if not path.parent.is_dir():
+                raise _unusable(f"{path.parent} does not exist; make it, or choose another folder")
+            if not os.access(path.parent, os.W_OK | os.X_OK):
+                raise _unusable(f"{path.parent} cannot be written to by this user")
+            return
+        if not path.is_dir():
+            raise _unusable(f"{path} is not a folder; choose another with -D")
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            raise _unusable(f"{path} cannot be written to by this user")
+        names = {entry.name for entry in path.iterdir()}
+        if names and not names & _OURS:
+            raise _unusable(f"{path} holds other files; choose a new or an empty folder with -D")
+
+    def make(self) -> None:
+        """Make the folder if it is not there.
+
+        Raises:
+            StartupError: The disk refused.
+        """
+        try:
+            self.path.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise _unusable(f"{self.path} cannot be made: {error.strerror}") from error
+
+    def signing_key(self) -> SigningKey:
+        """The signing key kept here; made when there is none."""
+        path = self.path / "signing.key"
+        if not path.exists():
+            self.save_signing_key(self.fresh_key())
+        return SigningKey.from_text(path.read_text("ascii").strip())
+
+    @staticmethod
+    def fresh_key() -> SigningKey:
+        """A new random signing key, kept nowhere yet."""
+        return SigningKey(secrets.token_bytes(32))
+
+    def save_signing_key(self, key: SigningKey) -> None:
+        """Replace the signing key; durable on return."""
+        write_once(self.path / "signing.key", key.to_text().encode() + b"\n", mode=0o600)
+
+    def grant(self, join: GrantedJoin) -> None:
+        """Keep a granted join until it is carried out; durable on return."""
+        write_once(self.path / "join.json", msgspec.json.encode(join), mode=0o600)
+
+    def granted(self) -> GrantedJoin | None:
+        """The join that waits to be carried out, if one does."""
+        path = self.path / "join.json"
+        return msgspec.json.decode(path.read_bytes(), type=GrantedJoin) if path.exists() else None
+
+    def forget_grant(self) -> None:
+        """Note that the join was carried out."""
+        (self.path / "join.json").unlink(missing_ok=True)
+
+
+def read_identity(path: Path) -> Identity | None:
+    """The keys in an identity file; None when there is no such file.
+
+    Raises:
+        StartupError: The file holds something else.
+    """
+    if not path.exists():
+        return None
+    try:
+        identity = msgspec.json.decode(path.read_bytes(), type=Identity)
+        SigningKey.from_text(identity.signing_key)
+    except (OSError, msgspec.MsgspecError, AeorError) as error:
+        raise StartupError(f"{path} is not an identity file of aeorsync", CONFIG) from error
+    return identity
+
+
+def write_identity(path: Path, identity: Identity) -> None:
+    """Write a new identity file, readable by its owner only.
+
+    Raises:
+        StartupError: The disk refused.
+    """
+    try:
+        write_once(path, msgspec.json.format(msgspec.json.encode(identity)), mode=0o600)
+    except OSError as error:
+        raise StartupError(f"{path} cannot be written: {error.strerror}", CONFIG) from error
+
+
+def _unusable(text: str) -> StartupError:
+    return StartupError(text, DATA_UNUSABLE)
