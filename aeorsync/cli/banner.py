@@ -1,6 +1,9 @@
 """What a person sees when a node is ready."""
 
 import json
+import shlex
+import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -41,10 +44,15 @@ def _lines(ready: Ready) -> list[Text]:
     if not ready.joined:
         lines += [Text(), Text("Join a second node (anywhere that reaches this one):")]
         token = "any" if ready.is_open else '"$KEY"'
-        lines.append(
-            Text(
-                "  aeorsync start -D nodeB.aeorsync --port 6831"
-                f" --join {ready.url} --join-token {token}"
-            )
-        )
+        lines.append(Text(f"  AEORSYNC_JOIN_TOKEN={token} {_program()} start \\"))
+        lines.append(Text(f"      -D nodeB.aeorsync --port 6831 --join {ready.url}"))
     return lines
+
+
+def _program() -> str:
+    """How this program was called, so that it can be called again."""
+    called = Path(sys.argv[0])
+    if called.name != "aeorsync":
+        return "aeorsync"
+    here = Path.cwd()
+    return shlex.quote(str(called.relative_to(here) if called.is_relative_to(here) else called))

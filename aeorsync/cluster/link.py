@@ -28,7 +28,7 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.tasks import backoff
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.protocol import ClockReply, Heartbeat, Hello
+from aeorsync.wire.protocol import ClockReply, Heartbeat
 
 BURST: Final = 5
 """Probes in a row when a link begins."""
@@ -203,12 +203,8 @@ class Link:
     async def _listen(self, remote: Remote) -> None:
         async with aclosing(remote.events(self._site.node_id)) as events:
             async for event in events:
-                if isinstance(event, Heartbeat):
-                    self._beat.set()
-                    continue
-                if isinstance(event, Hello):
-                    self._recognise(event.node_id, event.incarnation)
-                self._news.set()
+                # The first event of a stream, too: what came before it was told to nobody.
+                (self._beat if isinstance(event, Heartbeat) else self._news).set()
 
     async def _calibrate(self, remote: Remote) -> None:
         """Compare the clocks once more with each heartbeat."""
@@ -216,12 +212,11 @@ class Link:
             await self._beat.wait()
             self._beat.clear()
             try:
-                reply = await self._probe(remote)
+                await self._probe(remote)
             except UnavailableError:
                 # The silence of the event stream decides whether the peer is gone.
                 self._step(LinkEvent.PROBE_FAILED)
                 continue
-            self._recognise(reply.node_id, reply.incarnation)
             self.standing.clock = estimate(self._samples)
             reason = unsettled(self.standing.clock)
             if reason is not None and not self._is_forced:
@@ -300,15 +295,6 @@ class Link:
             await self.amend(node_id=reply.node_id)
         self._incarnation = reply.incarnation
         self._step(LinkEvent.CONNECTED, "comparing clocks")
-
-    def _recognise(self, node_id: int, incarnation: int) -> None:
-        """Check that it is still the same peer.
-
-        Raises:
-            UnavailableError: It is not; connecting again will learn who it is.
-        """
-        if (node_id, incarnation) != (self.record.node_id, self._incarnation):
-            raise UnavailableError(f"another node answers at {self.record.address} now")
 
     # How it stands
 

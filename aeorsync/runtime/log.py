@@ -20,7 +20,7 @@ from aeorsync.runtime.redact import redact, redact_value
 HANDLER_NAME: Final = "aeorsync"
 
 # They log every request they make, with its URL.
-_CHATTY: Final = ("httpcore", "httpx")
+_CHATTY: Final = ("httpcore", "httpx", "uvicorn.error")
 _BRING_HANDLERS: Final = ("uvicorn", "uvicorn.access", "uvicorn.error")
 
 

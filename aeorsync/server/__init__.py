@@ -163,10 +163,12 @@ async def _serve(
         port = listener.getsockname()[1]
         async with _running(settings, folder, gate, port, drain) as ready:
             announce(ready)
+            log.info("ready", url=ready.url, data=str(ready.data), node=ready.node_id)
             await _until_stopped(stop, serving)
-            log.info("stopping", data=str(folder.path))
+            log.info("stopping", data=str(ready.data))
     finally:
         await drain()
+    log.info("stopped")
     return Exit.OK
 
 
@@ -233,7 +235,7 @@ async def _running(
         yield Ready(
             version=__version__,
             url=own_url(settings, port),
-            data=folder.path,
+            data=folder.path.absolute(),
             node_id=member.node_id,
             root_key=data.new_root_key,
             joined=data.joined,

@@ -106,7 +106,8 @@ async def served(here: Running) -> AsyncIterator[Served]:
     """Serve a node on the loopback."""
     config = uvicorn.Config(here.app, lifespan="off", log_config=None, proxy_headers=False)
     server = uvicorn.Server(config)
-    with socket.socket() as door:
+    # Named, because asyncio turns Nagle's algorithm off only where the protocol is.
+    with socket.socket(proto=socket.IPPROTO_TCP) as door:
         door.bind(("127.0.0.1", 0))
         port = door.getsockname()[1]
         task = asyncio.create_task(server.serve(sockets=[door]))

@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from aeorsync.cluster import fetch
-from aeorsync.cluster.cycle import run_cycle
+from aeorsync.cluster.cycle import make_plan, run_cycle
 from aeorsync.cluster.peers import LinkBook
 from aeorsync.core.paths import parse
+from aeorsync.core.versions import Entry, encode_entry
 from aeorsync.errors import BadRequestError, UnavailableError
 from aeorsync.storage.accounts import KEYS
 from aeorsync.storage.changes import rename
@@ -155,6 +156,34 @@ def test_concurrent_edits_are_a_conflict_on_both_sides_and_nothing_is_lost(
         assert sorted(contents) == [b"ours", b"theirs"]
 
 
+def test_a_part_of_what_we_know_is_no_news(
+    ours: Repository, theirs: Repository, peer: FakePeer
+) -> None:
+    put(theirs, "/a", b"theirs")
+    put(ours, "/a", b"ours")
+    cycle(ours, peer)
+    with theirs.view() as view:
+        plan = make_plan(ours, [msgspec.msgpack.encode(list(view.walk()))])
+    assert (plan.told, plan.news, plan.problems) == (1, [], [])
+
+
+def test_two_files_under_one_dot_are_both_kept(
+    ours: Repository, theirs: Repository, peer: FakePeer
+) -> None:
+    # Only a copied database makes such: the same version number for two contents.
+    put(theirs, "/a", b"one")
+    cycle(ours, peer)
+    entry = entry_at(theirs, "/a")
+    assert entry is not None
+    clone = msgspec.structs.replace(entry.versions[0], content=theirs.store_small(b"two"))
+    peer.items = lambda _: [(b"a", encode_entry(Entry((clone,))))]
+    LinkBook(ours).remove(peering(ours, peer).link)
+    assert cycle(ours, peer).changed == 1
+    [conflict] = ours.conflicts()
+    contents = [b"".join(ours.read(v.content)) for v in conflict.entry.versions]
+    assert sorted(contents) == [b"one", b"two"]
+
+
 def test_an_echo_changes_nothing(ours: Repository, theirs: Repository, peer: FakePeer) -> None:
     back = FakePeer(ours)
     put(theirs, "/a", b"one")
@@ -170,10 +199,13 @@ def test_an_echo_changes_nothing(ours: Repository, theirs: Repository, peer: Fak
     assert back.asked("/sync/chunks") == []
 
 
-def test_times_alone_move_no_bytes(ours: Repository, theirs: Repository, peer: FakePeer) -> None:
+def test_times_alone_move_no_bytes_and_read_none(
+    ours: Repository, theirs: Repository, peer: FakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(theirs, "/a", noise(100_000), mtime=1)
     cycle(ours, peer)
     asked = len(peer.asked("/sync/chunks"))
+    monkeypatch.setattr(ours, "check_content", lambda _: 1 / 0)
     put(theirs, "/a", noise(100_000), mtime=2)
     assert cycle(ours, peer).changed == 1
     assert len(peer.asked("/sync/chunks")) == asked

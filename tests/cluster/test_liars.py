@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from aeorsync.cluster import cycle as cycle_module
 from aeorsync.cluster.cycle import make_plan
+from aeorsync.cluster.fetch import BATCH_BYTES
 from aeorsync.cluster.peers import LinkBook
 from aeorsync.core.clock import MAX_AHEAD_MS, make_stamp
 from aeorsync.core.hashing import chunk_id, content_hash
@@ -278,6 +279,13 @@ def test_a_file_cut_into_too_many_chunks_is_refused(
     assert all(len(request.body) < 100 * 32 for request in liar.asked("/sync/chunks"))
 
 
+def test_a_file_larger_than_any_is_refused_before_its_chunks_are_asked_for(
+    ours: Repository, liar: FakePeer
+) -> None:
+    tell(liar, LIES["a file larger than any"])
+    assert "larger than" in cycle(ours, liar).problems[0].text
+
+
 def test_chunks_that_claim_to_be_huge_do_not_make_large_batches(
     ours: Repository, liar: FakePeer
 ) -> None:
@@ -287,7 +295,9 @@ def test_chunks_that_claim_to_be_huge_do_not_make_large_batches(
     report = cycle(ours, liar)
     assert report.problem_count == 2
     assert files(ours) == GOOD
-    assert all(len(r.body) // 32 * MAX_CHUNK <= 16 << 20 for r in liar.asked("/sync/chunks"))
+    sizes = [len(request.body) // 32 for request in liar.asked("/sync/chunks")]
+    assert max(sizes) * MAX_CHUNK <= BATCH_BYTES
+    assert len(sizes) <= 4
 
 
 def cut(frames: Iterable[bytes]) -> list[bytes]:

@@ -249,7 +249,7 @@ def test_a_link_that_breaks_begins_again(ours: Repository, peer: FakePeer, fault
                 peer.hang_up()
             if fault == "other node":
                 peer.node_id = 33
-                peer.tell("heartbeat", BEAT)
+                peer.tell()
             if fault == "other database":
                 head = peer.repository.head
                 peer.repository._store._head = msgspec.structs.replace(  # type: ignore[attr-defined]
@@ -397,6 +397,26 @@ def test_a_partial_cycle_is_told_and_does_not_hold_up_what_comes_after(
             assert (report.told, report.problem_count) == (2, 0)
             assert link.peer_state().last_sync_at is not None
             assert link.peer_state().sync_status.last_error is None
+
+    run(main())
+
+
+def test_another_filter_begins_anew_also_after_a_partial_cycle(
+    ours: Repository, peer: FakePeer
+) -> None:
+    put(peer.repository, "/a", b"one")
+    bad = (b"bad", b"\xc1")
+    peer.items = lambda items: [*items, bad]
+
+    async def main() -> None:
+        async with running(make_link(ours, peer)) as link:
+            await until(lambda: link.peer_state().sync_status.last_error and peer.listeners)
+            await link.amend(sync_paths=("/a",))
+            asked = len(peer.asked("/sync/diff"))
+            peer.tell()
+            await until(lambda: len(peer.asked("/sync/diff")) > asked)
+            body = msgspec.json.decode(peer.asked("/sync/diff")[asked].body)
+            assert (body.get("cursor"), body["paths"]) == (None, ["/a"])
 
     run(main())
 

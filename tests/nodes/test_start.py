@@ -52,7 +52,7 @@ def test_a_person_sees_what_to_do_next(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     shown = ""
-    while "--join-token" not in shown:
+    while "--join http" not in shown:
         line = process.stdout.readline()
         assert line
         shown += line
