@@ -161,7 +161,7 @@ def read_page(repository: Repository, after: int, now_ms: int) -> Page | None:
     with repository.view() as view:
         last = view.head.seq
         rows = [row for row in repository.changes(after, PAGE_ROWS) if row.seq <= last]
-        if after > last or (after < last and (not rows or rows[0].seq != after + 1)):
+        if after < last and (not rows or rows[0].seq != after + 1):
             return None
         told = [item for row in rows if (item := _told(view, row)) is not None]
     return Page(list(_group(told, after, now_ms)), rows[-1].seq if rows else after)

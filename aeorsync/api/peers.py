@@ -182,7 +182,7 @@ async def join_cluster(call: Call) -> Response:
         raise BadRequestError("node_url is missing")
     if not node.can_share_key:
         raise AeorError("this node holds no signing key that it could share")
-    peer = await node.member.add_peer(request.node_url, request.label, node_id=request.node_id)
+    peer = await node.member.admit(request.node_url, request.label, request.node_id)
     key_id = None if call.caller.key_id is None else str(call.caller.key_id)
     record = JoinRecord(
         at=node.wall.now_ms(),

@@ -146,7 +146,7 @@ class Peering:
         repository: Ours.
         remote: The peer.
         link: Its record; the node id is known.
-        node_id: Ours.
+        asker: Our node id, to leave out what came from us; None to be told of that, too.
         incarnation: Of the peer's database.
         now_ms: When this begins, in milliseconds since the Unix epoch.
     """
@@ -154,7 +154,7 @@ class Peering:
     repository: Repository
     remote: Remote
     link: LinkRecord
-    node_id: int
+    asker: int | None
     incarnation: int
     now_ms: int
 
@@ -189,7 +189,7 @@ async def observe(peering: Peering, cursor: str | None) -> DiffPage:
         BadRequestError: The page breaks the protocol.
     """
     remote, link = peering.remote, peering.link
-    page = await remote.diff(cursor, link.sync_paths, peering.node_id)
+    page = await remote.diff(cursor, link.sync_paths, peering.asker)
     if (page.header.node_id, page.header.incarnation) != (link.node_id, peering.incarnation):
         raise UnavailableError(f"another node answers at {link.address} now")
     if len(page.end.cursor) > _MAX_CURSOR or (page.end.more and page.end.cursor == cursor):

@@ -89,6 +89,7 @@ class Link:
         self._ahead: str | None = None
         self._failures = 0
         self._is_forced = False
+        self._wants_echo = True
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -193,6 +194,7 @@ class Link:
             AeorError: Anything else that ends the connection.
         """
         self._ahead = None
+        self._wants_echo = True
         await together(
             self._listen(remote),
             self._pull(remote),
@@ -256,12 +258,15 @@ class Link:
             self._site.repository,
             remote,
             self.record,
-            self._site.node_id,
+            # This database may be an older copy of itself, put back, and lack what it once wrote;
+            # so the first cycle asks for that as well.
+            None if self._wants_echo else self._site.node_id,
             self._incarnation,
             self._site.wall.now_ms(),
         )
         report = await run_cycle(peering, ahead)
         self._failures = 0
+        self._wants_echo = False
         is_behind = ahead is not None or report.is_partial
         # With other filters than this cycle's the next one has to begin anew.
         self._ahead = report.reached if is_behind and peering.link is self.record else None

@@ -142,6 +142,18 @@ class Member:
             self._start_link(link)
             return link.peer_state()
 
+    async def admit(self, address: str, label: str | None, node_id: int | None) -> PeerState:
+        """Link to a node that joined, or that we joined; an older address of it gives way.
+
+        Raises:
+            BadRequestError: The address or label is malformed.
+            ConflictError: It is this node itself.
+        """
+        known = self._find(node_id) if node_id is not None else None
+        if known is not None and known.record.address != parse_address(address):
+            await self.remove_peer(known.record.peer_id)
+        return await self.add_peer(address, label, node_id=node_id)
+
     async def remove_peer(self, node_id: int) -> bool:
         """Unlink from a peer and forget how far it was followed; returns whether it was one."""
         async with self._links_lock:

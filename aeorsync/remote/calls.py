@@ -114,23 +114,21 @@ class Remote:
         await self._connection.call("POST", "/sync/wake", body, deadline_s=PROBE_S)
 
     async def diff(
-        self, cursor: str | None, paths: Sequence[str] | None, node_id: int
+        self, cursor: str | None, paths: Sequence[str] | None, asker: int | None
     ) -> DiffPage:
         """Ask for a page of what changed since ``cursor``.
 
         Args:
             cursor: From the page before; None for all there is.
             paths: Globs that limit what is told.
-            node_id: Ours; what came from us is left out.
+            asker: Our node id, to leave out what came from us; None to be told of that, too.
         """
         body = msgspec.json.encode(
-            DiffRequest(cursor=cursor, paths=tuple(paths) if paths else None, node_id=node_id)
+            DiffRequest(cursor=cursor, paths=tuple(paths) if paths else None, node_id=asker)
         )
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": FRAMES_TYPE,
-            NODE_HEADER: str(node_id),
-        }
+        headers = {"Content-Type": "application/json", "Accept": FRAMES_TYPE}
+        if asker is not None:
+            headers[NODE_HEADER] = str(asker)
         frames: list[Frame] = []
         size = 0
         async with (

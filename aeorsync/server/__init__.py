@@ -94,7 +94,8 @@ def _listen(settings: Settings) -> socket.socket:
         family, kind, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind)
+        # With the protocol named, asyncio turns Nagle's algorithm off: no waiting answers.
+        listener = socket.socket(family, kind, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)
@@ -212,6 +213,7 @@ async def _running(
         mint=lambda: _peer_token(data.key, wall),
         wall=wall,
         sync_interval_s=settings.sync_interval,
+        own_url=own_url(settings, port),
     )
     node = Node(
         repository=data.repository,
@@ -256,7 +258,7 @@ async def _carry_out_join(
     if granted is None:
         return
     with bus.listen() as commits:
-        await member.add_peer(granted.address, label="Join target", node_id=granted.node_id)
+        await member.admit(granted.address, "Join target", granted.node_id)
         note = fingerprint(data.key)
         await bridge.run(data.repository.set_note, "joined", granted.address, note)
         await bridge.run(folder.forget_grant)

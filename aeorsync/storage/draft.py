@@ -164,16 +164,14 @@ class Draft:
 
     def merge(self, key: bytes, theirs: Entry, via: int) -> bool:
         """Join what a peer knows of a key into ours; returns whether that changed anything."""
-        ours = self.entry(key)
+        ours, sent = self.entry(key), theirs
         self._notice_copied_database(theirs)
-        if ours is not None:
-            ours, theirs = self._part_equal_dots(ours, theirs)
         for version in theirs.versions:
             self._stamp = clock.observe(self._stamp, version.stamp)
-        merged = join(ours, theirs)
-        if merged is ours:
+        merged = theirs if ours is None else join(*self._part_equal_dots(ours, theirs))
+        if merged == ours:
             return False
-        self._set(key, merged, via=via if merged is theirs else 0)
+        self._set(key, merged, via=via if merged == sent else 0)
         self._merged.add(key)
         return True
 

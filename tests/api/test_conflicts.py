@@ -13,13 +13,15 @@ from aeorsync.core.paths import parse
 from aeorsync.storage import changes
 from aeorsync.storage.repository import Repository
 from tests.api.conftest import Browser
+from tests.support.clock import FakeClock
 from tests.support.repositories import exchange, files, get, open_repository, put
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Repository]:
-    """Another node."""
-    repository = open_repository(tmp_path / "other", node=9)
+    """Another node, whose clock is late, so that it loses."""
+    slow = FakeClock(1_600_000_000_000)
+    repository = open_repository(tmp_path / "other", node=9, wall=slow)
     yield repository
     repository.close()
 
@@ -190,16 +192,16 @@ def test_a_file_that_lost_to_a_folder_can_be_read(call: Browser, other: Reposito
 
 def test_who_looked_before_a_third_version_came_is_told(call: Browser, other: Repository) -> None:
     disagree(call, other)
-    ours = call.here.node.repository
-    seen = call("GET", "/sync/conflicts/a.txt").json()["etag"]
-    put(other, "/a.txt", b"third")
-    exchange(ours, other)
-    body = {"json": {"pick": "winner"}, "headers": {"If-Match": seen}}
-    assert call("POST", "/sync/resolve/a.txt", **body).status_code in {404, 412}
-    disagree(call, other, "/b.txt")
-    seen = call("GET", "/sync/conflicts/b.txt").json()["etag"]
-    body["headers"] = {"If-Match": seen}
-    assert call("POST", "/sync/resolve/b.txt", **body).status_code == 200
+    repository = call.here.node.repository
+    before = call("GET", "/sync/conflicts/a.txt").json()["etag"]
+    put(repository, "/a.txt", b"third", base=())
+    root = repository.head.root
+    body: dict[str, Any] = {"json": {"pick": "winner"}, "headers": {"If-Match": before}}
+    assert call("POST", "/sync/resolve/a.txt", **body).status_code == 412
+    assert repository.head.root == root
+    body["headers"] = {"If-Match": call("GET", "/sync/conflicts/a.txt").json()["etag"]}
+    assert call("POST", "/sync/resolve/a.txt", **body).status_code == 200
+    assert call("GET", "/sync/conflicts").json()["items"] == []
 
 
 def test_conflicts_of_the_system_are_nobodys_to_see(call: Browser, other: Repository) -> None:

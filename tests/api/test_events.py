@@ -1,16 +1,16 @@
 """`GET /system/events` over a real connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import msgspec
 import pytest
+from starlette.types import Message
 
 from aeorsync.api import events, news, sse
-from aeorsync.core import tokens
 from aeorsync.core.hashing import content_hash
 from aeorsync.core.paths import parse
 from aeorsync.core.tokens import SYNC
@@ -18,8 +18,10 @@ from aeorsync.storage import changes
 from aeorsync.storage.accounts import new_root_key
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.writer import Committed
 from tests.api.conftest import running
 from tests.api.streams import Event, Served, Stream, served, until
+from tests.support.clock import FakeClock
 from tests.support.repositories import open_repository, pull, put
 
 Script = Callable[[Served], Awaitable[None]]
@@ -370,28 +372,40 @@ def test_a_stream_ends_when_its_key_is_revoked(run: Run, monkeypatch: pytest.Mon
     run(script)
 
 
+def expire(there: Served) -> None:
+    """Let the time go by in which tokens are good."""
+    cast("FakeClock", there.here.node.wall).now += 10_000_000
+
+
+def test_a_stream_ends_when_its_token_expires(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "CHECK_S", 0.05)
+
+    async def script(there: Served) -> None:
+        async with there.listen("/system/events", there.here.mint()) as stream:
+            await stream.event()
+            expire(there)
+            await stream.rest()
+
+    run(script)
+
+
 def test_news_without_end_do_not_put_the_check_off(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "CHECK_S", 0.2)
 
-    @asynccontextmanager
-    async def noise(there: Served) -> AsyncIterator[None]:
-        async def make() -> None:
-            while True:
-                await write(there, "/a", uuid4().bytes)
-
-        task = asyncio.create_task(make())
-        try:
-            yield
-        finally:
-            task.cancel()
+    async def make_noise(there: Served) -> None:
+        while True:
+            there.here.node.bus.publish(Committed(there.here.node.repository.head, ()))
+            await asyncio.sleep(0)
 
     async def script(there: Served) -> None:
-        token = there.here.mint(life=2 - tokens.LEEWAY)
-        async with there.listen("/system/events", token) as stream, noise(there):
+        noise = asyncio.create_task(make_noise(there))
+        async with there.listen("/system/events", there.here.mint()) as stream:
             await stream.event()
+            expire(there)
             await stream.rest()
+        noise.cancel()
 
     run(script)
 
@@ -438,11 +452,32 @@ def test_a_feed_that_grows_faster_than_it_is_read_does_not_put_the_check_off(
 
         monkeypatch.setattr(news, "read_page", read_page)
         monkeypatch.setattr(sse, "CHECK_S", 0.1)
-        token = there.here.mint(life=2 - tokens.LEEWAY)
-        async with there.listen("/system/events", token, **{"Last-Event-ID": "0"}) as stream:
-            assert len(await stream.rest()) > 10
+        async with there.listen("/system/events?last_event_id=0", there.here.mint()) as stream:
+            await stream.event()
+            expire(there)
+            await stream.rest()
 
     run(script)
+
+
+def test_a_stream_that_breaks_is_closed_at_once() -> None:
+    ended: list[bool] = []
+
+    async def events() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"x"
+        finally:
+            ended.append(True)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            raise ConnectionResetError
+
+    stream = events()
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(sse.EventStream(stream).stream_response(send))
+    assert ended
 
 
 def test_tellers_are_forgotten_with_their_bus(run: Run) -> None:

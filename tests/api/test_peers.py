@@ -57,6 +57,9 @@ class FakeMember:
         peer = peer_state(node_id, parse_address(address), label)
         return self.links.setdefault(node_id, peer)
 
+    async def admit(self, address: str, label: str | None, node_id: int | None) -> PeerState:
+        return await self.add_peer(address, label, node_id=node_id)
+
     async def remove_peer(self, node_id: int) -> bool:
         return self.links.pop(node_id, None) is not None
 

@@ -17,10 +17,10 @@ from aeorsync.errors import AeorError, ConflictError, UnavailableError
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.protocol import ClockTold, Heartbeat
 from tests.support.clock import FakeClock
-from tests.support.cycles import remove
+from tests.support.cycles import peering, remove
 from tests.support.loops import run, until
 from tests.support.peer import ADDRESS, FakePeer
-from tests.support.repositories import files, put
+from tests.support.repositories import files, memory_repository, put
 
 NOW = 1_700_000_000_000
 BEAT = Heartbeat(ClockTold(1, 2, 2))
@@ -419,6 +419,28 @@ def test_another_filter_begins_anew_also_after_a_partial_cycle(
             assert (body.get("cursor"), body["paths"]) == (None, ["/a"])
 
     run(main())
+
+
+def test_a_node_put_back_from_an_older_copy_gets_back_what_it_wrote_since(
+    ours: Repository, peer: FakePeer
+) -> None:
+    put(peer.repository, "/a", b"one")
+    before = memory_repository(node=1)
+
+    async def main() -> None:
+        async with running(make_link(ours, peer)) as link:
+            await until(lambda: link.peer_state().last_sync_at)
+        put(before, "/written-since", b"two")
+        await run_cycle(peering(peer.repository, FakePeer(before)))
+        async with running(make_link(ours, peer, node_id=2)) as link:
+            await until(lambda: "/written-since" in files(ours))
+            # From the second cycle on echoes are left out.
+            await link.pulled()
+            body = msgspec.json.decode(peer.asked("/sync/diff")[-1].body)
+            assert body["node_id"] == 1
+
+    run(main())
+    before.close()
 
 
 def test_when_it_was_last_up_to_date_is_remembered_over_restarts(

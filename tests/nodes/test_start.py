@@ -148,6 +148,23 @@ def test_joining_again_is_harmless_and_not_needed(tmp_path: Path) -> None:
                 assert len(client.get("/sync/peers").json()["items"]) == 1
 
 
+def test_a_node_that_joins_again_from_another_address_is_one_peer(tmp_path: Path) -> None:
+    with (
+        NodeProcess(tmp_path / "a") as a,
+        NodeProcess(tmp_path / "b", "--join", a.url, "--join-token", a.key or "") as b,
+    ):
+        b.stop()
+        other = a.url.replace("127.0.0.1", "localhost")
+        b.port, b.flags = 0, ("--join", other, "--join-token", a.key or "")
+        b.start()
+        b.key = a.key
+        wait_until(lambda: is_active(a) and is_active(b))
+        for node, address in ((a, b.url.replace("127.0.0.1", "localhost")), (b, other)):
+            with node.client() as client:
+                (peer,) = client.get("/sync/peers").json()["items"]
+            assert peer["address"] == address
+
+
 def test_tokens_of_one_node_are_valid_on_the_other(tmp_path: Path) -> None:
     with NodeProcess(tmp_path / "a") as a:
         flags = ("--join", a.url, "--join-token", a.key or "")

@@ -72,6 +72,9 @@ def test_a_question_says_where_we_stand_and_who_we_are() -> None:
     assert request.headers["Accept"] == FRAMES_TYPE
     assert request.headers["X-AeorSync-Node"] == "9"
     assert request.headers["Authorization"] == "Bearer t"
+    run(peer.remote.diff(None, None, None))
+    assert msgspec.json.decode(peer.requests[1].content) == {}
+    assert "X-AeorSync-Node" not in peer.requests[1].headers
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def peering(target: Repository, peer: FakePeer, **link: object) -> Peering:
     """The two sides of a cycle."""
     record = LinkRecord(id=1, address=ADDRESS, node_id=peer.node_id, **link)  # type: ignore[arg-type]
     incarnation = peer.repository.head.incarnation
-    return Peering(target, peer.remote(), record, target.head.node, incarnation, now_ms=5)
+    return Peering(target, peer.remote(), record, target.head.node, incarnation, 5)
 
 
 def cycle(target: Repository, peer: FakePeer, ahead: str | None = None, **link: object) -> Report:
