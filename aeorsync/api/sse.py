@@ -105,12 +105,10 @@ class Watch:
         return Turn(batch, beat)
 
     async def _may_stay(self) -> bool:
-        recheck = self._call.request.scope.get("recheck")
-        if recheck is not None:
-            try:
-                await recheck()
-            except AeorError:
-                return False
+        try:
+            await self._call.request.scope["recheck"]()
+        except AeorError:
+            return False
         return True
 
     def _beat(self, late_s: float) -> Heartbeat:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from aeorsync.core.cursors import Cursor, Phase, print_cursor, print_hex
 from aeorsync.core.hashing import chunk_id, content_hash, file_identity, symlink_identity
 from aeorsync.core.paths import parse
 from aeorsync.core.tokens import SYNC
@@ -288,6 +289,48 @@ def test_a_forged_cursor_starts_from_the_beginning(call: Browser, cursor: str) -
     reply = call("POST", "/sync/diff", json={"cursor": cursor}, headers=headers)
     _, items, _ = read_frames(reply.content)
     assert [key for key, _ in items] == [b"a"]
+
+
+@pytest.mark.parametrize(
+    ("foreign", "ahead"), [(True, 0), (False, 1_000_000)], ids=["foreign", "from the future"]
+)
+@pytest.mark.parametrize("phase", Phase)
+def test_a_cursor_of_another_time_or_place_starts_from_the_beginning(
+    call: Browser, phase: Phase, *, foreign: bool, ahead: int
+) -> None:
+    repository = call.here.node.repository
+    put(repository, "/a", b"1")
+    head = repository.head
+    cursor = Cursor(head.incarnation ^ int(foreign), head.seq + ahead, phase, b"b")
+    body = {"cursor": print_cursor(cursor)}
+    reply = call("POST", "/sync/diff", json=body, headers={"Accept": FRAMES_TYPE})
+    assert [key for key, _ in read_frames(reply.content)[1]] == [b"a"]
+    answer = diff(call, {"since_root_hash": print_hex(cursor)})
+    assert [file["path"] for file in answer["changes"]["files_added"]] == ["/a"]
+    assert answer["full"]
+
+
+def test_a_feed_that_was_cut_short_starts_from_the_beginning(call: Browser) -> None:
+    repository = call.here.node.repository
+    put(repository, "/a", b"1")
+    root = diff(call, {})["root_hash"]
+    put(repository, "/b", b"1")
+    with patch.object(repository._store, "first_seq", return_value=repository.head.seq + 1):
+        answer = diff(call, {"since_root_hash": root})
+    assert [file["path"] for file in answer["changes"]["files_added"]] == ["/a", "/b"]
+    assert answer["full"]
+
+
+def test_a_feed_that_is_cut_while_it_is_read_is_not_read_with_a_gap(call: Browser) -> None:
+    repository = call.here.node.repository
+    root = diff(call, {})["root_hash"]
+    put(repository, "/a", b"1")
+    put(repository, "/b", b"1")
+    rows = repository.changes(0, 10)[1:]
+    with patch.object(repository, "changes", return_value=rows):
+        reply = call("POST", "/sync/diff", json={"since_root_hash": root})
+    assert reply.status_code == 409
+    assert reply.json()["code"] == "STALE"
 
 
 @pytest.mark.parametrize(("node_id", "told"), [("5", []), ("6", [b"x"]), ("0", [b"x"])])

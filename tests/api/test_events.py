@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import cast
+from unittest.mock import patch
 from uuid import uuid4
 
 import msgspec
@@ -22,7 +23,7 @@ from aeorsync.storage.writer import Committed
 from tests.api.conftest import running
 from tests.api.streams import Event, Served, Stream, served, until
 from tests.support.clock import FakeClock
-from tests.support.repositories import open_repository, pull, put
+from tests.support.repositories import memory_repository, open_repository, pull, put
 
 Script = Callable[[Served], Awaitable[None]]
 Run = Callable[[Script], None]
@@ -474,10 +475,25 @@ def test_a_stream_that_breaks_is_closed_at_once() -> None:
         if message["type"] == "http.response.body":
             raise ConnectionResetError
 
-    stream = events()
-    with pytest.raises(ConnectionResetError):
-        asyncio.run(sse.EventStream(stream).stream_response(send))
-    assert ended
+    async def script() -> None:
+        stream = events()
+        with pytest.raises(ConnectionResetError):
+            await sse.EventStream(stream).stream_response(send)
+        assert ended
+
+    asyncio.run(script())
+
+
+def test_a_gap_in_the_feed_is_noticed() -> None:
+    repository = memory_repository()
+    put(repository, "/a", b"1")
+    put(repository, "/b", b"1")
+    rows = repository.changes(0, 10)
+    assert news.read_page(repository, 0, 1) is not None
+    for found in (rows[1:], []):
+        with patch.object(repository, "changes", return_value=found):
+            assert news.read_page(repository, 0, 1) is None
+    repository.close()
 
 
 def test_tellers_are_forgotten_with_their_bus(run: Run) -> None:
