@@ -21,8 +21,12 @@ def make_stamp(wall_ms: int, tick: int = 0) -> int:
 def next_stamp(last: int, wall_ms: int) -> int:
     """Return a stamp after ``last``, even if the wall clock stood still or went back.
 
-    A tick that overflows runs into the next millisecond.
+    A tick that overflows runs into the next millisecond. A last stamp from further in the future
+    than clocks may differ is not followed: it came from a clock that was wrong, and no other node
+    would take ours until time had caught up with it.
     """
+    if is_too_far_ahead(last, wall_ms):
+        return make_stamp(wall_ms)
     return max(last + 1, make_stamp(wall_ms))
 
 

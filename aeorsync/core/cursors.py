@@ -10,8 +10,8 @@ is missed.
     LIVE      in the listing of live entries, past ``key``; the listing began at ``seq``
     GRAVES    in the listing of deletions, past ``key``; the listing began at ``seq``
 
-    printed      between nodes: base64url(msgpack [incarnation, seq, phase, key])     no padding
-    hex token    in JSON, in place of a root: hex("aeorsync page 1" NUL, incarnation u64, seq u64,
+    printed      between nodes: base64url(msgpack [epoch, seq, phase, key])     no padding
+    hex token    in JSON, in place of a root: hex("aeorsync page 1" NUL, epoch u64, seq u64,
                  phase u8, key), big-endian; 66 digits or more, a root has 64
 
 A token is no secret and no proof: what it leads to is decided by who shows it. What is not a
@@ -51,13 +51,13 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """One place on the way.
 
     Attributes:
-        incarnation: Of the database it belongs to.
+        epoch: Run of the database that gave `seq` out (`Repository.epoch`).
         seq: A row of its feed.
         phase: Which part of the way.
         key: Last tree key told of; empty in the feed, and where a listing begins.
     """
 
-    incarnation: _U64
+    epoch: _U64
     seq: _U64
     phase: Phase = Phase.FEED
     key: _Key = b""
@@ -86,7 +86,7 @@ def parse_cursor(text: str) -> Cursor | None:
 
 def print_hex(cursor: Cursor) -> str:
     """Return the token that stands in for a root."""
-    fixed = _FIXED.pack(_TAG, cursor.incarnation, cursor.seq, cursor.phase)
+    fixed = _FIXED.pack(_TAG, cursor.epoch, cursor.seq, cursor.phase)
     return (fixed + cursor.key).hex()
 
 
@@ -97,10 +97,10 @@ def parse_hex(text: str) -> Cursor | None:
     raw = bytes.fromhex(text)
     if len(raw) < _FIXED.size:
         return None
-    tag, incarnation, seq, phase = _FIXED.unpack_from(raw)
+    tag, epoch, seq, phase = _FIXED.unpack_from(raw)
     key = raw[_FIXED.size :]
-    is_ours = tag == _TAG and max(incarnation, seq) < 1 << 63 and phase in _PHASES
-    return Cursor(incarnation, seq, Phase(phase), key) if is_ours else None
+    is_ours = tag == _TAG and max(epoch, seq) < 1 << 63 and phase in _PHASES
+    return Cursor(epoch, seq, Phase(phase), key) if is_ours else None
 
 
 _PHASES = frozenset(phase.value for phase in Phase)

@@ -13,6 +13,14 @@ depends on the ids from the previous cut on, so changing one chunk of a 1 GiB fi
 two pieces. The rule is part of the format.
 
 A piece's bytes are its references, 40 bytes each, in file order.
+
+Rules that every list made here keeps, and that are demanded of a peer's:
+
+1. A piece has 1 to 128 references, and covers exactly the bytes its parent states.
+2. No reference covers zero bytes.
+3. From any data chunk on, N bytes lie in at most N / `DENSITY` + `SLACK` chunks. Our own chunks
+   have 64 KiB or more, but for the last. Without this rule a few pieces that name each other over
+   and over would make a file of billions of chunks.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,6 +33,10 @@ from aeorsync.errors import CorruptError
 
 INLINE = 32
 """References an entry keeps inline before a manifest is made."""
+DENSITY = 1024
+"""File bytes a data chunk covers, at least and on average."""
+SLACK = 64
+"""Data chunks a file may have beyond that."""
 _PIECE_MAX = 128
 _CUT_MASK = 0x1F
 
@@ -117,30 +129,47 @@ def data_references(
         (offset of the chunk in the file, chunk id, chunk size), in file order.
 
     Raises:
-        CorruptError: A piece is torn or does not add up to what its parent said.
+        CorruptError: The list breaks a rule of this module.
     """
     end = content.size if stop is None else stop
-    yield from _descend(content.refs, content.depth, 0, (start, end), read)
+    first = None
+    found = _descend(content.refs, content.depth, 0, (start, end), read)
+    for count, (offset, name, size) in enumerate(found, 1):
+        first = offset if first is None else first
+        if count > (offset + size - first) // DENSITY + SLACK:
+            raise CorruptError("the file is cut into more chunks than any file needs")
+        yield offset, name, size
 
 
 def pieces(content: Content, read: ReadChunk) -> Iterator[bytes]:
-    """The ids of all manifest pieces below ``content``, parents before children."""
+    """The ids of all manifest pieces below ``content``, parents before children.
+
+    Each once a level, however often it is named: a list may repeat itself.
+
+    Raises:
+        CorruptError: The list breaks a rule of this module.
+    """
     if content.depth:
-        yield from _piece_ids(content.refs, content.depth, read)
+        yield from _piece_ids(content.refs, content.depth, read, set())
 
 
-def _piece_ids(refs: bytes, depth: int, read: ReadChunk) -> Iterator[bytes]:
-    for name, size in references(refs):
+def _piece_ids(
+    refs: bytes, depth: int, read: ReadChunk, seen: set[tuple[int, bytes, int]]
+) -> Iterator[bytes]:
+    for name, size in check_references(refs):
+        if (depth, name, size) in seen:
+            continue
+        seen.add((depth, name, size))
         yield name
         if depth > 1:
-            yield from _piece_ids(check_piece(read(name), size), depth - 1, read)
+            yield from _piece_ids(check_piece(read(name), size), depth - 1, read, seen)
 
 
 def _descend(
     refs: bytes, depth: int, offset: int, wanted: tuple[int, int], read: ReadChunk
 ) -> Iterator[tuple[int, bytes, int]]:
     start, stop = wanted
-    for name, size in references(refs):
+    for name, size in check_references(refs):
         if offset >= stop:
             return
         if offset + size > start:
@@ -160,6 +189,18 @@ def check_piece(body: bytes, size: int) -> bytes:
     """
     if not body or len(body) % REF_SIZE or len(body) > _PIECE_MAX * REF_SIZE:
         raise CorruptError("a manifest piece is torn or too long")
-    if sum(below for _, below in references(body)) != size:
+    if sum(below for _, below in check_references(body)) != size:
         raise CorruptError("a manifest piece does not add up to the size its parent states")
     return body
+
+
+def check_references(refs: bytes) -> list[tuple[bytes, int]]:
+    """The (chunk id, bytes below it) pairs of a reference list, in file order.
+
+    Raises:
+        CorruptError: One covers nothing.
+    """
+    pairs = list(references(refs))
+    if any(size == 0 for _, size in pairs):
+        raise CorruptError("a reference covers zero bytes")
+    return pairs

@@ -70,7 +70,8 @@ class Sight:
         if any(loser.deleted for loser in self.losers):
             return "ModifyDelete"
         everyone = (self.winner, *self.losers)
-        return "ConcurrentModify" if all(v.base for v in everyone) else "ConcurrentCreate"
+        knew_something = all(version.base or version.vector for version in everyone)
+        return "ConcurrentModify" if knew_something else "ConcurrentCreate"
 
 
 def see(entry: Entry) -> Sight:
@@ -93,6 +94,10 @@ def is_same_state(a: Version, b: Version) -> bool:
     """
     if a.deleted or b.deleted:
         return a.deleted and b.deleted
+    return _left_the_same(a, b)
+
+
+def _left_the_same(a: Version, b: Version) -> bool:
     return (
         a.kind == b.kind
         and a.content.hash == b.content.hash
@@ -105,8 +110,12 @@ def is_same_state(a: Version, b: Version) -> bool:
 def _edited_from(newer: Version, older: Version) -> bool:
     """Whether ``newer`` was made from exactly what ``older`` left, and later.
 
-    The strictly higher stamp makes this an order, so it has no cycles and somebody stands.
+    The strictly higher stamp makes this an order, so it has no cycles and somebody stands. A
+    deletion tells all of what it deleted, not only the content: who changed the mode meanwhile
+    is not overruled.
     """
+    if newer.deleted and not _left_the_same(newer, older):
+        return False
     return (
         newer.stamp > older.stamp
         and not older.deleted

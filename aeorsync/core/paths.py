@@ -72,10 +72,11 @@ def parse(text: str, *, allow_system: bool = False) -> TreePath:
     if len(inner.encode()) >= MAX_PATH:
         raise BadRequestError(f"The path is longer than {MAX_PATH} bytes.")
     names = inner.split("/")
+    path = TreePath("/" + inner)
+    # Before the rest of the path is looked at: what is wrong in there nobody is to learn.
+    _check_system(path, names[0], allow_system=allow_system)
     for component in names:
         _check_name(component)
-    path = TreePath("/" + inner)
-    _check_system(path, names[0], allow_system=allow_system)
     return path
 
 

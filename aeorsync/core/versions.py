@@ -39,8 +39,8 @@ MAX_SIZE = 1 << 62
 MAX_TARGET = 4096
 MAX_CONTENT_TYPE = 255
 MAX_VECTOR = 4096
-MAX_VERSIONS = 256
-"""Concurrent versions one entry may hold; far over any honest number of writers."""
+MAX_VERSIONS = 4096
+"""Concurrent versions one entry may hold; a client may pile up 64 on each node."""
 _U64 = 1 << 64
 
 

@@ -118,7 +118,13 @@ class Store(Protocol):
         """Which of these chunks the store does not hold."""
 
     def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
-        """Held chunks in the order asked; those not held are left out. Bytes are unchecked."""
+        """Held chunks in the order asked; those not held are left out. Bytes are unchecked.
+
+        Chunks whose place is gone are quarantined on the way.
+        """
+
+    def quarantine(self, ids: Collection[bytes]) -> None:
+        """Hold these chunks no more, since their bytes are damaged: they may be put again."""
 
     def node(self, name: bytes) -> bytes:
         """Bytes of a tree node.
@@ -134,7 +140,8 @@ class Store(Protocol):
 
         Raises:
             StaleError: ``commit.before`` is not the head; nothing was changed.
-            UnavailableError: The disk refused; nothing was changed.
+            UnavailableError: The disk refused; nothing was changed. Once it has failed to make
+                data durable, all writing is refused until the store is opened again.
         """
 
     def flush(self) -> None:

@@ -224,7 +224,8 @@ def resolve(draft: Draft, path: TreePath, pick: str) -> Version:
     entry = draft.entry(to_key(path))
     sight = draft.live(path)
     if entry is None or sight is None or not sight.losers:
-        if sight is not None and draft.has_inside(path):
+        is_file = sight is not None and sight.winner.kind != Kind.DIRECTORY
+        if is_file and draft.has_inside(path):
             raise ConflictError(f"{path} is a file and a folder; rename or delete one of them")
         raise NotFoundError(f"no conflict at {path}")
     words = {"winner": sight.winner, "loser": sight.losers[0]}

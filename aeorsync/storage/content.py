@@ -86,7 +86,7 @@ class Reader:
         found = self._store.chunks([name])
         if not found:
             raise CorruptError(f"chunk {name.hex()} is missing from this node")
-        return unpack(found[0])
+        return self._unpack(found[0])
 
     def piece(self, name: bytes) -> bytes:
         """A manifest piece, for `core.manifest`."""
@@ -127,6 +127,14 @@ class Reader:
         if whole.digest() != content.hash:
             raise CorruptError("the chunks of a file do not add up to its content hash")
 
+    def _unpack(self, chunk: StoredChunk) -> bytes | memoryview:
+        try:
+            return unpack(chunk)
+        except CorruptError:
+            # Whoever has the right bytes may put them again now.
+            self._store.quarantine([chunk.id])
+            raise
+
     def _read_batch(
         self, batch: list[tuple[int, bytes, int]], start: int, stop: int
     ) -> Iterator[bytes | memoryview]:
@@ -138,7 +146,7 @@ class Reader:
         for offset, name, size in batch:
             if name not in found:
                 raise CorruptError(f"chunk {name.hex()} is missing from this node")
-            plain = unpack(found[name])
+            plain = self._unpack(found[name])
             if len(plain) != size:
                 raise CorruptError(f"chunk {name.hex()} has another size than its file says")
             low, high = max(0, start - offset), min(size, stop - offset)

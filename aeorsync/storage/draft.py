@@ -11,7 +11,7 @@ import msgspec
 
 from aeorsync.core import clock, tree
 from aeorsync.core.merge import Sight, join, see
-from aeorsync.core.paths import TreePath, from_key, to_key
+from aeorsync.core.paths import MAX_PATH, TreePath, from_key, to_key
 from aeorsync.core.versions import (
     NO_CONTENT,
     Content,
@@ -23,7 +23,7 @@ from aeorsync.core.versions import (
     covers,
     encode_entry,
 )
-from aeorsync.errors import ConflictError
+from aeorsync.errors import BadRequestError, ConflictError
 from aeorsync.storage.base import Change, Commit
 from aeorsync.storage.views import NodeCache, View, below
 
@@ -54,25 +54,29 @@ def state_of(version: Version, **changes: object) -> State:
 class Draft:
     """Edits on top of one view. Belongs to the writer thread."""
 
-    def __init__(self, view: View, now_ms: int, new_incarnation: Callable[[], int]) -> None:
+    def __init__(
+        self, view: View, now_ms: int, new_incarnation: Callable[[], int], session: int | None
+    ) -> None:
         """Start with no edits.
 
         Args:
             view: The head to build on.
             now_ms: The wall clock, in milliseconds since the Unix epoch.
-            new_incarnation: Makes the id to go on under, should this database be a copy.
+            new_incarnation: Makes an id to mint dots under.
+            session: Incarnation under which this process minted before; None if it did not.
         """
         self._view = view
         self.now_ms = now_ms
         self._new_incarnation = new_incarnation
         self._incarnation = view.head.incarnation
+        self.owns_incarnation = self._incarnation == session
         self._n = view.head.n
         self._stamp = view.head.stamp
         self._kept: dict[bytes, Entry] = {}
         self._kept_via: dict[bytes, int] = {}
         self._open: dict[bytes, Entry] = {}
         self._open_via: dict[bytes, int] = {}
-        self._mark = (self._incarnation, self._n)
+        self._mark = (self._incarnation, self._n, self.owns_incarnation)
         # Keys edited so far, those of operations that were undone included.
         self._order: list[bytes] = []
         self._merged: set[bytes] = set()
@@ -81,7 +85,7 @@ class Draft:
     def begin(self) -> None:
         """Start an operation."""
         self._open, self._open_via = {}, {}
-        self._mark = (self._incarnation, self._n)
+        self._mark = (self._incarnation, self._n, self.owns_incarnation)
 
     def keep(self) -> None:
         """End an operation and keep its edits."""
@@ -92,7 +96,7 @@ class Draft:
     def undo(self) -> None:
         """End an operation and forget its edits and dots."""
         self._open, self._open_via = {}, {}
-        self._incarnation, self._n = self._mark
+        self._incarnation, self._n, self.owns_incarnation = self._mark
 
     @property
     def node(self) -> int:
@@ -147,12 +151,20 @@ class Draft:
                 context does not cover stays beside the new one as a conflict.
 
         Raises:
+            BadRequestError: The path is too long, as what is moved to a longer one may be.
             ConflictError: The path holds too many unresolved versions already.
         """
         key = to_key(path)
+        if len(key) >= MAX_PATH:
+            raise BadRequestError(f"{path[:100]}... would be longer than {MAX_PATH} bytes")
         entry = self.entry(key)
         if context is None:
             context = entry.context if entry else ()
+        self._notice_copied_database(context)
+        if entry is not None and not all(covers(context, v.dot) for v in entry.versions):
+            # "Up to n" must never take in a version that stays beside the new one: under numbers
+            # of its own the new one can be known without knowing those.
+            self._renew_incarnation()
         version = self._mint(state, context)
         merged = join(entry, Entry((version,)))
         if len(merged.versions) > MAX_OPEN_VERSIONS:
@@ -165,7 +177,7 @@ class Draft:
     def merge(self, key: bytes, theirs: Entry, via: int) -> bool:
         """Join what a peer knows of a key into ours; returns whether that changed anything."""
         ours, sent = self.entry(key), theirs
-        self._notice_copied_database(theirs)
+        self._notice_copied_database(theirs.context)
         for version in theirs.versions:
             self._stamp = clock.observe(self._stamp, version.stamp)
         merged = theirs if ours is None else join(*self._part_equal_dots(ours, theirs))
@@ -176,6 +188,9 @@ class Draft:
         return True
 
     def _mint(self, state: State, context: Vector) -> Version:
+        if not self.owns_incarnation:
+            # The database may be an older copy of itself, put back: never reuse its numbers.
+            self._renew_incarnation()
         self._stamp = clock.next_stamp(self._stamp, self.now_ms)
         self._n += 1
         return Version(
@@ -201,18 +216,18 @@ class Draft:
         self._open[key] = entry
         self._open_via[key] = via
 
-    def _notice_copied_database(self, theirs: Entry) -> None:
-        """Go on as a new incarnation when a peer knows dots of ours that we do not.
+    def _notice_copied_database(self, seen: Vector) -> None:
+        """Go on as a new incarnation when somebody has seen dots of ours that we have not.
 
-        Then this database was restored from an older copy, or lives on two machines, and the
-        next dot would name two things.
+        Then this database lives twice, and the next dot would name two things.
         """
-        known = max((n for i, n in theirs.context if i == self._incarnation), default=0)
+        known = max((n for i, n in seen if i == self._incarnation), default=0)
         if known > self._n:
             self._renew_incarnation()
 
     def _renew_incarnation(self) -> None:
         self._incarnation, self._n = self._new_incarnation(), 0
+        self.owns_incarnation = True
 
     def _part_equal_dots(self, ours: Entry, theirs: Entry) -> tuple[Entry, Entry]:
         """Give one of two versions that go by the same dot a new one, so both are kept.
@@ -225,10 +240,9 @@ class Draft:
         clashes = [dot for dot in mine.keys() & hers.keys() if mine[dot] != hers[dot]]
         if not clashes:
             return ours, theirs
-        if any(incarnation == self._incarnation for incarnation, _ in clashes):
-            self._renew_incarnation()
         for dot in clashes:
             first, second = sorted((mine[dot], hers[dot]), key=msgspec.msgpack.encode)
+            self._renew_incarnation()
             mine[dot] = hers[dot] = first
             renamed = self._mint(state_of(second), second.vector)
             mine[renamed.dot] = renamed

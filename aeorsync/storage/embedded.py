@@ -9,6 +9,7 @@ transaction with index rows, tree nodes, feed and head. A crash between any two 
 bytes nobody refers to, and nothing else.
 """
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -75,6 +76,7 @@ class EmbeddedStore:
             raise
         self._pending: dict[bytes, Location] = {}
         self._pending_lock = threading.Lock()
+        self._failure: str | None = None
 
     def head(self) -> Head:
         """See the contract."""
@@ -82,6 +84,7 @@ class EmbeddedStore:
 
     def put_chunks(self, chunks: Sequence[StoredChunk]) -> None:
         """See the contract."""
+        self._check_disk()
         fresh = self.missing([chunk.id for chunk in chunks])
         wanted = [chunk for chunk in chunks if chunk.id in fresh]
         if not wanted:
@@ -111,7 +114,24 @@ class EmbeddedStore:
             if location is not None:
                 found[name] = location
         found.update(self._find({name for name in ids if name not in found}))
-        return [self._packs.read(name, found[name]) for name in ids if name in found]
+        read: dict[bytes, StoredChunk] = {}
+        damaged: list[bytes] = []
+        for name, location in found.items():
+            try:
+                read[name] = self._packs.read(name, location)
+            except CorruptError:
+                damaged.append(name)
+        if damaged:
+            self.quarantine(damaged)
+        return [read[name] for name in ids if name in read]
+
+    def quarantine(self, ids: Collection[bytes]) -> None:
+        """See the contract."""
+        with self._pending_lock:
+            for name in ids:
+                self._pending.pop(name, None)
+        with self._database.transaction() as db:
+            db.executemany("DELETE FROM chunks WHERE id = ?", ((name,) for name in ids))
 
     def node(self, name: bytes) -> bytes:
         """See the contract."""
@@ -125,6 +145,7 @@ class EmbeddedStore:
 
     def commit(self, commit: Commit) -> None:
         """See the contract."""
+        self._check_disk()
         with self._database.write_lock:
             if commit.before != self._head:
                 raise StaleError("the head moved since this commit was prepared")
@@ -150,6 +171,7 @@ class EmbeddedStore:
 
     def flush(self) -> None:
         """See the contract."""
+        self._check_disk()
         with self._database.write_lock:
             rows = self._sync_pending()
             if rows:
@@ -220,7 +242,8 @@ class EmbeddedStore:
     def close(self) -> None:
         """See the contract."""
         try:
-            self.flush()
+            with contextlib.suppress(UnavailableError):
+                self.flush()
         finally:
             self._database.close()
             self._packs.close()
@@ -249,8 +272,19 @@ class EmbeddedStore:
             try:
                 self._packs.sync()
             except OSError as error:
+                self._failure = f"the disk lost data it had taken ({error.strerror})"
                 raise _refused(error) from error
         return rows
+
+    def _check_disk(self) -> None:
+        """Refuse to write once the disk has lost what it had taken.
+
+        Raises:
+            UnavailableError: It has; only reading what is on the disk again tells what is there.
+        """
+        if self._failure is not None:
+            text = f"{self._failure}; nothing was changed; see to the disk, then restart the node"
+            raise UnavailableError(text)
 
     def _settle(self, rows: dict[bytes, Location]) -> None:
         """Forget pending chunks that the index knows by now."""

@@ -17,7 +17,7 @@ import msgspec
 from aeorsync.core.apikeys import KeyRecord
 from aeorsync.core.tokens import SigningKey
 from aeorsync.errors import AeorError, StartupError
-from aeorsync.runtime.durable import write_once
+from aeorsync.runtime.durable import sync_folder, write_once
 
 DATA_UNUSABLE = 5
 CONFIG = 3
@@ -85,6 +85,7 @@ class DataFolder:
         """
         try:
             self.path.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(self.path.absolute().parent)
         except OSError as error:
             raise _unusable(f"{self.path} cannot be made: {error.strerror}") from error
 

@@ -39,6 +39,12 @@ class MemoryStore:
         """See the contract."""
         return [self._chunks[name] for name in ids if name in self._chunks]
 
+    def quarantine(self, ids: Collection[bytes]) -> None:
+        """See the contract."""
+        with self._lock:
+            for name in ids:
+                self._chunks.pop(name, None)
+
     def node(self, name: bytes) -> bytes:
         """See the contract."""
         try:

@@ -57,6 +57,7 @@ class Packs:
         self._handles: dict[int, int] = {}
         self._unsynced: set[int] = set()
         folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(folder.parent)
         numbers = [int(pack.stem) for pack in folder.glob("*.pack")]
         self._number = max(numbers, default=0)
         self._end = SEAL_SIZE
@@ -84,16 +85,15 @@ class Packs:
             return locations
 
     def sync(self) -> None:
-        """Make every append that returned before this call durable."""
+        """Make every append that returned before this call durable.
+
+        After a failure nothing can be said of what was appended since the last success: the
+        system forgets pages it could not write, and says so only once.
+        """
         with self._append_lock:
             unsynced, self._unsynced = self._unsynced, set()
-        try:
-            for number in unsynced:
-                sync_file(self._handle(number))
-        except OSError:
-            with self._append_lock:
-                self._unsynced |= unsynced
-            raise
+        for number in unsynced:
+            sync_file(self._handle(number))
 
     def read(self, name: bytes, location: Location) -> StoredChunk:
         """The stored bytes at a location, unchecked.
@@ -119,9 +119,11 @@ class Packs:
         path = self._path(number)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._handles[number] = handle
+        # Its name is taken now; if the rest fails, the next try takes another.
+        self._number = number
         _write_all(handle, [MAGIC], 0)
         sync_folder(self._folder)
-        self._number, self._end = number, len(MAGIC)
+        self._end = len(MAGIC)
 
     def _handle(self, number: int) -> int:
         handle = self._handles.get(number)

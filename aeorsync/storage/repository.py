@@ -8,17 +8,21 @@ when it is durable.
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
+
 from aeorsync.core import clock
-from aeorsync.core.manifest import check_piece
+from aeorsync.core.manifest import check_piece, check_references
 from aeorsync.core.merge import Sight, see
 from aeorsync.core.nodes import EMPTY
 from aeorsync.core.paths import TreePath, from_key
-from aeorsync.core.versions import Content, Entry, Kind, references
+from aeorsync.core.versions import Content, Entry, Kind
+from aeorsync.errors import UnavailableError
 from aeorsync.runtime.clock import WallClock
-from aeorsync.storage.base import Change, Head, Store, StoredChunk, StoreSizes
+from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import Reader, Upload, store_small
 from aeorsync.storage.draft import Draft
@@ -26,6 +30,9 @@ from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed, Pins, Writer
 
 T = TypeVar("T")
+
+_MAX_EPOCHS = 10_000
+"""Runs whose cursors stay good; a peer with an older one lists everything again."""
 
 
 def first_head(node: int) -> Head:
@@ -75,7 +82,11 @@ class Applied:
 
 
 class Repository:
-    """One node's files, their history, and the feed of their changes."""
+    """One node's files, their history, and the feed of their changes.
+
+    Attributes:
+        database_id: Random, made with the database; a copy of the database keeps it.
+    """
 
     def __init__(self, store: Store, wall: WallClock) -> None:
         """Take over a store; `close` closes it."""
@@ -85,6 +96,8 @@ class Repository:
         self._pins = Pins()
         self._reader = Reader(store)
         self._writer = Writer(store, self._cache, self._pins, wall.now_ms, new_incarnation)
+        self.database_id = _database_id(store)
+        self._epochs = _begin_epoch(store)
 
     # Reading
 
@@ -155,8 +168,23 @@ class Repository:
         """Feed rows past ``after``, ascending."""
         return self._store.changes(after, limit)
 
-    def has_feed_since(self, seq: int) -> bool:
-        """Whether the feed tells everything that happened after ``seq``."""
+    @property
+    def epoch(self) -> int:
+        """Names this run of the database in the cursors it hands out."""
+        return self._epochs[-1][0]
+
+    def has_feed_since(self, epoch: int, seq: int) -> bool:
+        """Whether the feed tells everything that happened after ``seq``, seen in ``epoch``.
+
+        A database that was put back to an older copy numbers other changes alike; its epochs
+        tell which numbers it had really given out.
+        """
+        ends = [first - 1 for _, first in self._epochs[1:]] + [self.head.seq]
+        given_out = dict(zip((known for known, _ in self._epochs), ends, strict=True))
+        return seq <= given_out.get(epoch, -1) and self.reaches_back_to(seq)
+
+    def reaches_back_to(self, seq: int) -> bool:
+        """Whether the feed still holds every row after ``seq``."""
         return self._store.first_seq() - 1 <= seq <= self.head.seq
 
     def seq_of_root(self, root: bytes) -> int | None:
@@ -193,24 +221,26 @@ class Repository:
             then ask again once they are here. Empty when nothing is missing.
 
         Raises:
-            CorruptError: A manifest piece does not add up.
+            CorruptError: A reference list breaks a rule of `core.manifest`.
         """
-        level = [(content.depth, content.refs) for content in contents]
+        level = {(content.depth, content.refs) for content in contents}
         data: dict[bytes, int] = {}
         while level:
-            deeper = [(depth, refs) for depth, refs in level if depth]
+            # Each piece once a level, however often it is named: a list may repeat itself.
+            pieces: set[tuple[int, bytes, int]] = set()
             for depth, refs in level:
-                if not depth:
-                    data.update(references(refs))
-            pieces = {name: size for _, refs in deeper for name, size in references(refs)}
-            unknown = self._store.missing(pieces)
+                pairs = check_references(refs)
+                if depth:
+                    pieces.update((depth, name, size) for name, size in pairs)
+                else:
+                    data.update(pairs)
+            unknown = self._store.missing({name for _, name, _ in pieces})
             if unknown:
                 return dict.fromkeys(unknown, 0), True
-            level = [
+            level = {
                 (depth - 1, check_piece(self._reader.piece(name), size))
-                for depth, refs in deeper
-                for name, size in references(refs)
-            ]
+                for depth, name, size in pieces
+            }
         return {name: data[name] for name in self._store.missing(data)}, False
 
     def check_content(self, content: Content) -> None:
@@ -261,4 +291,24 @@ class Repository:
     def close(self) -> None:
         """Finish queued writes and close the store."""
         self._writer.close()
+        head = self._store.head()
+        with suppress(UnavailableError):
+            self._store.commit(Commit(head, head, dropped=self._pins.leftover()))
         self._store.close()
+
+
+def _database_id(store: Store) -> int:
+    stored = store.note("database", "id")
+    if stored is None:
+        stored = msgspec.msgpack.encode(new_incarnation())
+        store.set_note("database", "id", stored)
+    return msgspec.msgpack.decode(stored, type=int)
+
+
+def _begin_epoch(store: Store) -> list[tuple[int, int]]:
+    """Note that the feed goes on under a new epoch; returns all (epoch, first seq), in order."""
+    stored = store.note("database", "epochs")
+    known = msgspec.msgpack.decode(stored, type=list[tuple[int, int]]) if stored else []
+    epochs = [*known[-_MAX_EPOCHS:], (new_incarnation(), store.head().seq + 1)]
+    store.set_note("database", "epochs", msgspec.msgpack.encode(epochs))
+    return epochs

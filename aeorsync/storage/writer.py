@@ -76,6 +76,11 @@ class Pins:
             ready = [name for name, seq in self._dropped.items() if seq <= oldest]
             return replace(commit, dropped=ready)
 
+    def leftover(self) -> list[bytes]:
+        """Nodes that nobody needs any more once all readers are gone."""
+        with self._lock:
+            return list(self._dropped)
+
     def settle(self, commit: Commit, dropped: set[bytes]) -> None:
         """Note what the commit, now durable, has dropped and removed."""
         with self._lock:
@@ -103,6 +108,7 @@ class Writer:
         self._new_incarnation = new_incarnation
         self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[Committed], None]] = []
+        self._session: int | None = None
         self._is_closed = False
         self._close_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="aeorsync-writer", daemon=True)
@@ -174,7 +180,7 @@ class Writer:
     ) -> tuple[list[tuple[Any, Exception | None]], Committed | None]:
         head = self._pins.take(self._store.head)
         with View(head, self._cache, self._pins.release) as view:
-            draft = Draft(view, self._now_ms(), self._new_incarnation)
+            draft = Draft(view, self._now_ms(), self._new_incarnation, self._session)
             results = [_run_one(draft, operation) for operation in group]
             commit = draft.commit(self._cache)
         if commit is None:
@@ -183,6 +189,8 @@ class Writer:
         pruned = self._pins.prune(commit)
         self._store.commit(pruned)
         self._pins.settle(pruned, set(commit.dropped))
+        if draft.owns_incarnation:
+            self._session = commit.after.incarnation
         return results, Committed(commit.after, tuple(commit.changes))
 
 

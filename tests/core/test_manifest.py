@@ -7,8 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeorsync.core.hashing import chunk_id
-from aeorsync.core.manifest import INLINE, ReferenceList, check_piece, data_references, pieces
-from aeorsync.core.versions import MAX_DEPTH, Content
+from aeorsync.core.manifest import (
+    DENSITY,
+    INLINE,
+    SLACK,
+    ReferenceList,
+    check_piece,
+    data_references,
+    pieces,
+)
+from aeorsync.core.versions import MAX_DEPTH, Content, pack_references
 from aeorsync.errors import CorruptError
 
 Pairs = list[tuple[bytes, int]]
@@ -28,9 +36,9 @@ def build(pairs: Pairs) -> tuple[Content, dict[bytes, bytes]]:
     return Content(b"h" * 32, sum(size for _, size in pairs), depth, refs), shelf
 
 
-def some(count: int, seed: int = 0) -> Pairs:
+def some(count: int, seed: int = 0, least: int = DENSITY) -> Pairs:
     source = random.Random(seed)
-    return [(source.randbytes(32), source.randint(1, 1000)) for _ in range(count)]
+    return [(source.randbytes(32), source.randint(least, least + 999)) for _ in range(count)]
 
 
 @settings(max_examples=40)
@@ -50,7 +58,7 @@ def test_a_short_list_stores_no_piece(count: int) -> None:
     assert (content.depth, shelf) == (0, {})
 
 
-@given(st.integers(0, 3000), st.integers(0, 600_000), st.integers(0, 600_000))
+@given(st.integers(0, 3000), st.integers(0, 5_000_000), st.integers(0, 5_000_000))
 def test_a_range_names_the_chunks_that_hold_it(count: int, a: int, b: int) -> None:
     pairs = some(count)
     content, shelf = build(pairs)
@@ -73,7 +81,7 @@ def test_a_changed_chunk_changes_few_pieces() -> None:
 
 
 def test_crafted_ids_make_no_long_piece() -> None:
-    content, shelf = build([(bytes(31) + b"\xff", 1)] * 5000)
+    content, shelf = build([(bytes(31) + b"\xff", DENSITY)] * 5000)
     assert max(map(len, shelf.values())) <= 128 * 40
     assert sum(1 for _ in data_references(content, shelf.__getitem__)) == 5000
 
@@ -93,6 +101,49 @@ def test_a_piece_of_another_size_is_refused() -> None:
 
 
 def test_the_format_is_frozen() -> None:
-    content, shelf = build(some(3000))
+    content, shelf = build(some(3000, least=1))
     assert (content.depth, len(shelf)) == FROZEN[:2]
     assert chunk_id(content.refs).hex() == FROZEN[2]
+
+
+@pytest.mark.parametrize("sizes", [(0,), (0, 5), (5, 0)])
+def test_a_reference_that_covers_nothing_is_refused(sizes: tuple[int, ...]) -> None:
+    refs = pack_references((bytes(32), size) for size in sizes)
+    with pytest.raises(CorruptError, match="zero bytes"):
+        check_piece(refs, sum(sizes))
+    content = Content(b"h" * 32, sum(sizes) + 1, 0, refs)
+    with pytest.raises(CorruptError, match="zero bytes"):
+        list(data_references(content, lambda _: b""))
+
+
+def bomb(depth: int) -> tuple[Content, dict[bytes, bytes]]:
+    """A few pieces, each of which names the next 128 times."""
+    shelf: dict[bytes, bytes] = {}
+    name, size = chunk_id(b"x"), 1
+    for _ in range(depth):
+        body = pack_references([(name, size)] * 128)
+        name, size = chunk_id(body), size * 128
+        shelf[name] = body
+    return Content(b"h" * 32, size * 32, depth, pack_references([(name, size)] * 32)), shelf
+
+
+def test_a_file_cut_finer_than_any_is_read_no_further_than_the_rule_allows() -> None:
+    content, shelf = bomb(4)
+    found: list[tuple[int, bytes, int]] = []
+    with pytest.raises(CorruptError, match="more chunks"):
+        found.extend(data_references(content, shelf.__getitem__))
+    assert content.size == 32 * 128**4
+    assert sum(1 for _ in data_references(content, shelf.__getitem__, 10, 10 + SLACK)) == SLACK
+    with pytest.raises(CorruptError, match="more chunks"):
+        list(data_references(content, shelf.__getitem__, 10, 11 + SLACK))
+
+
+def test_a_file_as_finely_cut_as_the_rule_allows_is_read() -> None:
+    pairs = some(SLACK, least=1) + [(bytes(32), DENSITY)] * 1000
+    content, shelf = build(pairs)
+    assert sum(1 for _ in data_references(content, shelf.__getitem__)) == len(pairs)
+
+
+def test_pieces_that_name_each_other_over_and_over_are_listed_once() -> None:
+    content, shelf = bomb(4)
+    assert sorted(pieces(content, shelf.__getitem__)) == sorted(shelf)

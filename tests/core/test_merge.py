@@ -3,6 +3,7 @@
 from functools import reduce
 from itertools import permutations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,6 +123,11 @@ TABLE = {
         version(1, 1, body=X, wall_ms=5),
         version(2, 1, body=X, wall_ms=9, base=X, deleted=True),
         (2, None),
+    ),
+    "a delete of that content with another mode is not": (
+        msgspec.structs.replace(version(1, 1, body=X, wall_ms=5), executable=True),
+        version(2, 1, body=X, wall_ms=9, base=X, deleted=True),
+        (1, "ModifyDelete"),
     ),
     "file against symlink": (
         version(1, 1, body=X, wall_ms=5),

@@ -1,6 +1,8 @@
 """What callers can do to a path, and what is refused without changing anything."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +31,16 @@ from aeorsync.storage.changes import (
 )
 from aeorsync.storage.draft import MAX_OPEN_VERSIONS
 from aeorsync.storage.repository import Repository
-from tests.support.repositories import entry_at, exchange, files, get, memory_repository, put
+from tests.support.clock import FakeClock
+from tests.support.repositories import (
+    entry_at,
+    exchange,
+    files,
+    get,
+    memory_repository,
+    open_repository,
+    put,
+)
 
 
 @pytest.fixture
@@ -188,6 +199,7 @@ REFUSED = {
     "restore of what is live": (restore, ("/other",), ConflictError),
     "resolve of nothing": (resolve, ("/none", "winner"), NotFoundError),
     "resolve without conflict": (resolve, ("/other", "winner"), NotFoundError),
+    "resolve of a folder": (resolve, ("/d", "winner"), NotFoundError),
 }
 
 
@@ -235,6 +247,7 @@ def test_a_write_from_an_older_base_becomes_a_conflict(repository: Repository) -
     put(repository, "/a", b"yours", base=((first.incarnation, first.n),))
     conflict = repository.conflict(parse("/a"))
     assert conflict is not None
+    assert conflict.sight.conflict_type == "ConcurrentModify"
     assert get(repository, "/a") == b"yours"
     assert b"".join(repository.read(conflict.sight.losers[0].content)) == b"mine"
 
@@ -318,6 +331,52 @@ def test_stamps_go_up_even_when_the_clock_goes_back() -> None:
     stamps = [put(repository, "/a", b"%d" % number).stamp for number in range(5)]
     assert stamps == sorted(set(stamps))
     repository.close()
+
+
+def test_moving_to_a_path_that_is_too_long_is_refused_whole(repository: Repository) -> None:
+    deep = "/".join(["x" * 200] * 15)
+    put(repository, f"/src/{deep}", b"x")
+    put(repository, "/src/short", b"y")
+    head = repository.head
+    for operation in (rename, copy):
+        with pytest.raises(BadRequestError, match="longer than"):
+            do(repository, operation, "/src", "/" + "/".join(["y" * 200] * 15))
+    assert repository.head == head
+
+
+def test_a_clock_that_was_wrong_for_once_does_not_mute_the_node() -> None:
+    wall = FakeClock()
+    repository = memory_repository(wall=wall)
+    good = wall.now
+    wall.now += 365 * 86_400_000
+    put(repository, "/during", b"x")
+    wall.now = good
+    after = put(repository, "/after", b"x")
+    assert abs(after.updated - good) < 60_000
+    repository.close()
+
+
+def test_no_dot_is_minted_twice_whatever_copy_was_put_back(tmp_path: Path) -> None:
+    first = open_repository(tmp_path / "a")
+    put(first, "/f", b"one")
+    first.close()
+    shutil.copytree(tmp_path / "a", tmp_path / "backup")
+    again = open_repository(tmp_path / "a")
+    later = put(again, "/f", b"two")
+    peer = memory_repository(8)
+    exchange(again, peer)
+    again.close()
+    restored = open_repository(tmp_path / "backup")
+    mine = put(restored, "/f", b"after the restore")
+    assert mine.dot != later.dot
+    exchange(restored, peer)
+    conflict = restored.conflict(parse("/f"))
+    assert conflict is not None
+    both = {version.dot for version in conflict.entry.versions}
+    assert both == {mine.dot, later.dot}
+    assert restored.head.root == peer.head.root
+    restored.close()
+    peer.close()
 
 
 def test_what_is_deleted_stays_sighted_as_a_grave(repository: Repository) -> None:

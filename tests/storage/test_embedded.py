@@ -1,11 +1,13 @@
 """What a disk adds to the contract: reopening, locks, damage."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from aeorsync.core.hashing import chunk_id
 from aeorsync.errors import CorruptError, UnavailableError
+from aeorsync.storage import packs
 from aeorsync.storage.base import Commit, StoredChunk
 from aeorsync.storage.compression import PLAIN, ZSTD, pack, unpack
 from aeorsync.storage.embedded import EmbeddedStore
@@ -65,26 +67,64 @@ def test_appending_goes_on_in_the_same_pack_after_a_clean_stop(tmp_path: Path) -
     assert len(list((tmp_path / "packs").glob("*.pack"))) == 1
 
 
-def test_a_missing_pack_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [None, 500], ids=["gone", "shortened"])
+def test_what_a_damaged_pack_held_is_missing_and_can_be_put_again(
+    tmp_path: Path, length: int | None
+) -> None:
+    kept, lost = chunk(b"kept" * 20), chunk(b"a" * 1000)
     store = EmbeddedStore(tmp_path, HEAD)
-    store.put_chunks([chunk(b"aaa")])
-    store.close()
-    next((tmp_path / "packs").glob("*.pack")).unlink()
-    store = EmbeddedStore(tmp_path, HEAD)
-    with pytest.raises(CorruptError, match="pack 1 is gone"):
-        store.chunks([chunk_id(b"aaa")])
-    store.close()
-
-
-def test_a_shortened_pack_is_named(tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path, HEAD)
-    store.put_chunks([chunk(b"a" * 1000)])
+    store.put_chunks([kept, lost])
     store.close()
     pack_file = next((tmp_path / "packs").glob("*.pack"))
-    pack_file.write_bytes(pack_file.read_bytes()[:500])
+    whole = pack_file.read_bytes()
+    pack_file.unlink()
+    if length is not None:
+        pack_file.write_bytes(whole[:length])
     store = EmbeddedStore(tmp_path, HEAD)
-    with pytest.raises(CorruptError, match="ends before"):
-        store.chunks([chunk_id(b"a" * 1000)])
+    found = [c.id for c in store.chunks([lost.id, kept.id])]
+    assert found == ([kept.id] if length else [])
+    assert lost.id in store.missing([lost.id, kept.id])
+    store.put_chunks([lost])
+    assert [bytes(c.data) for c in store.chunks([lost.id])] == [lost.data]
+    store.close()
+
+
+def test_a_failed_fsync_is_never_followed_by_an_acknowledgement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EmbeddedStore(tmp_path, HEAD)
+    store.put_chunks([chunk(b"aaa")])
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(packs, "sync_file", fail)
+    with pytest.raises(UnavailableError):
+        commit_once(store)
+    # The system has forgotten the pages by now, and the next fsync would succeed.
+    monkeypatch.undo()
+    with pytest.raises(UnavailableError, match="restart the node"):
+        commit_once(store)
+    with pytest.raises(UnavailableError, match="restart the node"):
+        store.put_chunks([chunk(b"bbb")])
+    assert store.head() == HEAD
+    store.close()
+
+
+def test_a_disk_that_is_full_when_a_pack_is_begun_is_got_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = EmbeddedStore(tmp_path, HEAD)
+    with monkeypatch.context() as full:
+        full.setattr(packs, "_write_all", fail)
+        with pytest.raises(UnavailableError, match="No space left"):
+            store.put_chunks([chunk(b"aaa")])
+    store.put_chunks([chunk(b"aaa")])
+    commit_once(store)
+    assert store.missing([chunk_id(b"aaa")]) == set()
     store.close()
 
 

@@ -77,6 +77,16 @@ def test_unknown_chunks_are_left_out(store: Store) -> None:
     assert [c.id for c in store.chunks([b"x" * 32, chunk_id(b"a")])] == [chunk_id(b"a")]
 
 
+def test_quarantined_chunks_are_gone_until_they_are_put_again(store: Store) -> None:
+    for how in (store.flush, lambda: None):
+        store.put_chunks([chunk(b"a"), chunk(b"b")])
+        how()
+        store.quarantine([chunk_id(b"a"), b"x" * 32])
+        assert store.missing([chunk_id(b"a"), chunk_id(b"b")]) == {chunk_id(b"a")}
+        store.put_chunks([chunk(b"a")])
+        assert [bytes(c.data) for c in store.chunks([chunk_id(b"a")])] == [b"a"]
+
+
 def test_many_chunks_at_once(store: Store) -> None:
     many = [chunk(b"%d" % i) for i in range(3000)]
     store.put_chunks(many)
