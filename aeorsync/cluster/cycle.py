@@ -102,6 +102,7 @@ class Report:
         problems: The first `MAX_PROBLEMS` problems.
         problem_count: All problems. With none, everything the peer had is here.
         reached: The peer's mark after the last page.
+        root: Hex root of the peer's live tree when the last page was begun.
     """
 
     told: int = 0
@@ -111,6 +112,7 @@ class Report:
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
     reached: str | None = None
+    root: str = ""
 
     @property
     def is_partial(self) -> bool:
@@ -147,7 +149,7 @@ class Peering:
         remote: The peer.
         link: Its record; the node id is known.
         asker: Our node id, to leave out what came from us; None to be told of that, too.
-        incarnation: Of the peer's database.
+        database: Id of the peer's database.
         now_ms: When this begins, in milliseconds since the Unix epoch.
     """
 
@@ -155,7 +157,7 @@ class Peering:
     remote: Remote
     link: LinkRecord
     asker: int | None
-    incarnation: int
+    database: int
     now_ms: int
 
 
@@ -178,7 +180,8 @@ async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
         if ahead is None and not report.is_partial and page.end.cursor != cursor:
             await bridge.run(record, peering, page.end.cursor)
         cursor, has_more = page.end.cursor, page.end.more
-    return replace(report, reached=cursor)
+        report = replace(report, reached=cursor, root=page.end.root_hash)
+    return report
 
 
 async def observe(peering: Peering, cursor: str | None) -> DiffPage:
@@ -190,7 +193,7 @@ async def observe(peering: Peering, cursor: str | None) -> DiffPage:
     """
     remote, link = peering.remote, peering.link
     page = await remote.diff(cursor, link.sync_paths, peering.asker)
-    if (page.header.node_id, page.header.incarnation) != (link.node_id, peering.incarnation):
+    if (page.header.node_id, page.header.database) != (link.node_id, peering.database):
         raise UnavailableError(f"another node answers at {link.address} now")
     if len(page.end.cursor) > _MAX_CURSOR or (page.end.more and page.end.cursor == cursor):
         raise BadRequestError(f"{link.address} sent a cursor that leads nowhere")
@@ -254,7 +257,7 @@ def record(peering: Peering, cursor: str) -> None:
     """Note how far the peer was followed. Blocking; durable on return."""
     mark = CursorRecord(
         node_id=peering.link.peer_id,
-        incarnation=peering.incarnation,
+        database=peering.database,
         sync_paths=peering.link.sync_paths,
         cursor=cursor,
         synced_at=peering.now_ms,
@@ -264,7 +267,7 @@ def record(peering: Peering, cursor: str) -> None:
 
 def _recorded_cursor(peering: Peering) -> str | None:
     mark = LinkBook(peering.repository).cursor(peering.link)
-    return mark.cursor if mark and mark.fits(peering.link, peering.incarnation) else None
+    return mark.cursor if mark and mark.fits(peering.link, peering.database) else None
 
 
 def _parse_items(part: bytes) -> list[Item]:

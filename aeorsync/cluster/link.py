@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
-from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_node_id
+from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
 from aeorsync.cluster.standing import Standing
 from aeorsync.cluster.together import together
 from aeorsync.core.links import ClockSample, LinkEvent, LinkState, estimate, unsettled
@@ -36,6 +36,8 @@ HONEYMOON_S: Final = 5.0
 """Pause between bursts while the clocks do not agree."""
 BACK_OFF_S: Final = 0.5
 BACK_OFF_CAP_S: Final = 300.0
+FLOOR_S: Final = 0.25
+"""Pauses are this long, however often the peer wakes us."""
 _SAMPLES: Final = 8
 
 
@@ -85,11 +87,15 @@ class Link:
         self._claim = claim
         self._book = LinkBook(site.repository)
         self._samples: deque[ClockSample] = deque(maxlen=_SAMPLES)
-        self._incarnation = 0
+        self._database = 0
         self._ahead: str | None = None
+        self._full_at = 0.0
+        self._roots: tuple[str, str] | None = None
+        self._has_doubted = False
         self._failures = 0
         self._is_forced = False
         self._wants_echo = True
+        self._worked = asyncio.Event()
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -106,15 +112,23 @@ class Link:
         return self.standing.tell(self.record)
 
     def wake(self) -> None:
-        """The peer has news, or a person is waiting: do not sit out any pause."""
-        self._failures = 0
+        """The peer has news: do not sit out a pause.
+
+        The next pause is as long as it would have been: two nodes that both fail must not talk
+        each other out of waiting.
+        """
         self._news.set()
         self._hurry.set()
+
+    def hasten(self) -> None:
+        """A person is waiting: try at once, and as often as if nothing had failed."""
+        self._failures = 0
+        self.wake()
 
     def force(self) -> None:
         """Become active as soon as the peer answers, whatever its clock says."""
         self._is_forced = True
-        self.wake()
+        self.hasten()
 
     async def pulled(self) -> Report:
         """Wait for a whole cycle that begins after this call.
@@ -194,7 +208,11 @@ class Link:
             AeorError: Anything else that ends the connection.
         """
         self._ahead = None
+        self._full_at = asyncio.get_running_loop().time()
+        self._roots = None
+        self._has_doubted = False
         self._wants_echo = True
+        self._worked.clear()
         await together(
             self._listen(remote),
             self._pull(remote),
@@ -226,18 +244,22 @@ class Link:
                 raise _ClockOffError(reason)
 
     async def _greet(self, remote: Remote) -> None:
-        """Tell the peer that we are here: it may sit out a long pause before it tries us."""
+        """Tell the peer that we are here: it may sit out a long pause before it tries us.
+
+        After a failure only once a cycle went well: to call would be to invite it to fail, too.
+        """
+        if self._failures:
+            await self._worked.wait()
         with suppress(AeorError):
             await remote.wake(self._site.node_id)
 
     async def _pull(self, remote: Remote) -> None:
         while True:
-            is_due = False
-            try:
-                async with asyncio.timeout(self._site.sync_interval_s):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._due_in_s()):
                     await self._news.wait()
-            except TimeoutError:
-                is_due = True
+            # Also when there is news: a peer that always has some must not hide what failed.
+            is_due = self._due_in_s() <= 0
             self._news.clear()
             waiters, self._waiters = self._waiters, []
             try:
@@ -245,12 +267,38 @@ class Link:
                 # time it means to read on from there.
                 ahead = None if is_due or waiters else self._ahead
                 report = await self._cycle(remote, ahead)
+                if ahead is None:
+                    await self._note_full(report, is_due=is_due)
             except BaseException as error:
                 _fail(waiters, error)
                 raise
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(report)
+
+    def _due_in_s(self) -> float:
+        """Seconds until everything is asked for again; negative when that is overdue."""
+        ready_at = self._full_at + self._site.sync_interval_s
+        return ready_at - asyncio.get_running_loop().time()
+
+    async def _note_full(self, report: Report, *, is_due: bool) -> None:
+        """A cycle began at the cursor. Doubt that if it seems to hide something.
+
+        When neither tree moved for a whole interval, the peer has told everything, and yet the
+        trees differ, everything is listed anew, once a connection: more often would not help
+        where the peer merely does not take from us.
+        """
+        self._full_at = asyncio.get_running_loop().time()
+        if report.is_partial or self.record.sync_paths is not None:
+            self._roots = None
+            return
+        roots = (self._site.repository.head.root.hex(), report.root)
+        is_stuck = is_due and roots == self._roots and roots[0] != roots[1]
+        self._roots = roots
+        if is_stuck and not self._has_doubted:
+            self._has_doubted = True
+            await bridge.run(self._book.drop_cursor, self.record)
+            self._news.set()
 
     async def _cycle(self, remote: Remote, ahead: str | None) -> Report:
         self.standing.note_attempt()
@@ -259,14 +307,16 @@ class Link:
             remote,
             self.record,
             # This database may be an older copy of itself, put back, and lack what it once wrote;
-            # so the first cycle asks for that as well.
+            # so until one cycle took everything, they ask for that as well.
             None if self._wants_echo else self._site.node_id,
-            self._incarnation,
+            self._database,
             self._site.wall.now_ms(),
         )
         report = await run_cycle(peering, ahead)
         self._failures = 0
-        self._wants_echo = False
+        self._worked.set()
+        if ahead is None and not report.is_partial:
+            self._wants_echo = False
         is_behind = ahead is not None or report.is_partial
         # With other filters than this cycle's the next one has to begin anew.
         self._ahead = report.reached if is_behind and peering.link is self.record else None
@@ -282,6 +332,8 @@ class Link:
         wall = self._site.wall
         began, sent = wall.monotonic(), wall.now_ns() / 1e6
         reply = await remote.clock(int(sent))
+        if not (is_id(reply.t1) and is_id(reply.t2)):
+            raise BadRequestError(f"{self.record.address} answered with an impossible time")
         # Measured by the clock that never jumps: a step of the wall clock is no round trip.
         returned = sent + (wall.monotonic() - began) * 1e3
         self._samples.append(ClockSample(sent, reply.t1, reply.t2, returned))
@@ -293,12 +345,14 @@ class Link:
         Raises:
             ConflictError: This very node, or one that another link leads to.
         """
-        if not is_node_id(reply.node_id):
+        if not is_id(reply.node_id):
             raise BadRequestError(f"{self.record.address} answered with an impossible node id")
+        if not is_id(reply.database):
+            raise BadRequestError(f"{self.record.address} answered with an impossible database")
         if reply.node_id != self.record.node_id or reply.node_id == self._site.node_id:
             self._claim(self, reply.node_id)
             await self.amend(node_id=reply.node_id)
-        self._incarnation = reply.incarnation
+        self._database = reply.database
         self._step(LinkEvent.CONNECTED, "comparing clocks")
 
     # How it stands
@@ -315,9 +369,11 @@ class Link:
         _fail(waiters, error)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not longer than until somebody is in a hurry."""
+        """Wait, but past `FLOOR_S` not longer than until somebody is in a hurry."""
+        floor = min(FLOOR_S, seconds)
+        await asyncio.sleep(floor)
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds - floor):
                 await self._hurry.wait()
         self._hurry.clear()
 

@@ -17,7 +17,7 @@ from aeorsync.cluster.peers import (
     PeerSkipped,
     PeerState,
     TriggerReport,
-    is_node_id,
+    is_id,
     parse_address,
     parse_filters,
     parse_label,
@@ -241,7 +241,7 @@ class Member:
             return None
         finally:
             await remote.close()
-        return reply.node_id if is_node_id(reply.node_id) else None
+        return reply.node_id if is_id(reply.node_id) else None
 
     async def _update(self, link: Link, given: LinkRecord) -> PeerState:
         """Change what was given for an address that is linked already."""
@@ -251,7 +251,7 @@ class Member:
             if (value := getattr(given, name)) is not None
         }
         await link.amend(**changes)
-        link.wake()
+        link.hasten()
         return link.peer_state()
 
     def _add_link(self, record: LinkRecord) -> Link:

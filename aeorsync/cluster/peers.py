@@ -14,7 +14,7 @@ _LINKS: Final = "links"
 _CURSORS: Final = "cursors"
 _MAX_ADDRESS: Final = 2048
 _MAX_LABEL: Final = 255
-_MAX_NODE_ID: Final = (1 << 64) - 1
+_MAX_ID: Final = (1 << 63) - 1
 
 
 class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,23 +53,23 @@ class CursorRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         node_id: The peer's node id.
-        incarnation: Of the peer's database.
+        database: Id of the peer's database.
         sync_paths: The filters with which it was followed.
         cursor: The peer's own mark.
         synced_at: When it was recorded, in milliseconds since the Unix epoch.
     """
 
     node_id: int
-    incarnation: int
+    database: int
     sync_paths: tuple[str, ...] | None
     cursor: str
     synced_at: int
 
-    def fits(self, link: LinkRecord, incarnation: int) -> bool:
+    def fits(self, link: LinkRecord, database: int) -> bool:
         """Whether the peer may go on from here; a changed filter starts afresh."""
         return (
             self.node_id == link.node_id
-            and self.incarnation == incarnation
+            and self.database == database
             and self.sync_paths == link.sync_paths
         )
 
@@ -93,7 +93,7 @@ class LinkBook:
 
     def remove(self, link: LinkRecord) -> None:
         """Forget a link and its cursor."""
-        self._repository.set_note(_CURSORS, str(link.id), None)
+        self.drop_cursor(link)
         self._repository.set_note(_LINKS, str(link.id), None)
 
     def cursor(self, link: LinkRecord) -> CursorRecord | None:
@@ -104,6 +104,10 @@ class LinkBook:
     def save_cursor(self, link: LinkRecord, cursor: CursorRecord) -> None:
         """Note how far the peer was followed; durable on return."""
         self._repository.set_note(_CURSORS, str(link.id), msgspec.msgpack.encode(cursor))
+
+    def drop_cursor(self, link: LinkRecord) -> None:
+        """Forget how far the peer was followed; durable on return."""
+        self._repository.set_note(_CURSORS, str(link.id), None)
 
 
 class SyncStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,9 +203,9 @@ class TriggerReport(msgspec.Struct, frozen=True, kw_only=True):
     forced_active: tuple[int, ...] = ()
 
 
-def is_node_id(number: int) -> bool:
-    """Whether a number can be the id of a node."""
-    return 0 < number <= _MAX_NODE_ID
+def is_id(number: int) -> bool:
+    """Whether a number can be the id of a node or of a database."""
+    return 0 < number <= _MAX_ID
 
 
 def parse_address(text: str) -> str:

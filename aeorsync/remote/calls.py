@@ -39,6 +39,8 @@ STREAM_S: Final = 600.0
 SILENCE_S: Final = 45.0
 """Longest silence of an event stream; three heartbeats."""
 MAX_PAGE_BYTES: Final = 2 * MAX_FRAME
+FRAME_COST: Final = 128
+"""Bytes a frame counts for besides its payload: an empty one takes memory, too."""
 TAKE_BYTES: Final = 2 * MIB
 """Chunk bytes handed over at a time, at least, while there are more."""
 
@@ -137,7 +139,7 @@ class Remote:
         ):
             async for batch in batches:
                 frames += batch
-                size += sum(len(frame.payload) for frame in batch)
+                size += sum(FRAME_COST + len(frame.payload) for frame in batch)
                 if size > MAX_PAGE_BYTES:
                     raise BadRequestError(
                         f"{self.address} sent a page over {MAX_PAGE_BYTES} bytes"

@@ -280,7 +280,7 @@ def cursors_sent(peer: FakePeer) -> list[object]:
     return [msgspec.json.decode(r.body).get("cursor") for r in peer.asked("/sync/diff")]
 
 
-@pytest.mark.parametrize("change", ["filter", "node", "incarnation"])
+@pytest.mark.parametrize("change", ["filter", "node", "database"])
 def test_another_filter_node_or_database_is_followed_afresh(
     ours: Repository, theirs: Repository, peer: FakePeer, change: str
 ) -> None:
@@ -291,11 +291,8 @@ def test_another_filter_node_or_database_is_followed_afresh(
     filters = ("/a",) if change == "filter" else None
     if change == "node":
         peer.node_id = 3
-    if change == "incarnation":
-        head = theirs.head
-        theirs._store._head = msgspec.structs.replace(  # type: ignore[attr-defined]
-            head, incarnation=head.incarnation + 1
-        )
+    if change == "database":
+        theirs.database_id += 1
     cycle(ours, peer, sync_paths=filters)
     assert cursors_sent(peer)[-1] is None
     [request] = peer.asked("/sync/diff")[-1:]

@@ -267,6 +267,37 @@ def test_a_manifest_that_does_not_add_up_spoils_its_own_file_only(
     assert files(ours) == GOOD
 
 
+def test_a_few_pieces_that_make_billions_of_chunks_spoil_their_own_file_only(
+    ours: Repository, liar: FakePeer
+) -> None:
+    liar.repository.store_small(b"x")
+    pieces = Pieces(liar.repository)
+    name, size = chunk_id(b"x"), 1
+    for _ in range(4):
+        name, size = pieces.store(pack_references([(name, size)] * 128)), size * 128
+    # 8 GiB of one-byte chunks, under every limit of sizes.
+    forged = Content(bytes(32), size * 32, 4, pack_references([(name, size)] * 32))
+    tell(liar, item(content=forged))
+    report = cycle(ours, liar)
+    assert "more chunks than any file needs" in report.problems[0].text
+    assert files(ours) == GOOD
+    assert ours.lacking([forged]) == ({}, False)
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_reference_to_nothing_is_refused(ours: Repository, liar: FakePeer, depth: int) -> None:
+    refs = pack_references([(chunk_id(b"bad"), 3), (chunk_id(b""), 0)])
+    forged = Content(content_hash(b"bad"), 3, 0, refs)
+    if depth:
+        forged = msgspec.structs.replace(
+            Pieces(liar.repository).content(refs, 3), hash=content_hash(b"bad")
+        )
+    tell(liar, item(content=forged))
+    report = cycle(ours, liar)
+    assert "zero bytes" in report.problems[0].text
+    assert files(ours) == GOOD
+
+
 def test_a_file_cut_into_too_many_chunks_is_refused(
     ours: Repository, liar: FakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,6 @@
 """The running part of one link, against a peer that comes, goes, and tells the wrong time."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import msgspec
@@ -10,55 +8,25 @@ import pytest
 
 from aeorsync.cluster import link as link_module
 from aeorsync.cluster.cycle import run_cycle
-from aeorsync.cluster.link import Link, Site
-from aeorsync.cluster.peers import LinkBook, LinkRecord
+from aeorsync.cluster.peers import LinkBook
 from aeorsync.core.links import LinkState
-from aeorsync.errors import AeorError, ConflictError, UnavailableError
+from aeorsync.errors import AeorError, UnavailableError
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.protocol import ClockTold, Heartbeat
-from tests.support.clock import FakeClock
+from tests.cluster.links import make_link, running
 from tests.support.cycles import peering, remove
 from tests.support.loops import run, until
-from tests.support.peer import ADDRESS, FakePeer
+from tests.support.peer import FakePeer
 from tests.support.repositories import files, memory_repository, put
+
+pytestmark = pytest.mark.usefixtures("short_pauses")
 
 NOW = 1_700_000_000_000
 BEAT = Heartbeat(ClockTold(1, 2, 2))
 
 
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "HONEYMOON_S", 0.01)
-    monkeypatch.setattr(link_module, "BACK_OFF_S", 0.002)
-
-
-def make_link(
-    ours: Repository, peer: FakePeer, *, interval: float = 60, node_id: int | None = None
-) -> Link:
-    site = Site(ours, ours.head.node, FakeClock(), peer.remote, interval, lambda: 0.0)
-    record = LinkRecord(id=1, address=ADDRESS, node_id=node_id)
-    LinkBook(ours).save(record)
-    return Link(site, record, lambda _link, node: refuse_self(node, ours.head.node))
-
-
-def refuse_self(node: int, own: int) -> None:
-    if node == own:
-        raise ConflictError("that address leads to this node itself")
-
-
 def has_probed_since(peer: FakePeer, probes: int) -> bool:
     return len(peer.asked("/sync/clock")) > probes
-
-
-@asynccontextmanager
-async def running(link: Link) -> AsyncIterator[Link]:
-    task = asyncio.create_task(link.run())
-    try:
-        yield link
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def test_a_link_settles_and_pulls_at_once(ours: Repository, peer: FakePeer) -> None:
@@ -251,10 +219,7 @@ def test_a_link_that_breaks_begins_again(ours: Repository, peer: FakePeer, fault
                 peer.node_id = 33
                 peer.tell()
             if fault == "other database":
-                head = peer.repository.head
-                peer.repository._store._head = msgspec.structs.replace(  # type: ignore[attr-defined]
-                    head, incarnation=head.incarnation + 1
-                )
+                peer.repository.database_id += 1
                 peer.tell()
             if fault == "refused":
                 peer.status["/sync/diff"] = (401, b"")
@@ -305,6 +270,33 @@ def test_an_impossible_node_id_is_refused(ours: Repository, peer: FakePeer) -> N
             assert "impossible node id" in (link.peer_state().reason or "")
 
     run(main())
+
+
+@pytest.mark.parametrize("database", [0, -1, 1 << 63, 10**30])
+def test_an_impossible_database_is_refused(
+    ours: Repository, peer: FakePeer, database: int
+) -> None:
+    peer.repository.database_id = database
+    with_reason(ours, peer, "impossible database")
+
+
+@pytest.mark.parametrize("now", [0, -1, 10**400])
+def test_an_impossible_time_is_refused(ours: Repository, peer: FakePeer, now: int) -> None:
+    body = b'{"t0":1,"t1":%d,"t2":%d,"node_id":2,"database":1}' % (now, now)
+    peer.status["/sync/clock"] = (200, body)
+    with_reason(ours, peer, "")
+
+
+def with_reason(ours: Repository, peer: FakePeer, reason: str) -> None:
+    """The link fails for this reason, and tries again."""
+
+    async def main() -> None:
+        async with running(make_link(ours, peer)) as link:
+            await until(lambda: link.peer_state().sync_status.total_failures > 1)
+            assert reason in (link.peer_state().reason or "")
+
+    run(main())
+    assert peer.asked("/sync/diff") == []
 
 
 def test_force_overrules_the_clock_until_the_link_breaks(ours: Repository, peer: FakePeer) -> None:

@@ -6,6 +6,7 @@ from aeorsync.cluster.peers import (
     CursorRecord,
     LinkBook,
     LinkRecord,
+    is_id,
     parse_address,
     parse_filters,
     parse_label,
@@ -89,10 +90,30 @@ def test_links_and_cursors_are_remembered_until_they_are_removed(ours: Repositor
     book.save(second)
     book.save(first)
     assert book.links() == [first, second]
-    cursor = CursorRecord(node_id=5, incarnation=6, sync_paths=("/x/**",), cursor="c", synced_at=7)
+    cursor = CursorRecord(node_id=5, database=6, sync_paths=("/x/**",), cursor="c", synced_at=7)
     book.save_cursor(second, cursor)
     assert book.cursor(second) == cursor
     assert book.cursor(first) is None
     book.remove(second)
     assert book.links() == [first]
     assert book.cursor(second) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "is_one"),
+    [(1, True), ((1 << 63) - 1, True), (0, False), (-1, False), (1 << 63, False)],
+)
+def test_an_id_fits_63_bits_and_is_not_zero(number: int, *, is_one: bool) -> None:
+    assert is_id(number) is is_one
+
+
+def test_a_cursor_is_forgotten_and_the_link_is_not(ours: Repository) -> None:
+    book = LinkBook(ours)
+    link = LinkRecord(id=9, address="http://a", node_id=5)
+    book.save(link)
+    book.save_cursor(
+        link, CursorRecord(node_id=5, database=6, sync_paths=None, cursor="c", synced_at=7)
+    )
+    book.drop_cursor(link)
+    assert book.cursor(link) is None
+    assert book.links() == [link]

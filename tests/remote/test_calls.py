@@ -58,7 +58,7 @@ def test_a_page_is_read_however_it_is_cut(size: int) -> None:
     whole = HEADER + ENTRIES + ENTRIES + END
     peer = Peer(*(whole[at : at + size] for at in range(0, len(whole), size)))
     page = run(peer.remote.diff("mark", ["/a/**"], 9))
-    assert (page.header.node_id, page.header.incarnation) == (5, 6)
+    assert (page.header.node_id, page.header.database) == (5, 6)
     assert page.parts == [pack([(b"a", b"b")])] * 2
     assert page.end == DiffEnd("c", more=False, root_hash="00")
 
@@ -117,6 +117,12 @@ def test_a_page_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "MAX_PAGE_BYTES", 1000)
     with pytest.raises(BadRequestError, match="page over 1000 bytes"):
         run(Peer(HEADER, *[ENTRIES] * 1000, END).remote.diff(None, None, 9))
+
+
+def test_a_page_of_empty_frames_is_cut_off() -> None:
+    empty = encode(Kind.ENTRIES, b"") * (calls.MAX_PAGE_BYTES // calls.FRAME_COST)
+    with pytest.raises(BadRequestError, match="page over"):
+        run(Peer(HEADER, empty, END).remote.diff(None, None, 9))
 
 
 def test_a_peer_may_give_up_half_way_and_say_why() -> None:

@@ -14,8 +14,8 @@ from tests.support.peer import ADDRESS, FakePeer
 def peering(target: Repository, peer: FakePeer, **link: object) -> Peering:
     """The two sides of a cycle."""
     record = LinkRecord(id=1, address=ADDRESS, node_id=peer.node_id, **link)  # type: ignore[arg-type]
-    incarnation = peer.repository.head.incarnation
-    return Peering(target, peer.remote(), record, target.head.node, incarnation, 5)
+    database = peer.repository.database_id
+    return Peering(target, peer.remote(), record, target.head.node, database, 5)
 
 
 def cycle(target: Repository, peer: FakePeer, ahead: str | None = None, **link: object) -> Report:

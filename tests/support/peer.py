@@ -122,7 +122,7 @@ class FakePeer(httpx.AsyncBaseTransport):
 
     def _clock(self, t0: int) -> httpx.Response:
         now = self.clock_ms()
-        reply = ClockReply(t0, now, now, self.node_id, self.repository.head.incarnation, "test")
+        reply = ClockReply(t0, now, now, self.node_id, self.repository.database_id, "test")
         return answer(200, msgspec.json.encode(reply))
 
     def _diff(self, asked: dict[str, object]) -> Frames:
@@ -144,7 +144,7 @@ class FakePeer(httpx.AsyncBaseTransport):
                 after = f"feed:{rows[-1].seq if rows else at}:0"
         root = head.root.hex()
         return [
-            encode(Kind.HEADER, pack(DiffHeader(self.node_id, head.incarnation, root))),
+            encode(Kind.HEADER, pack(DiffHeader(self.node_id, self.repository.database_id, root))),
             encode(Kind.ENTRIES, pack(self.items(items))),
             encode(Kind.END, pack(DiffEnd(after, more, root))),
         ]
@@ -165,7 +165,7 @@ class FakePeer(httpx.AsyncBaseTransport):
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         self.listeners.append(queue)
         try:
-            hello = Hello(self.node_id, head.incarnation, head.root.hex(), head.seq)
+            hello = Hello(self.node_id, self.repository.database_id, head.root.hex(), head.seq)
             yield event("hello", hello)
             while piece := await queue.get():
                 yield piece
