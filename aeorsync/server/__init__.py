@@ -10,6 +10,7 @@ written, and ``/system/health`` answers from the first moment on.
 import asyncio
 import contextlib
 import errno
+import resource
 import signal
 import socket
 import ssl
@@ -36,6 +37,7 @@ from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.log import get_logger
 from aeorsync.server.addresses import own_url
 from aeorsync.server.opening import Data, fingerprint, open_data
+from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.storage.folder import DataFolder
 from aeorsync.storage.writer import Committed
 
@@ -85,8 +87,15 @@ def run(settings: Settings, announce: Callable[[Ready], None]) -> int:
     """
     folder = DataFolder(settings.data)
     folder.check()
+    _allow_many_files()
     with _listen(settings) as listener:
         return uvloop.run(_serve(settings, folder, listener, announce))
+
+
+def _allow_many_files() -> None:
+    """Take all the file descriptors we may have: each connection and each pack holds one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -121,7 +130,7 @@ def _web_server(settings: Settings, app: object) -> _Server:
     try:
         config = uvicorn.Config(
             app,  # type: ignore[arg-type]  # uvicorn's own ASGI types are narrower
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -57,7 +57,8 @@ async def open_data(settings: Settings, folder: DataFolder, gate: Gate, port: in
             raise
     else:
         gate.report("opening", "The data folder is being opened.", 0.1)
-        repository = await bridge.run(_open_repository, folder, 0)
+        # The id counts only if a first start was cut short before it noted its own.
+        repository = await bridge.run(_open_repository, folder, new_node_id())
         granted = None
         if settings.join and not _has_joined(folder, repository, settings.join):
             granted = await _ask_to_join(settings, gate, repository.head.node, port)

@@ -14,25 +14,25 @@ MAX_FILE_CHUNKS = 1_000_000  # more than a file of MAX_FILE has at the smallest 
 
 # Bodies
 MAX_JSON = MIB  # where nothing else is said
-MAX_BLOBS_JSON = 32 * MIB  # /blobs/check, /blobs/commit
-MAX_SYNC_JSON = 64 * MIB  # an answer of /sync/diff or /sync/chunks, as we read it
+MAX_CHUNKS_BODY = 16 * MIB  # POST /sync/chunks: every hash a node may ask for, and room
 MAX_RENAME_JSON = 64 * KIB
-MAX_MERGE_PATCH = 10 * MIB
 MAX_BODY = 10 * GIB  # PUT /files
 MAX_ERROR_BODY = 64 * KIB  # of an answer we only read to say what went wrong
 
 # Lists in one request or answer
 MAX_FILTERS = 100
-MAX_CHUNK_HASHES = 10_000
-MAX_CHECK_HASHES = 100_000
-MAX_COMMIT_FILES = 10_000
-MAX_FETCH_ITEMS = 10_000
-MAX_FETCH = 256 * MIB
+MAX_CHUNK_HASHES = 100_000  # AeorDB nodes ask for all they lack at once
+MAX_COPIES = 1_000
 MAX_PAGE = 10_000  # entries of a listing or a diff
 
 # Frames
 MAX_FRAME = 8 * MIB
-MAX_FRAME_ENTRIES = 10_000
+
+# Connections
+MAX_CONNECTIONS = 2_000
+MAX_WAITING = 16  # requests behind the one that is being answered
+MAX_HEAD = 64 * KIB  # request line and fields; trailers likewise
+MAX_FIELDS = 200
 
 # Headers, characters
 MAX_HEADER = 16 * KIB
@@ -44,9 +44,6 @@ MAX_LINK_HOPS = 32
 MAX_DEPTH = 256  # of a listing
 
 # Rates
-MAX_LOGINS = 30  # per key and per address, in LOGIN_WINDOW_S
+MAX_LOGINS = 30  # per key, in LOGIN_WINDOW_S
+MAX_ADDRESS_LOGINS = 300  # per socket address, in LOGIN_WINDOW_S
 LOGIN_WINDOW_S = 60
-
-# Tokens, seconds
-TOKEN_LIFE_S = 604_800
-PEER_TOKEN_LIFE_S = 300

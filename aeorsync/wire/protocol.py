@@ -56,13 +56,13 @@ class DiffHeader(msgspec.Struct, frozen=True):
 
     Attributes:
         node_id: The answering node.
-        incarnation: Of its database; a cursor belongs to one incarnation.
+        database: Id made with its database; a copy of the database keeps it.
         root_hash: Hex root of its live tree when this page was begun.
         version: Version of its software.
     """
 
     node_id: int
-    incarnation: int
+    database: int
     root_hash: str
     version: str = ""
 
@@ -255,7 +255,7 @@ class ClockReply(msgspec.Struct, frozen=True):
         t1: When the request was received, by the answering node's clock.
         t2: When the answer was made.
         node_id: The answering node.
-        incarnation: Of its database.
+        database: Id made with its database.
         version: Version of its software.
     """
 
@@ -263,7 +263,7 @@ class ClockReply(msgspec.Struct, frozen=True):
     t1: int
     t2: int
     node_id: int
-    incarnation: int
+    database: int
     version: str = ""
 
 
@@ -281,14 +281,14 @@ class Hello(msgspec.Struct, frozen=True):
 
     Attributes:
         node_id: The answering node.
-        incarnation: Of its database.
+        database: Id made with its database.
         root_hash: Hex root of its live tree.
         seq: Number of the last change in its feed.
         version: Version of its software.
     """
 
     node_id: int
-    incarnation: int
+    database: int
     root_hash: str
     seq: int
     version: str = ""

@@ -1,6 +1,5 @@
 """How a real node starts, refuses to start, and stops."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from aeorsync.config import Exit
+from aeorsync.storage.database import Database
 from tests.support.nodes import NodeFailedError, NodeProcess, is_active, wait_until
 
 
@@ -88,10 +88,15 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     assert [entry.name for entry in folder.iterdir()] == ["cat.jpg"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o500)
-    assert refusal(tmp_path / "closed" / "a").code == Exit.DATA_UNUSABLE
+def test_a_folder_that_cannot_be_written_is_refused() -> None:
+    command = [sys.executable, "-m", "aeorsync", "start", "--host", "127.0.0.1", "--port", "0"]
+    # Not even root can make a folder there.
+    done = subprocess.run(
+        [*command, "-D", "/proc/aeorsync"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == Exit.DATA_UNUSABLE
+    assert done.stderr.startswith("error: /proc/aeorsync cannot be")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_wrong_join_token_is_refused_and_leaves_no_folder(tmp_path: Path) -> None:
@@ -129,6 +134,14 @@ def test_a_damaged_database_is_named(tmp_path: Path) -> None:
     error = refusal(tmp_path / "a")
     assert error.code == Exit.DATA_UNUSABLE
     assert "meta.sqlite3" in error.output
+
+
+def test_a_first_start_that_was_cut_short_is_made_up_for(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    Database(tmp_path / "a" / "meta.sqlite3").close()
+    with NodeProcess(tmp_path / "a") as node:
+        assert node.node_id > 0
+        assert node.key is not None
 
 
 def test_joining_again_is_harmless_and_not_needed(tmp_path: Path) -> None:

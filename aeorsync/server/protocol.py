@@ -1,0 +1,255 @@
+"""HTTP/1.1 on one connection: uvicorn's, with a bound to everything a client can make it hold.
+
+    head or trailers      at most `limits.MAX_HEAD` bytes and `limits.MAX_FIELDS` fields
+    requests that wait    at most `limits.MAX_WAITING`
+    connections           at most `limits.MAX_CONNECTIONS`
+    a head, or nothing    `HEAD_SECONDS` until it is whole
+    a body                `BODY_SECONDS` from one byte to the next
+
+Whatever goes over is refused in JSON, and the connection is closed. A refusal is never sent in
+place of an answer: whoever is being answered hears the end of it, and then the connection closes.
+A request whose body breaks off is told to its handler as cut off, so its own answer is the truth.
+"""
+
+from asyncio import TimerHandle, Transport
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httptools
+import msgspec
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from aeorsync.api.replies import Problem
+from aeorsync.errors import BadRequestError, UnavailableError
+from aeorsync.wire import limits
+
+HEAD_SECONDS = 30.0
+BODY_SECONDS = 60.0
+LINGER_SECONDS = 1.0
+"""How long a client may read why it was refused, before what it still sends resets it."""
+
+_DISCONNECT = {"type": "http.disconnect"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a connection is closed."""
+
+    status: int
+    code: str
+    text: str
+
+
+_MALFORMED = Refusal(400, BadRequestError.code, "this is no HTTP request we understand")
+_UPGRADE = Refusal(400, BadRequestError.code, "a request to upgrade may not have a body")
+_TOO_LARGE = Refusal(
+    431,
+    "HEAD_TOO_LARGE",
+    f"the header is over {limits.MAX_HEAD} bytes or {limits.MAX_FIELDS} fields",
+)
+_TOO_MANY = Refusal(429, "RATE_LIMITED", "too many requests wait on this connection")
+_SLOW = Refusal(408, "REQUEST_TIMEOUT", "the request did not arrive in time")
+_FULL = Refusal(503, UnavailableError.code, "too many connections are open; try again later")
+
+
+class _RefusedError(Exception):
+    """Stops the parser; the connection is refused for `Refusal`."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.text)
+        self.refusal = refusal
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+        super().__init__(*args, **kwargs)
+        self._is_refused = False
+        # Of the message that is arriving.
+        self._in_head = False
+        self._in_body = False
+        self._size = 0
+        self._fields = 0
+        # Bytes that came since the last of which anything became: what the parser may hold.
+        self._pending = 0
+        self._cut_off: RequestResponseCycle | None = None
+        self._deadline: TimerHandle | None = None
+
+    # Connection
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Begin; asyncio calls this."""
+        super().connection_made(transport)
+        if len(self.connections) > limits.MAX_CONNECTIONS:
+            self._refuse(_FULL)
+        else:
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End; asyncio calls this."""
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in; asyncio calls this."""
+        self._unset_keepalive_if_required()
+        if self._is_refused:
+            return
+        self._pending += len(data)
+        try:
+            self._feed(memoryview(data))
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause.refusal if isinstance(cause, _RefusedError) else _MALFORMED)
+            return
+        if self._pending > limits.MAX_HEAD:
+            self._refuse(_TOO_LARGE)
+        else:
+            self._watch()
+
+    def _feed(self, data: memoryview) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # We upgrade to nothing, so what follows is the next request.
+                data = data[upgrade.args[0] :]
+            else:
+                return
+
+    # What the parser finds
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self._in_head = True
+        self._size = self._fields = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; trailers are counted and dropped."""
+        self._fields += 1
+        self._count(len(name) + len(value) + len(b": \r\n"))
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Start the request, or let it wait for those before it."""
+        if self.parser.should_upgrade() and _has_body(self.headers):
+            raise _RefusedError(_UPGRADE)
+        if len(self.pipeline) >= limits.MAX_WAITING:
+            raise _RefusedError(_TOO_MANY)
+        super().on_headers_complete()
+        self._in_head, self._in_body = False, True
+        self._size = self._fields = self._pending = 0
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._pending = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the body."""
+        self._pending = 0
+        self._in_body = False
+        self._forget_deadline()
+        super().on_message_complete()
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > limits.MAX_HEAD or self._fields > limits.MAX_FIELDS:
+            raise _RefusedError(_TOO_LARGE)
+
+    # Requests
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - uvicorn's type is private
+        async def serve(
+            scope: Any,  # noqa: ANN401 - passed on
+            receive: Callable[[], Awaitable[Any]],
+            send: Any,  # noqa: ANN401 - passed on
+        ) -> None:
+            async def receive_whole() -> Any:  # noqa: ANN401 - passed on
+                message = None if self._cut_off is cycle else await receive()
+                return _DISCONNECT if self._cut_off is cycle else message
+
+            await app(scope, receive_whole, send)
+
+        super()._start_asgi_task(cycle, cast("Any", serve))
+
+    # Refusals and deadlines
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Read no more; answer, unless the last request is or was answered; close."""
+        self._is_refused = True
+        self._forget_deadline()
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False
+            if self._in_body:
+                self._cut_off = cycle
+                cycle.message_event.set()
+            return
+        if not self._in_body:
+            self._write(refusal)
+        self.flow.pause_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _write(self, refusal: Refusal) -> None:
+        body = msgspec.json.encode(Problem(refusal.text, refusal.code))
+        fields = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        head = b"".join(b"%b: %b\r\n" % field for field in fields)
+        self.transport.write(STATUS_LINE[refusal.status] + head + b"\r\n" + body)
+
+    def _watch(self) -> None:
+        """Set the deadline for what has to come next, if anything has to."""
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if self._in_body:
+            self._forget_deadline()
+            self._deadline = self.loop.call_later(BODY_SECONDS, self._end_body)
+        elif not (self._in_head or is_idle):
+            self._forget_deadline()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._end_head)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end_body(self) -> None:
+        self._deadline = None
+        if self.flow.read_paused:
+            self._watch()  # it waits for us
+        else:
+            self._refuse(_SLOW)
+
+    def _end_head(self) -> None:
+        self._deadline = None
+        if self._in_head:
+            self._refuse(_SLOW)
+        else:
+            self.transport.close()
+
+
+def _has_body(fields: list[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 \t"))
+        for name, value in fields
+    )
