@@ -5,14 +5,18 @@
     of a key that is revoked, expired, unknown  401
     scope ``sync`` outside /sync                403
     not root where root is needed               403
+    auth disabled, called from elsewhere        403
     auth disabled                               root; on /sync a peer
 
-The bearer may be a token or the API key itself, and may come as ``?token=``.
+The bearer may be a token or the API key itself, and may come as ``?token=`` where no tree is
+synced. Where auth is disabled, the loopback address is all that protects the node, and a web page
+reaches it through a name of its own; so the host that was asked for has to be loopback, too.
 """
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, TypeVar
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from starlette.types import Scope
@@ -76,12 +80,14 @@ class Authenticator:
             UnauthorizedError: Nobody we know.
             DeniedError: Somebody who may not.
         """
+        if self.node.is_open:
+            _check_local(scope)
         if access is Access.OPEN:
             return NOBODY
         is_sync = scope["raw_path"].startswith(b"/sync/")
         if self.node.is_open:
             return _PEER if is_sync else _ROOT
-        text = _bearer(scope)
+        text = _bearer(scope, in_query=access is not Access.SYNC)
         if text.startswith(apikeys.PREFIX):
             caller = await self._key_holder(text)
         else:
@@ -121,6 +127,9 @@ class Authenticator:
         claims = self._memory.claims.get(token)
         if claims is None or claims.expires + tokens.LEEWAY <= now:
             claims = tokens.verify(self.node.signing_key, token, now)
+            if claims.scope not in {None, SYNC}:
+                # Whoever narrowed it did so on purpose, so it does not open everything here.
+                raise UnauthorizedError("Invalid or expired token")
             _remember(self._memory.claims, token, claims)
         return claims
 
@@ -146,7 +155,7 @@ def query_token(query: bytes) -> str | None:
     return values[-1] if values else None
 
 
-def _bearer(scope: Scope) -> str:
+def _bearer(scope: Scope, *, in_query: bool) -> str:
     header: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -155,9 +164,31 @@ def _bearer(scope: Scope) -> str:
         kind, _, text = header.partition(b" ")
         if kind.lower() == b"bearer" and text:
             return text.strip().decode("latin-1")
-    elif token := query_token(scope["query_string"]):
+    elif in_query and (token := query_token(scope["query_string"])):
         return token
     raise UnauthorizedError("Missing or invalid Authorization header")
+
+
+def _check_local(scope: Scope) -> None:
+    """Refuse what a web page of elsewhere sent, by whatever name it found us.
+
+    Raises:
+        DeniedError: The host asked for, or the page that asks, is not on this machine.
+    """
+    fields = scope["headers"]
+    hosts = [f"//{value.decode('latin-1')}" for name, value in fields if name == b"host"]
+    origins = [value.decode("latin-1") for name, value in fields if name == b"origin"]
+    if not hosts or not all(map(_is_loopback, (*hosts, *origins))):
+        text = "auth is disabled: ask by localhost or a loopback address, from this machine"
+        raise DeniedError(text)
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        name = urlsplit(url).hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _remember(memory: dict[Any, T], key: object, value: T) -> None:

@@ -1,9 +1,10 @@
 """``POST /sync/chunks``: chunks by name, streamed in batches, so that memory stays bounded.
 
 In frames chunks go out as they are stored, and the reader checks them. In JSON they are checked
-here and go out plain, in the order asked; what is unknown, damaged or no hash is left out.
+here and go out plain, in the order asked; what is unknown or damaged is left out.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -46,6 +47,7 @@ _BATCH_BYTES = 2 * limits.MIB
 _BATCH_MIN, _BATCH_MAX = 8, 64
 """Chunks one thread hop reads, so it never holds more than 16 MiB of them."""
 _MISSING_MAX = limits.MAX_FRAME // HASH_SIZE
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2})*", re.ASCII).fullmatch
 _encode = msgspec.json.Encoder().encode
 _log = get_logger(__name__)
 
@@ -67,7 +69,7 @@ class ChunksRefusal(msgspec.Struct, frozen=True):
 async def chunks(call: Call) -> Response:
     """Send the chunks asked for."""
     check_reader(call.caller)
-    body = await call.bytes(limits.MAX_SYNC_JSON)
+    body = await call.bytes(limits.MAX_CHUNKS_BODY)
     is_raw = call.request.headers.get("content-type", "").startswith(IDS_TYPE)
     wanted = await bridge.run(_raw_ids if is_raw else _hex_ids, body)
     repository = call.node.repository
@@ -86,19 +88,33 @@ async def chunks(call: Call) -> Response:
 
 
 def _hex_ids(body: bytes) -> dict[str, bytes]:
-    """The ids asked for, by how they were spelled; what is no id is left out."""
+    """The ids asked for, by how they were spelled; one of another length is known to nobody.
+
+    Raises:
+        BadRequestError: One is not hex, or there are too many.
+    """
     found: dict[str, bytes] = {}
-    for text in parse_body(body, ChunksRequest).hashes:
-        with suppress(BadRequestError):
+    hashes = parse_body(body, ChunksRequest).hashes
+    _check_count(len(hashes))
+    for text in hashes:
+        if len(text) == HASH_SIZE * 2:
             found[text] = parse_hash(text)
+        elif not _HEX(text):
+            raise BadRequestError("a hash is not hex; nothing was sent")
     return found
 
 
 def _raw_ids(body: bytes) -> dict[str, bytes]:
     if len(body) % HASH_SIZE:
         raise BadRequestError(f"the body is not a whole number of {HASH_SIZE}-byte ids")
+    _check_count(len(body) // HASH_SIZE)
     names = (body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE))
     return {name.hex(): name for name in names}
+
+
+def _check_count(count: int) -> None:
+    if count > limits.MAX_CHUNK_HASHES:
+        raise BadRequestError(f"ask for at most {limits.MAX_CHUNK_HASHES} chunks at a time")
 
 
 def _system_chunks(repository: Repository) -> frozenset[bytes]:

@@ -131,7 +131,7 @@ class PickRequest(msgspec.Struct, frozen=True):
 
 
 class ResolveRequest(msgspec.Struct, frozen=True):
-    """Which version is to stay."""
+    """Which version is to stay; a body that does not say so is a mistake, no body is not."""
 
     pick: str
 
@@ -171,9 +171,10 @@ async def pick_version(call: Call) -> Response:
 
 
 async def resolve(call: Call) -> Response:
-    """Resolve a conflict."""
-    request = await call.body(ResolveRequest)
-    return await _resolved(call, request.pick)
+    """Resolve a conflict; without a body in favour of the winner."""
+    body = await call.bytes(limits.MAX_JSON)
+    pick = parse_body(body, ResolveRequest).pick if body.strip() else "winner"
+    return await _resolved(call, pick)
 
 
 async def dismiss(call: Call) -> Response:

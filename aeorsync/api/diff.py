@@ -54,7 +54,7 @@ _encode = msgspec.json.Encoder().encode
 async def diff(call: Call) -> Response:
     """Answer one page of changes."""
     check_reader(call.caller)
-    request = await call.body(DiffRequest, limits.MAX_SYNC_JSON)
+    request = await call.body(DiffRequest)
     sieve = _sieve(call, request)
     if wants_frames(call.request):
         cursor = None if request.cursor is None else parse_cursor(request.cursor)
@@ -121,7 +121,7 @@ def _frames(repository: Repository, cursor: Cursor | None, sieve: Sieve) -> byte
     with repository.view() as view:
         head = view.head
         if cursor is None or not is_usable(cursor, head, repository):
-            cursor = start(head)
+            cursor = start(repository, head)
         items: list[Item] = []
         size = 0
         for step in walk(repository, view, cursor, sieve):
@@ -132,7 +132,7 @@ def _frames(repository: Repository, cursor: Cursor | None, sieve: Sieve) -> byte
             if len(items) >= _PAGE_ITEMS or size >= _PAGE_BYTES:
                 break
     end = DiffEnd(print_cursor(cursor), not is_done(cursor, head), head.root.hex())
-    header = DiffHeader(head.node, head.incarnation, end.root_hash, __version__)
+    header = DiffHeader(head.node, repository.database_id, end.root_hash, __version__)
     return b"".join(
         (
             framing.encode(framing.Kind.HEADER, pack(header)),
@@ -180,9 +180,9 @@ def _base(repository: Repository, head: Head, since: str | None) -> _Base:
             return _Base(token, exact=False, full=token.phase != 0)
         if len(since) == 2 * HASH_SIZE:
             seq = repository.seq_of_root(bytes.fromhex(since))
-            if seq is not None and repository.has_feed_since(seq):
-                return _Base(Cursor(head.incarnation, seq), exact=True, full=False)
-    return _Base(start(head), exact=True, full=True)
+            if seq is not None and repository.reaches_back_to(seq):
+                return _Base(Cursor(repository.epoch, seq), exact=True, full=False)
+    return _Base(start(repository, head), exact=True, full=True)
 
 
 def _page(node: Node, since: str | None, sieve: Sieve, *, is_peer: bool) -> bytes:

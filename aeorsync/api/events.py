@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from aeorsync import __version__
 from aeorsync.api.endpoint import Call, Endpoint, Parameter
-from aeorsync.api.news import News, Teller, wrap
+from aeorsync.api.news import News, Teller, print_place, wrap
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.sse import EventStream, Watch, print_event, print_mark
@@ -27,7 +27,8 @@ from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
 from aeorsync.wire.protocol import Heartbeat
 
-_NUMBER = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
+_MARK = re.compile(r"([0-9]{1,18})-([0-9a-f]{1,16})\Z")
+"""Row of the feed, and the epoch it was numbered in (`Repository.epoch`)."""
 _LOST = -1
 """Stands for a place that is not in the feed."""
 _tellers: WeakKeyDictionary[Bus[Committed], Teller] = WeakKeyDictionary()
@@ -80,8 +81,11 @@ async def listen(call: Call) -> Response:
 
 def _place(repository: Repository, text: str) -> int:
     """The row after which a client wants to go on; `_LOST` when that cannot be."""
-    is_known = _NUMBER.match(text) is not None and repository.has_feed_since(int(text))
-    return int(text) if is_known else _LOST
+    match = _MARK.match(text)
+    if match is None:
+        return _LOST
+    seq, epoch = int(match[1]), int(match[2], 16)
+    return seq if repository.has_feed_since(epoch, seq) else _LOST
 
 
 async def _stream(
@@ -116,7 +120,7 @@ class _Reader:
     def greeting(self) -> bytes:
         """The first thing a client hears: at least where it stands."""
         if not self._wanted.takes_pathless("server_ready"):
-            return print_mark(self._position)
+            return print_mark(self._mark(self._position))
         now_ms, started_ms = self._node.wall.now_ms(), self._node.started_ms
         payload = {
             "status": "ready",
@@ -143,8 +147,11 @@ class _Reader:
         for news in page.news:
             data = self._wanted.choose(news)
             if data is not None:
-                yield print_event(news.kind, data, news.number)
+                yield print_event(news.kind, data, news.place)
         self._position = page.end
+
+    def _mark(self, seq: int) -> str:
+        return print_place(seq, self._node.repository.epoch)
 
     def reset(self) -> bytes:
         """Tell that events were missed; no filter hides this."""
@@ -154,12 +161,12 @@ class _Reader:
     def beat(self, beat: Heartbeat) -> bytes:
         """The heartbeat, or where it is not wanted a mere mark."""
         if not self._wanted.takes_pathless("heartbeat"):
-            return print_mark(self._position)
+            return print_mark(self._mark(self._position))
         return self._print("heartbeat", beat.clock.construct_time, beat)
 
     def _print(self, kind: str, now_ms: int, payload: object) -> bytes:
-        data = wrap(kind, self._position, now_ms, payload)
-        return print_event(kind, data, self._position)
+        data = wrap(kind, self._mark(self._position), now_ms, payload)
+        return print_event(kind, data, self._mark(self._position))
 
 
 def _teller(node: Node) -> Teller:

@@ -97,6 +97,9 @@ async def make_folder(call: Call) -> Response:
 async def copy(call: Call) -> Response:
     """Copy files, symlinks and folders into a folder; each source succeeds or fails alone."""
     request = await call.body(CopyRequest)
+    if len(request.paths) > limits.MAX_COPIES:
+        text = f"copy at most {limits.MAX_COPIES} paths at a time; nothing was copied"
+        raise TooLargeError(text)
     folder = paths.parse(request.destination)
     commits = [call.node.repository.commit(_copying(text, folder)) for text in request.paths]
     copied: list[str] = []

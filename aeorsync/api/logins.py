@@ -17,8 +17,11 @@ async def make_token(call: Call) -> Response:
     """
     node = call.node
     request = await call.body(TokenRequest)
+    now_s = node.wall.monotonic()
+    client = call.request.client
+    node.address_logins.take(client.host if client is not None else "unknown", now_s)
     key = ApiKey.parse(request.api_key)
-    node.logins.take(key.half, node.wall.monotonic())
+    node.logins.take(key.half, now_s)
     record = await bridge.run(node.accounts.find, request.api_key)
     if record is None:
         raise apikeys.refusal()

@@ -12,7 +12,7 @@ goes on from there is told twice rather than never. The system namespace is neve
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -67,7 +67,7 @@ class Envelope(msgspec.Struct, frozen=True):
     """The data of an event.
 
     Attributes:
-        event_id: Its number.
+        event_id: What to resume after, as the ``id`` of the stream.
         event_type: Its type.
         timestamp: When it was told, in milliseconds since the Unix epoch.
         user_id: Always ``system``: the feed does not say who it was.
@@ -84,9 +84,14 @@ class Envelope(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def wrap(kind: str, number: int, now_ms: int, payload: object) -> bytes:
+def print_place(seq: int, epoch: int) -> str:
+    """A place in the feed as event streams spell it: the row, and the epoch it was numbered in."""
+    return f"{seq}-{epoch:x}"
+
+
+def wrap(kind: str, place: str, now_ms: int, payload: object) -> bytes:
     """Return the data of an event, on one line."""
-    return _encode(Envelope(str(number), kind, now_ms, "system", payload))
+    return _encode(Envelope(place, kind, now_ms, "system", payload))
 
 
 @dataclass(frozen=True)
@@ -94,13 +99,13 @@ class News:
     """One event about paths.
 
     Attributes:
-        number: Row of the feed up to which it tells everything.
+        place: Where in the feed a reader is who has it (`print_place`).
         kind: Its type.
         now_ms: When it was read, in milliseconds since the Unix epoch.
         entries: What it is about, at least one.
     """
 
-    number: int
+    place: str
     kind: str
     now_ms: int
     entries: tuple[EntryTold, ...]
@@ -108,14 +113,14 @@ class News:
     @cached_property
     def data(self) -> bytes:
         """All of it as JSON; made once for all who listen."""
-        return wrap(self.kind, self.number, self.now_ms, Entries(self.entries))
+        return wrap(self.kind, self.place, self.now_ms, Entries(self.entries))
 
     def inside(self, folder: TreePath) -> bytes | None:
         """What of it lies in a folder, as JSON; None when nothing does."""
         chosen = tuple(entry for entry in self.entries if is_inside(entry.path, folder))
         if not chosen:
             return None
-        return wrap(self.kind, self.number, self.now_ms, Entries(chosen))
+        return wrap(self.kind, self.place, self.now_ms, Entries(chosen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +169,8 @@ def read_page(repository: Repository, after: int, now_ms: int) -> Page | None:
         if after < last and (not rows or rows[0].seq != after + 1):
             return None
         told = [item for row in rows if (item := _told(view, row)) is not None]
-    return Page(list(_group(told, after, now_ms)), rows[-1].seq if rows else after)
+    news = _group(told, after, now_ms, lambda seq: print_place(seq, repository.epoch))
+    return Page(list(news), rows[-1].seq if rows else after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +212,16 @@ def _describe(path: TreePath, sight: Sight) -> EntryTold:
     )
 
 
-def _group(told: Iterable[_Told], after: int, now_ms: int) -> Iterator[News]:
+def _group(
+    told: Iterable[_Told], after: int, now_ms: int, place: Callable[[int], str]
+) -> Iterator[News]:
     for kind, group in groupby(told, lambda item: item.kind):
         items = list(group)
         conflicts = tuple(EntryTold(item.entry.path) for item in items if item.is_conflict)
         if conflicts:
-            yield News(after, CONFLICT, now_ms, conflicts)
+            yield News(place(after), CONFLICT, now_ms, conflicts)
         after = items[-1].seq
-        yield News(after, kind, now_ms, tuple(item.entry for item in items))
+        yield News(place(after), kind, now_ms, tuple(item.entry for item in items))
 
 
 def _word(kind: int) -> str:

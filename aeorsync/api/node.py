@@ -19,6 +19,10 @@ def _logins() -> Attempts:
     return Attempts(limits.MAX_LOGINS, limits.LOGIN_WINDOW_S)
 
 
+def _address_logins() -> Attempts:
+    return Attempts(limits.MAX_ADDRESS_LOGINS, limits.LOGIN_WINDOW_S)
+
+
 def _joins() -> tuple[Attempts, Attempts]:
     return Attempts(5, 60), Attempts(30, 3600)
 
@@ -61,6 +65,7 @@ class Node:
         can_share_key: Whether ``/sync/join`` may hand the signing key out.
         folder: Data folder, whose disk tells the health; None when there is none.
         logins: How often each API key was tried.
+        address_logins: How often each address tried any API key.
         joins: How often each address asked to join, in a minute and in an hour.
     """
 
@@ -77,4 +82,5 @@ class Node:
     can_share_key: bool = True
     folder: Path | None = None
     logins: Attempts = field(default_factory=_logins)
+    address_logins: Attempts = field(default_factory=_address_logins)
     joins: tuple[Attempts, Attempts] = field(default_factory=_joins)

@@ -18,6 +18,7 @@ from aeorsync.runtime.bus import Batch
 from aeorsync.storage.writer import Committed
 from aeorsync.wire.protocol import Hello, RootMoved
 
+_MAX_WAITING = 16
 _encode = msgspec.json.Encoder().encode
 
 
@@ -30,24 +31,25 @@ async def listen(call: Call) -> Response:
 async def _stream(call: Call, asker: int) -> AsyncGenerator[bytes, None]:
     node = call.node
     # From here on no commit goes unnoticed; only then may the present be looked at.
-    with node.bus.listen() as listener:
+    # Few need to wait: a listener that lags knows enough, namely that there is news.
+    with node.bus.listen(limit=_MAX_WAITING) as listener:
         watch = Watch(call, listener)
         head = node.repository.head
         hello = Hello(
             node_id=node.member.node_id,
-            incarnation=head.incarnation,
+            database=node.repository.database_id,
             root_hash=head.root.hex(),
             seq=head.seq,
             version=__version__,
         )
-        yield print_event("hello", _encode(hello), head.seq)
+        yield print_event("hello", _encode(hello), str(head.seq))
         while (turn := await watch.turn()) is not None:
             if turn.batch is not None and is_news(turn.batch, asker):
                 head = node.repository.head
                 moved = RootMoved(head.root.hex(), head.seq)
-                yield print_event("root", _encode(moved), head.seq)
+                yield print_event("root", _encode(moved), str(head.seq))
             if turn.beat is not None:
-                yield print_event("heartbeat", _encode(turn.beat), node.repository.head.seq)
+                yield print_event("heartbeat", _encode(turn.beat), str(node.repository.head.seq))
 
 
 def is_news(batch: Batch[Committed], asker: int) -> bool:

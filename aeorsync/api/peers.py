@@ -156,14 +156,13 @@ async def compare_clocks(call: Call) -> Response:
     node = call.node
     received = node.wall.now_ms()
     request = await call.body(ClockRequest)
-    head = node.repository.head
     return answer(
         ClockReply(
             t0=request.t0,
             t1=received,
             t2=node.wall.now_ms(),
             node_id=node.member.node_id,
-            incarnation=head.incarnation,
+            database=node.repository.database_id,
             version=__version__,
         )
     )

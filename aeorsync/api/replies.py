@@ -79,7 +79,9 @@ class FileReply(msgspec.Struct, frozen=True):
         updated_at: When this version was accepted.
         hash: Identity: path, media type and chunks.
         content_hash: BLAKE3-256 of the bytes.
-        etag: Value of the ETag field, quotes included.
+        etag: Value of the ETag field, quotes included: what the writer has seen by now, so it is
+            a base for the next write and never covers somebody else's version.
+        conflict: Whether somebody else's version is kept beside this one.
     """
 
     path: str
@@ -90,6 +92,7 @@ class FileReply(msgspec.Struct, frozen=True):
     hash: str
     content_hash: str
     etag: str
+    conflict: bool = False
 
 
 class LinkReply(msgspec.Struct, frozen=True):

@@ -38,20 +38,20 @@ class EventStream(StreamingResponse):
             await super().stream_response(send)
 
 
-def print_event(kind: str, data: bytes, number: int) -> bytes:
+def print_event(kind: str, data: bytes, mark: str) -> bytes:
     """Return one event.
 
     Args:
         kind: Its type.
         data: JSON on one line.
-        number: Row of the feed up to which the reader knows everything once it has this.
+        mark: Where in the feed the reader is once it has this.
     """
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (number, kind.encode(), data)
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (mark.encode(), kind.encode(), data)
 
 
-def print_mark(number: int) -> bytes:
+def print_mark(mark: str) -> bytes:
     """Return what is no event, but keeps the connection alive and moves the reader's mark."""
-    return b": ping\nid: %d\n\n" % number
+    return b": ping\nid: %b\n\n" % mark.encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from aeorsync.api import media, seen
 from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
 from aeorsync.api.replies import FileReply
 from aeorsync.core import paths
+from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Content, Entry, Version
 from aeorsync.errors import (
@@ -68,6 +69,8 @@ class Statement:
         path = paths.parse(raw)
         if raw.endswith("/") or not raw:
             raise BadRequestError("a path that ends in a slash is a folder; PUT stores files")
+        if b"content-range" in headers:
+            raise BadRequestError("a part of a file cannot be stored; send the whole of it")
         mode = headers.get(b"x-aeorsync-mode")
         mtime = headers.get(b"x-aeorsync-mtime")
         return cls(
@@ -150,7 +153,7 @@ async def put(call: Call) -> Response:
         content = await _take_in(repository.upload(), head, body)
         operation = _operation(statement, lambda: content, kind)
     version, entry = await bridge.settle(repository.commit(operation))
-    return _reply(call, statement.path, version, entry)
+    return _reply(call, statement, version, entry)
 
 
 def _operation(
@@ -198,8 +201,11 @@ def _finish(upload: Upload, pieces: list[bytes]) -> Content:
     return upload.finish()
 
 
-def _reply(call: Call, path: TreePath, version: Version, entry: Entry) -> Response:
-    tag = seen.etag(call.node, path, entry)
+def _reply(call: Call, statement: Statement, version: Version, entry: Entry) -> Response:
+    path = statement.path
+    # Who wrote from an older base has not seen what came since: their tag must not cover it.
+    has_seen = entry if statement.conditions.base is None else Entry((version,))
+    tag = seen.etag(call.node, path, has_seen)
     reply = FileReply(
         path=path,
         content_type=version.content_type,
@@ -209,6 +215,7 @@ def _reply(call: Call, path: TreePath, version: Version, entry: Entry) -> Respon
         hash=seen.identity(path, version),
         content_hash=version.content.hash.hex(),
         etag=tag,
+        conflict=bool(see(entry).losers),
     )
     return answer(reply, 201, {"ETag": tag})
 

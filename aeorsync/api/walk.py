@@ -128,12 +128,12 @@ class Step:
 
 def is_usable(cursor: Cursor, head: Head, repository: Repository) -> bool:
     """Whether a reader may go on from ``cursor``; if not, it must start again."""
-    return cursor.incarnation == head.incarnation and repository.has_feed_since(cursor.seq)
+    return cursor.seq <= head.seq and repository.has_feed_since(cursor.epoch, cursor.seq)
 
 
-def start(head: Head) -> Cursor:
+def start(repository: Repository, head: Head) -> Cursor:
     """Where a reader with nothing starts."""
-    return Cursor(head.incarnation, head.seq, Phase.LIVE)
+    return Cursor(repository.epoch, head.seq, Phase.LIVE)
 
 
 def is_done(cursor: Cursor, head: Head) -> bool:
@@ -150,6 +150,8 @@ def walk(repository: Repository, view: View, cursor: Cursor, sieve: Sieve) -> It
     Raises:
         StaleError: The feed does not reach back to the cursor any more.
     """
+    # Numbers that are good now are good in this epoch, whichever they were learnt in.
+    cursor = msgspec.structs.replace(cursor, epoch=repository.epoch)
     if cursor.phase == Phase.FEED:
         yield from _follow(repository, view, cursor, sieve)
     else:
@@ -172,7 +174,7 @@ def _list(view: View, cursor: Cursor, sieve: Sieve) -> Iterator[Step]:
             if scanned >= MAX_SCAN:
                 yield Step(here)
                 return
-    yield Step(Cursor(cursor.incarnation, cursor.seq))
+    yield Step(Cursor(cursor.epoch, cursor.seq))
 
 
 def _follow(repository: Repository, view: View, cursor: Cursor, sieve: Sieve) -> Iterator[Step]:

@@ -60,7 +60,7 @@ def _parse(block: str) -> Event:
         fields[name] = value
     assert set(fields) in ({"id", "event", "data"}, {"", "id"})
     data = json.loads(fields["data"]) if "data" in fields else None
-    return Event(int(fields["id"]), fields.get("event"), data)
+    return Event(int(fields["id"].partition("-")[0]), fields.get("event"), data)
 
 
 async def _blocks(response: httpx.Response) -> AsyncIterator[str]:

@@ -1,8 +1,10 @@
 """Who is let in, and as whom."""
 
+import asyncio
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -110,8 +112,17 @@ def test_a_sync_token_is_for_sync_only(call: Browser) -> None:
 
 
 @pytest.mark.parametrize("scope", ["admin", "SYNC", ""])
-def test_a_scope_that_means_nothing_limits_nothing(call: Browser, scope: str) -> None:
-    assert status(call, call.here.mint(scope=scope)) == 200
+def test_a_scope_that_means_nothing_here_opens_nothing(call: Browser, scope: str) -> None:
+    token = call.here.mint(scope=scope)
+    assert [status(call, token) for _ in range(2)] == [401, 401]
+
+
+@pytest.mark.parametrize("url", ["/sync/diff", "/sync/chunks"])
+def test_the_tree_is_not_synced_with_a_token_in_the_url(call: Browser, url: str) -> None:
+    body: dict[str, list[str]] = {"hashes": []}
+    token = call.here.mint(scope=SYNC)
+    assert call("POST", f"{url}?token={token}", json=body, token="").status_code == 401
+    assert call("POST", f"{url}?token=x", json=body, token=token).status_code == 200
 
 
 # API keys
@@ -179,7 +190,7 @@ def test_without_auth_everybody_is_root(
 ) -> None:
     async def visit() -> list[int]:
         async with make_node(tmp_path / "open", is_open=True) as here:
-            client = here.client("")
+            client = here.client("", host="localhost:1")
             return [
                 (await client.put("/files/a", content=b"1")).status_code,
                 (await client.get("/files/a")).status_code,
@@ -187,6 +198,44 @@ def test_without_auth_everybody_is_root(
             ]
 
     assert call.run(visit()) == [201, 200, 404]
+
+
+LOCAL = ["localhost", "LocalHost:80", "127.0.0.1:6830", "127.9.9.9", "[::1]:1", "[::1]"]
+REMOTE = ["", "evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", "192.0.2.1"]
+REMOTE += ["10.0.0.1", "[::]", "[::1", "localhost:x@evil.example"]
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "expected"),
+    [(host, None, 200) for host in LOCAL]
+    + [(host, None, 403) for host in REMOTE]
+    + [("localhost", f"http://{host}", 200) for host in LOCAL]
+    + [("localhost", f"http://{host}", 403) for host in REMOTE]
+    + [("localhost", "null", 403), ("localhost", "", 403)],
+)
+def test_without_auth_a_web_page_of_elsewhere_is_nobody(
+    loop: asyncio.Runner,
+    make_node: MakeNode,
+    tmp_path: Path,
+    host: str,
+    origin: str | None,
+    expected: int,
+) -> None:
+    fields = {"host": host} if origin is None else {"host": host, "origin": origin}
+
+    async def visit() -> httpx.Response:
+        async with make_node(tmp_path, is_open=True) as here:
+            return await here.client("", **fields).get("/sync/status")
+
+    reply = loop.run(visit())
+    assert reply.status_code == expected
+    if expected == 403:
+        assert "auth is disabled" in reply.json()["error"]
+
+
+def test_with_auth_any_host_and_origin_will_do(call: Browser) -> None:
+    fields = {"Host": "evil.example", "Origin": "http://evil.example"}
+    assert call("GET", "/files", headers=fields).status_code == 200
 
 
 def test_nobody_is_not_root() -> None:

@@ -67,8 +67,15 @@ def in_frames(
 
 def test_chunks_come_in_the_order_asked_and_spelled_as_asked(call: Browser) -> None:
     one, two = store(call.here.node.repository, b"one", b"two" * 1000)
-    asked = [two.hex().upper(), UNKNOWN.hex(), "no hash", "ab", one.hex(), "\u0000"]
+    asked = [two.hex().upper(), UNKNOWN.hex(), "", "ab", one.hex()]
     assert in_json(call, asked) == [(asked[0], b"two" * 1000), (asked[4], b"one")]
+
+
+@pytest.mark.parametrize("text", ["no hash", "abc", "\u0000", "\u0661" * 2, "zz" * 32, "a\n"])
+def test_a_hash_that_is_not_hex_is_refused(call: Browser, text: str) -> None:
+    [one] = store(call.here.node.repository, b"one")
+    reply = call("POST", "/sync/chunks", json={"hashes": [one.hex(), text]})
+    assert (reply.status_code, reply.json()["code"]) == (400, "INVALID_INPUT")
 
 
 def test_frames_carry_chunks_as_stored_and_name_the_missing(call: Browser) -> None:
@@ -194,7 +201,7 @@ def test_a_request_without_sense_is_refused(
 
 
 def test_a_body_over_the_limit_is_refused(call: Browser) -> None:
-    with patch("aeorsync.wire.limits.MAX_SYNC_JSON", 100):
+    with patch("aeorsync.wire.limits.MAX_CHUNKS_BODY", 100):
         reply = call("POST", "/sync/chunks", json={"hashes": ["a" * 100]})
     assert reply.status_code == 413
 

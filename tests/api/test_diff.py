@@ -273,7 +273,7 @@ def test_frames_say_who_answers_and_how_to_go_on(call: Browser) -> None:
     assert reply.headers["content-type"] == FRAMES_TYPE
     header, items, end = read_frames(reply.content)
     head = repository.head
-    assert (header.node_id, header.incarnation) == (head.node, head.incarnation)
+    assert (header.node_id, header.database) == (head.node, repository.database_id)
     assert header.root_hash == end.root_hash == head.root.hex()
     assert not end.more
     assert [key for key, _ in items] == [b"a", b"gone"]
@@ -301,7 +301,7 @@ def test_a_cursor_of_another_time_or_place_starts_from_the_beginning(
     repository = call.here.node.repository
     put(repository, "/a", b"1")
     head = repository.head
-    cursor = Cursor(head.incarnation ^ int(foreign), head.seq + ahead, phase, b"b")
+    cursor = Cursor(repository.epoch ^ int(foreign), head.seq + ahead, phase, b"b")
     body = {"cursor": print_cursor(cursor)}
     reply = call("POST", "/sync/diff", json=body, headers={"Accept": FRAMES_TYPE})
     assert [key for key, _ in read_frames(reply.content)[1]] == [b"a"]

@@ -75,7 +75,7 @@ def test_a_write_is_told_in_the_shape_of_aeordb(run: Run) -> None:
             await write(there, "/a.txt", b"hello")
             event = await stream.event()
             assert event.kind == event.data["event_type"] == "entries_created"
-            assert event.data["event_id"] == str(event.id)
+            assert event.data["event_id"] == mark(there, event.id)
             assert event.id == there.here.node.repository.head.seq
             assert {"timestamp", "user_id"} < set(event.data)
             [entry] = event.data["payload"]["entries"]
@@ -132,6 +132,10 @@ def test_what_replication_brings_is_told_with_its_conflicts(run: Run, tmp_path: 
     run(script)
 
 
+def mark(there: Served, seq: int | None) -> str:
+    return f"{seq}-{there.here.node.repository.epoch:x}"
+
+
 def test_who_comes_back_is_told_what_was_missed(run: Run) -> None:
     async def script(there: Served) -> None:
         async with there.listen("/system/events") as stream:
@@ -146,10 +150,10 @@ def test_who_comes_back_is_told_what_was_missed(run: Run) -> None:
             ("entries_created", ["/b"]),
             ("entries_deleted", ["/a", "/passing"]),
         ]
-        headers = {"Last-Event-ID": str(last)}
+        headers = {"Last-Event-ID": mark(there, last)}
         async with there.listen("/system/events", **headers) as stream:
             assert await told(stream, 3) == missed
-        async with there.listen(f"/system/events?last_event_id={last}") as stream:
+        async with there.listen(f"/system/events?last_event_id={mark(there, last)}") as stream:
             assert await told(stream, 3) == missed
             await write(there, "/c")
             assert await told(stream, 1) == [("entries_created", ["/c"])]
@@ -163,7 +167,7 @@ def test_a_long_absence_is_told_in_pages(run: Run, monkeypatch: pytest.MonkeyPat
     async def script(there: Served) -> None:
         for number in range(7):
             await write(there, f"/{number}")
-        async with there.listen("/system/events", **{"Last-Event-ID": "0"}) as stream:
+        async with there.listen("/system/events", **{"Last-Event-ID": mark(there, 0)}) as stream:
             found = await told(stream, 7)
             assert [name for _, names in found for name in names] == [f"/{n}" for n in range(7)]
             assert len(found) == 4
@@ -171,11 +175,14 @@ def test_a_long_absence_is_told_in_pages(run: Run, monkeypatch: pytest.MonkeyPat
     run(script)
 
 
-@pytest.mark.parametrize("last", ["99999", "x", "-1", "1.5", "9" * 30, "٣"])
+@pytest.mark.parametrize(
+    "last", ["99999-EPOCH", "1-123", "1", "x", "-1", "1.5", "9" * 30 + "-EPOCH", "٣-EPOCH"]
+)
 def test_a_place_that_is_not_in_the_feed_means_to_list_again(run: Run, last: str) -> None:
     async def script(there: Served) -> None:
         await write(there, "/a")
-        query = f"/system/events?events=entries_created&path_prefix=/q&last_event_id={last}"
+        place = last.replace("EPOCH", f"{there.here.node.repository.epoch:x}")
+        query = f"/system/events?events=entries_created&path_prefix=/q&last_event_id={place}"
         async with there.listen(query) as stream:
             reset = await stream.of("reset")
             assert reset.id == there.here.node.repository.head.seq
@@ -255,7 +262,7 @@ def test_the_system_namespace_is_never_told(run: Run) -> None:
             await asyncio.to_thread(change_system, there.here.node.repository)
             await write(there, "/a")
             assert await told(stream, 1) == [("entries_created", ["/a"])]
-        async with there.listen("/system/events", **{"Last-Event-ID": "0"}) as stream:
+        async with there.listen("/system/events", **{"Last-Event-ID": mark(there, 0)}) as stream:
             assert await told(stream, 1) == [("entries_created", ["/a"])]
         async with there.listen("/system/events?path_prefix=/.aeordb-system") as stream:
             assert stream.response.status_code == 404
@@ -449,11 +456,13 @@ def test_a_feed_that_grows_faster_than_it_is_read_does_not_put_the_check_off(
 
         def read_page(_: Repository, after: int, now_ms: int) -> news.Page:
             entry = news.EntryTold(parse("/a"))
-            return news.Page([news.News(seq, news.CREATED, now_ms, (entry,))], after)
+            return news.Page([news.News(mark(there, seq), news.CREATED, now_ms, (entry,))], after)
 
         monkeypatch.setattr(news, "read_page", read_page)
         monkeypatch.setattr(sse, "CHECK_S", 0.1)
-        async with there.listen("/system/events?last_event_id=0", there.here.mint()) as stream:
+        async with there.listen(
+            f"/system/events?last_event_id={mark(there, 0)}", there.here.mint()
+        ) as stream:
             await stream.event()
             expire(there)
             await stream.rest()

@@ -240,3 +240,13 @@ def test_a_copy_that_makes_no_sense_is_refused(call: Browser, body: object, stat
     fill(call, "/a")
     assert call("POST", "/files/copy", json=body).status_code == status
     assert everything(call) == ["/a"]
+
+
+def test_a_thousand_copies_at_a_time_are_enough(call: Browser) -> None:
+    call("PUT", "/files/a", content=b"1")
+    body = {"paths": ["/no"] * 1000, "destination": "/n"}
+    assert call("POST", "/files/copy", json=body).status_code == 200
+    body["paths"] = ["/a"] * 1001
+    reply = call("POST", "/files/copy", json=body)
+    assert (reply.status_code, reply.json()["code"]) == (413, "PAYLOAD_TOO_LARGE")
+    assert call("GET", "/files/n").status_code == 404

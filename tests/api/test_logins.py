@@ -77,3 +77,14 @@ def test_guessing_is_slowed_down_for_each_key_alone(call: Browser) -> None:
     assert call("POST", "/auth/token", json={"api_key": other}).status_code == 200
     call.here.node.wall.now += wait * 1000  # type: ignore[attr-defined]
     assert call("POST", "/auth/token", json={"api_key": text}).status_code == 200
+
+
+def test_guessing_is_slowed_down_for_each_address_whatever_the_key(call: Browser) -> None:
+    def guess() -> int:
+        key = "aeor_k_" + uuid4().hex[:16] + "_" + "0" * 64
+        return call("POST", "/auth/token", json={"api_key": key}).status_code
+
+    assert {guess() for _ in range(300)} == {401}
+    assert guess() == 429
+    call.here.node.wall.now += 61_000  # type: ignore[attr-defined]
+    assert guess() == 401

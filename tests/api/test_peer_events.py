@@ -65,7 +65,7 @@ def test_a_peer_hears_where_we_stand_and_when_we_move(run: Callable[[Script], No
             head = repository.head
             assert hello.data["root_hash"] == head.root.hex()
             assert (hello.data["node_id"], hello.data["seq"]) == (7, head.seq)
-            assert hello.data["incarnation"] == head.incarnation
+            assert hello.data["database"] == repository.database_id
             await asyncio.to_thread(put, repository, "/a", b"1")
             moved = await stream.of("root")
             assert moved.data == {

@@ -190,7 +190,7 @@ def test_a_clock_probe_is_answered_with_two_readings(loop: asyncio.Runner, tmp_p
         assert reply["t0"] == 5
         assert 1_700_000_000_000 < reply["t1"] < reply["t2"]
         assert reply["node_id"] == 7
-        assert reply["incarnation"] == call.here.node.repository.head.incarnation
+        assert reply["database"] == call.here.node.repository.database_id
 
 
 @pytest.mark.parametrize(
@@ -287,8 +287,11 @@ def test_thirty_joins_an_hour_are_enough(loop: asyncio.Runner, tmp_path: Path) -
 
 def test_without_auth_anybody_joins(loop: asyncio.Runner, tmp_path: Path) -> None:
     with cluster_call(tmp_path, loop, is_open=True) as call:
-        reply = call("POST", "/sync/join", json={"node_url": "http://c:1"}, token="")
+        body, host = {"node_url": "http://c:1"}, {"Host": "localhost"}
+        reply = call("POST", "/sync/join", json=body, headers=host, token="")
         assert reply.status_code == 200
+        reply = call("POST", "/sync/join", json=body, token="")
+        assert reply.status_code == 403
 
 
 def test_a_key_that_may_not_be_shared_is_not(loop: asyncio.Runner, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import httpx
 import uvicorn
 from blake3 import blake3
 
+from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.wire.limits import MAX_BODY, MIB
 from tests.api.conftest import Running, running
 
@@ -41,7 +42,7 @@ class Server:
 async def serving(folder: Path) -> AsyncIterator[Server]:
     async with running(folder) as here:
         config = uvicorn.Config(
-            here.app, port=0, http="httptools", ws="none", lifespan="off", log_config=None
+            here.app, port=0, http=BoundedProtocol, ws="none", lifespan="off", log_config=None
         )
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

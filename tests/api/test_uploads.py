@@ -274,3 +274,23 @@ def test_many_writers_at_once_are_all_kept(call: Browser) -> None:
     assert [call("GET", f"/files/d/{at}").content for at in range(50)] == [
         b"%d" % at for at in range(50)
     ]
+
+
+def test_the_tag_of_a_write_from_an_older_base_covers_nobody_elses_version(call: Browser) -> None:
+    first = call("PUT", "/files/l", content=b"one").headers["etag"]
+    call("PUT", "/files/l", content=b"theirs")
+    mine = call("PUT", "/files/l", content=b"mine", headers={"X-AeorSync-Base": first})
+    assert mine.json()["conflict"]
+    base = {"X-AeorSync-Base": mine.headers["etag"]}
+    again = call("PUT", "/files/l", content=b"mine again", headers=base)
+    assert again.json()["conflict"]
+    versions = call("GET", "/sync/conflicts/l").json()["versions"]
+    contents = {call("GET", version["href"]).content for version in versions}
+    assert contents == {b"theirs", b"mine again"}
+
+
+def test_a_part_of_a_file_is_not_taken_for_the_file(call: Browser) -> None:
+    fields = {"Content-Range": "bytes 0-0/10"}
+    reply = call("PUT", "/files/a", content=b"1", headers=fields)
+    assert (reply.status_code, reply.json()["code"]) == (400, "INVALID_INPUT")
+    assert call("GET", "/files/a").status_code == 404
