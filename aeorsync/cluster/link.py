@@ -12,7 +12,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ import msgspec
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
 from aeorsync.cluster.standing import Standing
+from aeorsync.cluster.tally import Tally
 from aeorsync.cluster.together import together
 from aeorsync.core.links import ClockSample, LinkEvent, LinkState, estimate, unsettled
 from aeorsync.errors import AeorError, BadRequestError, UnavailableError
@@ -52,6 +54,7 @@ class Site:
         dial: Makes the way to an address; nothing is connected yet.
         sync_interval_s: Seconds after which a peer without news is asked all the same.
         jitter: Returns a random number from 0 to 1.
+        tally: Keeps count of the cycles.
     """
 
     repository: Repository
@@ -60,6 +63,7 @@ class Site:
     dial: Callable[[str], Remote]
     sync_interval_s: float
     jitter: Callable[[], float]
+    tally: Tally = field(default_factory=Tally)
 
 
 class Link:
@@ -159,7 +163,7 @@ class Link:
     async def run(self) -> None:
         """Keep the link up for ever."""
         mark = await bridge.run(self._book.cursor, self.record)
-        self.standing.synced_at = mark.synced_at if mark else None
+        self.standing.recall(mark.synced_at if mark else None)
         while True:
             # From here on a call to hurry is about the pause that follows.
             self._hurry.clear()
@@ -225,6 +229,8 @@ class Link:
             async for event in events:
                 # The first event of a stream, too: what came before it was told to nobody.
                 (self._beat if isinstance(event, Heartbeat) else self._news).set()
+                if not isinstance(event, Heartbeat):
+                    self.standing.note_news()
 
     async def _calibrate(self, remote: Remote) -> None:
         """Compare the clocks once more with each heartbeat."""
@@ -312,7 +318,8 @@ class Link:
             self._database,
             self._site.wall.now_ms(),
         )
-        report = await run_cycle(peering, ahead)
+        cycle = partial(run_cycle, peering, ahead)
+        report = await self._site.tally.watch(self.record, "pull", cycle)
         self._failures = 0
         self._worked.set()
         if ahead is None and not report.is_partial:

@@ -22,6 +22,7 @@ from aeorsync.cluster.peers import (
     parse_filters,
     parse_label,
 )
+from aeorsync.cluster.tally import Tally
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
@@ -51,6 +52,7 @@ class Member:
         own_url: str | None = None,
         dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
+        tally: Tally | None = None,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -62,6 +64,7 @@ class Member:
             own_url: Base URL of this node, if it is known.
             dial: Makes the way to an address.
             jitter: Returns a random number from 0 to 1.
+            tally: Keeps count of the cycles; None for one that remembers nothing afterwards.
         """
         self.node_id = repository.head.node
         self._own_url = own_url
@@ -72,6 +75,7 @@ class Member:
             lambda address: dial(address, mint),
             sync_interval_s,
             jitter,
+            tally or Tally(wall=wall),
         )
         self._book = LinkBook(repository)
         self._links: dict[int, Link] = {}

@@ -134,6 +134,9 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
         sync_paths: Globs of what is taken; None for everything.
         reason: Why it is not active.
         since: Since when it is in this state, in milliseconds since the Unix epoch.
+        enabled: False while a person keeps it paused.
+        behind_since: Since when we may lack something the peer has, likewise; None while we
+            are in step with it.
         clock_offset_ms: How far the peer's clock is ahead of ours; None when unknown.
         round_trip_ms: Shortest way there and back; None when unknown.
         jitter_ms: How much that varies; None when unknown.
@@ -149,6 +152,8 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
     sync_paths: tuple[str, ...] | None
     reason: str | None
     since: int
+    enabled: bool = True
+    behind_since: int | None = None
     clock_offset_ms: float | None = None
     round_trip_ms: float | None = None
     jitter_ms: float | None = None

@@ -119,6 +119,7 @@ class StoreSizes:
     chunks: int
     chunk_bytes: int
     metadata_bytes: int
+    conflicts: int = 0
 
 
 class Store(Protocol):
@@ -216,7 +217,7 @@ class Store(Protocol):
         """Write (or, with None, remove) a node-local record; durable on return."""
 
     def sizes(self) -> StoreSizes:
-        """How much the store holds."""
+        """How much the store holds, counted row by row: not for every second."""
 
     def close(self) -> None:
         """Flush and let go of all files; no method may be called afterwards."""

@@ -292,7 +292,8 @@ class EmbeddedStore:
         pages, page_size = (
             reader.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
         )
-        return StoreSizes(chunks=chunks, chunk_bytes=stored, metadata_bytes=pages * page_size)
+        (conflicts,) = reader.execute("SELECT count(*) FROM conflicts").fetchone()
+        return StoreSizes(chunks, stored, pages * page_size, conflicts)
 
     def close(self) -> None:
         """See the contract."""

@@ -152,6 +152,7 @@ class MemoryStore:
             chunks=len(self._chunks),
             chunk_bytes=sum(len(chunk.data) for chunk in self._chunks.values()),
             metadata_bytes=sum(map(len, self._nodes.values())),
+            conflicts=len(self._conflicts),
         )
 
     def close(self) -> None:

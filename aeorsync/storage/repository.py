@@ -164,6 +164,11 @@ class Repository:
         """Be called in the writer thread after each commit; must not block."""
         self._writer.listen(listener)
 
+    @property
+    def waiting(self) -> int:
+        """Operations that wait for the next commit, about."""
+        return self._writer.waiting
+
     # Replication
 
     def changes(self, after: int, limit: int) -> list[Change]:

@@ -7,6 +7,7 @@ when its operation is durable.
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -30,11 +31,13 @@ class Committed:
 
     Attributes:
         head: The head it published.
-        changes: What changed, ascending; never empty.
+        changes: What changed, ascending; empty only where listeners are merely woken.
+        seconds: From the moment its operations were taken up until it was durable.
     """
 
     head: Head
     changes: tuple[Change, ...]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,11 @@ class Writer:
             self._queue.put(_Operation(run, future))
         return future
 
+    @property
+    def waiting(self) -> int:
+        """Operations that wait for the next commit, about."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Finish what is queued, then stop."""
         with self._close_lock:
@@ -178,6 +186,7 @@ class Writer:
     def _attempt(
         self, group: list[_Operation]
     ) -> tuple[list[tuple[Any, Exception | None]], Committed | None]:
+        began = time.monotonic()
         head = self._pins.take(self._store.head)
         with View(head, self._cache, self._pins.release) as view:
             draft = Draft(view, self._now_ms(), self._new_incarnation, self._session)
@@ -191,7 +200,8 @@ class Writer:
         self._pins.settle(pruned, set(commit.dropped))
         if draft.owns_incarnation:
             self._session = commit.after.incarnation
-        return results, Committed(commit.after, tuple(commit.changes))
+        seconds = time.monotonic() - began
+        return results, Committed(commit.after, tuple(commit.changes), seconds)
 
 
 def _run_one(draft: Draft, operation: _Operation) -> tuple[Any, Exception | None]:
