@@ -25,6 +25,7 @@ from aeorsync.api import (
     health,
     links,
     logins,
+    metrics,
     openapi,
     peer_events,
     peers,
@@ -35,6 +36,7 @@ from aeorsync.api import (
 from aeorsync.api.auth import Authenticator, query_token
 from aeorsync.api.endpoint import Call, Endpoint
 from aeorsync.api.gate import Gate
+from aeorsync.api.node import Node
 from aeorsync.api.problems import MethodError, RouteError
 from aeorsync.api.router import Router
 from aeorsync.runtime.log import get_logger
@@ -53,6 +55,7 @@ _TABLE = (
     *conflicts.ENDPOINTS,
     *events.ENDPOINTS,
     *peer_events.ENDPOINTS,
+    *metrics.ENDPOINTS,
 )
 ENDPOINTS: tuple[Endpoint, ...] = (*_TABLE, openapi.endpoint(_TABLE))
 """The route table."""
@@ -86,7 +89,7 @@ class App:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["raw_path"] = _raw_path(scope)
-        marked = _Marked(scope, send)
+        marked = _Marked(scope, send, self._gate.node)
         try:
             response = await self._respond(scope, receive)
             await response(scope, receive, marked)
@@ -125,9 +128,12 @@ class App:
 class _Marked:
     """Sends an answer with the fields that every answer has."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, node: Node | None) -> None:
         self._send = send
-        self._has_body = scope["method"] != "HEAD"
+        self._node = node
+        self._began = 0.0 if node is None else node.wall.monotonic()
+        self._method: str = scope["method"]
+        self._has_body = self._method != "HEAD"
         self.is_started = False
         self.request_id = _request_id(scope)
         self._fields = [(b"x-request-id", self.request_id)]
@@ -137,10 +143,16 @@ class _Marked:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.is_started = True
+            self._count(message["status"])
             message["headers"] = [*message["headers"], *self._fields]
         elif not self._has_body:
             message["body"] = b""
         await self._send(message)
+
+    def _count(self, status: int) -> None:
+        if self._node is not None:
+            seconds = self._node.wall.monotonic() - self._began
+            self._node.meter.note_request(self._method, status, seconds)
 
 
 def _raw_path(scope: Scope) -> bytes:

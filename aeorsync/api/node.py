@@ -5,7 +5,9 @@ from pathlib import Path
 from uuid import UUID
 
 from aeorsync.api.attempts import Attempts
+from aeorsync.api.meter import Meter
 from aeorsync.cluster.member import Member
+from aeorsync.cluster.tally import Tally
 from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
@@ -67,6 +69,8 @@ class Node:
         logins: How often each API key was tried.
         address_logins: How often each address tried any API key.
         joins: How often each address asked to join, in a minute and in an hour.
+        tally: What the cycles of the member did.
+        meter: Counts commits and requests.
     """
 
     repository: Repository
@@ -84,3 +88,5 @@ class Node:
     logins: Attempts = field(default_factory=_logins)
     address_logins: Attempts = field(default_factory=_address_logins)
     joins: tuple[Attempts, Attempts] = field(default_factory=_joins)
+    tally: Tally = field(default_factory=Tally)
+    meter: Meter = field(default_factory=Meter)

@@ -25,8 +25,10 @@ from blake3 import blake3
 from aeorsync import __version__
 from aeorsync.api.app import create_app
 from aeorsync.api.gate import Gate
+from aeorsync.api.meter import Meter
 from aeorsync.api.node import Node
 from aeorsync.cluster.member import Member
+from aeorsync.cluster.tally import Tally
 from aeorsync.config import AuthMode, Exit, Settings
 from aeorsync.core import tokens
 from aeorsync.core.tokens import ROOT, SigningKey
@@ -39,6 +41,7 @@ from aeorsync.server.addresses import own_url
 from aeorsync.server.opening import Data, fingerprint, open_data
 from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.storage.folder import DataFolder
+from aeorsync.storage.ledger import Ledger
 from aeorsync.storage.writer import Committed
 
 PEER_TOKEN_SECONDS = 300
@@ -217,12 +220,18 @@ async def _running(
     data = await open_data(settings, folder, gate, port)
     bus: Bus[Committed] = Bus()
     data.repository.listen(bus.publish_threadsafe)
+    meter = Meter()
+    data.repository.listen(meter.note_commit)
+    tally = Tally(await bridge.run(Ledger, folder.path / "ledger.sqlite3", wall.now_ms()), wall)
+    # Without changes: it only wakes who listens, so that they look.
+    tally.listen(lambda: bus.publish(Committed(data.repository.head, ())))
     member = Member(
         data.repository,
         mint=lambda: _peer_token(data.key, wall),
         wall=wall,
         sync_interval_s=settings.sync_interval,
         own_url=own_url(settings, port),
+        tally=tally,
     )
     node = Node(
         repository=data.repository,
@@ -236,6 +245,8 @@ async def _running(
         jwt_expiry=settings.jwt_expiry,
         started_ms=wall.now_ms(),
         folder=folder.path,
+        tally=tally,
+        meter=meter,
     )
     try:
         await member.start()
@@ -257,6 +268,7 @@ async def _running(
         bus.close()
         await member.stop()
         await drain()
+        await bridge.run(tally.ledger.close)
         await bridge.run(data.repository.close)
 
 
