@@ -25,7 +25,7 @@ from aeorsync.cluster.verdict import Verdict, lag_ms
 from aeorsync.core.links import LinkState
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import StoreSizes
-from aeorsync.storage.ledger import STATUSES
+from aeorsync.storage.ledger import STATUSES, Direction
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
 
@@ -117,7 +117,7 @@ class Facts:
     node_id: int
     now_ms: int
     peers: list[PeerState]
-    sums: Mapping[tuple[int, str], Sums]
+    sums: Mapping[tuple[int, Direction], Sums]
     verdict: Verdict
     waiting: int
     streams: int

@@ -56,7 +56,7 @@ async def show_metrics(call: Call) -> Response:
         node_id=node.member.node_id,
         now_ms=node.wall.now_ms(),
         peers=node.member.peers(),
-        sums={**node.tally.sums},
+        sums=dict(node.tally.sums),
         verdict=_verdict(node),
         waiting=node.repository.waiting,
         streams=node.bus.listeners,
