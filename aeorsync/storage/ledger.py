@@ -123,16 +123,16 @@ class Ledger:
         self._path = path
         self._lock = threading.Lock()
         self._is_silent = False
-        self._tidy_at = now_ms + _DAY_MS
         self._db = self._open()
-        self._attempt(lambda db: _tidy(db, now_ms), None)
+        is_tidy = self._attempt(lambda db: _tidy(db, now_ms), True)  # noqa: FBT003  # its result
+        self._tidy_at = now_ms + (_DAY_MS if is_tidy else 0)
 
     def begin(self, peer: int, address: str, direction: Direction, now_ms: int) -> int:
         """A cycle begins; returns the row to `end`, 0 when it could not be written."""
 
         def work(db: sqlite3.Connection) -> int:
             if now_ms >= self._tidy_at:
-                self._tidy_at = now_ms + (_DAY_MS if _tidy(db, now_ms, once=True) else 0)
+                self._tidy_at = now_ms + (_DAY_MS if _tidy(db, now_ms) else 0)
             cursor = db.execute(
                 "INSERT INTO cycles (peer, address, direction, started_at) VALUES (?, ?, ?, ?)",
                 (peer, address, direction, now_ms),
@@ -292,25 +292,19 @@ def _prepare(db: sqlite3.Connection) -> None:
         )
 
 
-def _tidy(db: sqlite3.Connection, now_ms: int, *, once: bool = False) -> bool:
+def _tidy(db: sqlite3.Connection, now_ms: int) -> bool:
     """Drop rows that are too old or too many; returns whether none is left to be dropped.
 
-    Args:
-        db: Where.
-        now_ms: What time it is.
-        once: Drop at most `_BATCH` of each sort, so that no cycle waits for long.
+    At most `_BATCH` of each sort, so that neither a start nor a cycle waits for long.
     """
-    while True:
-        old = db.execute(
-            "DELETE FROM cycles WHERE id IN"
-            " (SELECT id FROM cycles WHERE started_at < ? ORDER BY started_at LIMIT ?)",
-            (now_ms - KEEP_MS, _BATCH),
-        ).rowcount
-        many = db.execute(
-            "DELETE FROM cycles WHERE id IN (SELECT id FROM cycles WHERE id <="
-            " (SELECT max(id) FROM cycles) - ? ORDER BY id LIMIT ?)",
-            (MAX_ROWS, _BATCH),
-        ).rowcount
-        is_done = max(old, many) < _BATCH
-        if is_done or once:
-            return is_done
+    old = db.execute(
+        "DELETE FROM cycles WHERE id IN"
+        " (SELECT id FROM cycles WHERE started_at < ? ORDER BY started_at LIMIT ?)",
+        (now_ms - KEEP_MS, _BATCH),
+    ).rowcount
+    many = db.execute(
+        "DELETE FROM cycles WHERE id IN (SELECT id FROM cycles WHERE id <="
+        " (SELECT max(id) FROM cycles) - ? ORDER BY id LIMIT ?)",
+        (MAX_ROWS, _BATCH),
+    ).rowcount
+    return max(old, many) < _BATCH

@@ -131,6 +131,23 @@ def test_what_is_older_than_thirty_days_goes_at_the_start_and_once_a_day(path: P
     second.close()
 
 
+def test_what_is_old_goes_in_batches_and_all_of_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "_BATCH", 10)
+    first = Ledger(path, NOW)
+    for _ in range(35):
+        note(first)
+    first.close()
+    later = NOW + 2 * KEEP_MS
+    second = Ledger(path, later)
+    assert len(second.rows()) == 25
+    for _ in range(5):
+        note(second, at=later)
+    assert len(second.rows()) == 5
+    second.close()
+
+
 def test_however_busy_it_is_the_rows_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "MAX_ROWS", 20)
     monkeypatch.setattr(ledger_module, "_EVERY", 10)
