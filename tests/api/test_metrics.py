@@ -170,6 +170,7 @@ def test_two_nodes_in_one_process_do_not_count_each_other(
 def test_any_valid_token_may_scrape_but_no_peer_and_nobody_else(call: Browser, path: str) -> None:
     user = call.here.mint(subject=uuid4())
     assert call("GET", path, token=user).status_code == 200
+    assert call("GET", f"{path}?token={user}", token="").status_code == 200
     assert call("GET", path, token=call.here.make_key()[0]).status_code == 200
     assert call("GET", path, token=call.here.mint(scope=SYNC)).status_code == 403
     assert call("GET", path, token="").status_code == 401
@@ -355,7 +356,9 @@ def test_cycles_are_told_as_events_that_move_no_mark(tmp_path: Path) -> None:
             mark = f"{seq}-{repository.epoch:x}"
             async with there.listen("/system/events", **{"Last-Event-ID": mark}) as again:
                 kinds = [(await again.event()).kind for _ in range(2)]
-            assert kinds == ["server_ready", "entries_created"]
+                await asyncio.to_thread(put, repository, "/a", b"3")
+                kinds.append((await again.event()).kind)
+            assert kinds == ["server_ready", "entries_created", "entries_created"]
 
     asyncio.run(main())
 

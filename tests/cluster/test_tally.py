@@ -144,6 +144,15 @@ def test_a_link_knows_since_when_it_is_behind(ours: Repository, peer: FakePeer) 
             await until(lambda: link.peer_state().last_sync_at and peer.listeners)
             await link.pulled()
             assert link.peer_state().behind_since is None
+            # Behind from the news on, not only from the end of the cycle it causes.
+            peer.hang.add("/sync/diff")
+            put(peer.repository, "/slow", b"one")
+            peer.tell()
+            await until(lambda: link.peer_state().behind_since)
+            assert link.peer_state().sync_status.last_error is None
+            peer.hang.clear()
+            peer.hang_up()
+            await until(lambda: link.peer_state().behind_since is None and peer.listeners)
             # News that cannot be had: behind since it came, however often it is tried.
             peer.status["/sync/diff"] = (500, b'{"error":"sorry"}')
             put(peer.repository, "/a", b"one")
@@ -154,7 +163,7 @@ def test_a_link_knows_since_when_it_is_behind(ours: Repository, peer: FakePeer) 
             await until(lambda: link.peer_state().sync_status.total_failures > tries + 2)
             assert link.peer_state().behind_since == since
             peer.status.clear()
-            await until(lambda: files(ours))
+            await until(lambda: "/a" in files(ours))
             await link.pulled()
             assert link.peer_state().behind_since is None
             # Nobody would tell of news now.

@@ -87,6 +87,7 @@ def test_history_counts_what_each_cycle_brought(nodes: Pair) -> None:
     # No echo: the other way nothing of it came.
     assert [row for row in history(a) if row["started_at"] >= many[-1]["started_at"]] == []
     assert metric(b, "transferred_files_total", peer=str(a.node_id)) >= 102
+    assert metric(b, "commit_seconds_count") >= 3
     rows = history(b)
     assert metric(b, "cycles_total", result="success") == len(rows)
 
@@ -109,8 +110,11 @@ def test_a_live_client_hears_of_cycles(nodes: Pair) -> None:
     with a.client() as writer, b.client() as client, client.stream("GET", path) as events:
         lines = events.iter_lines()
         next(lines)
+        began = time.monotonic()
         writer.put("/files/heard", content=b"1")
         data = next(line for line in lines if line.startswith("data: "))
+        # At once, not with the next heartbeat.
+        assert time.monotonic() - began < 3
     payload = json.loads(data[6:])["payload"]
     assert payload["peer_node_id"] == a.node_id
     assert payload["operations_applied"] == 1
