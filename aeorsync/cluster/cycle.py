@@ -83,11 +83,13 @@ class Complete:
         news: All their chunks are here.
         problems: Of the plan, and of those that could not be completed.
         chunks: Chunks that were fetched.
+        bytes: Bytes of these as they were sent.
     """
 
     news: list[News]
     problems: list[Problem]
     chunks: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,12 @@ class Report:
 
     Attributes:
         told: Entries the peer sent.
+        skipped: How many of them were no news: we had them, or something newer.
         changed: Entries that are different here now.
+        files: How many of them are files, deleted ones included.
         conflicts: How many of them are in conflict.
         chunks: Chunks fetched.
+        bytes: Bytes of these chunks as they were sent, that is, mostly compressed.
         problems: The first `MAX_PROBLEMS` problems.
         problem_count: All problems. With none, everything the peer had is here.
         reached: The peer's mark after the last page.
@@ -106,9 +111,12 @@ class Report:
     """
 
     told: int = 0
+    skipped: int = 0
     changed: int = 0
+    files: int = 0
     conflicts: int = 0
     chunks: int = 0
+    bytes: int = 0
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
     reached: str | None = None
@@ -132,9 +140,12 @@ class Report:
         return replace(
             self,
             told=self.told + told,
+            skipped=self.skipped + told - len(complete.news) - len(complete.problems),
             changed=self.changed + applied.changed,
+            files=self.files + applied.files,
             conflicts=self.conflicts + applied.conflicts,
             chunks=self.chunks + complete.chunks,
+            bytes=self.bytes + complete.bytes,
             problems=(*self.problems, *complete.problems)[:MAX_PROBLEMS],
             problem_count=self.problem_count + len(complete.problems),
         )
@@ -233,7 +244,7 @@ async def fetch(peering: Peering, plan: Plan) -> Complete:
         return Complete(plan.news, plan.problems)
     fetched = await fetch_contents(peering.repository, peering.remote, contents)
     if not fetched.spoiled:
-        return Complete(plan.news, plan.problems, fetched.chunks)
+        return Complete(plan.news, plan.problems, fetched.chunks, fetched.bytes)
     news: list[News] = []
     problems = list(plan.problems)
     for item in plan.news:
@@ -242,7 +253,7 @@ async def fetch(peering: Peering, plan: Plan) -> Complete:
             news.append(item)
         else:
             problems.append(Problem(_shown(item.key), reason))
-    return Complete(news, problems, fetched.chunks)
+    return Complete(news, problems, fetched.chunks, fetched.bytes)
 
 
 async def apply(peering: Peering, news: list[News]) -> Applied:

@@ -44,10 +44,12 @@ class Fetched:
 
     Attributes:
         chunks: Chunks that were stored.
+        bytes: Bytes of these chunks as they were sent, that is, mostly compressed.
         spoiled: Files that could not be completed; every other one is here and proven.
     """
 
     chunks: int
+    bytes: int
     spoiled: Spoiled
 
 
@@ -59,13 +61,14 @@ async def fetch_contents(
     Raises:
         AeorError: The peer broke the protocol or cannot be reached, or our disk refused.
     """
-    chunks = 0
+    chunks = size = 0
     spoiled: Spoiled = {}
     for group in _groups(contents):
         haul = _Haul(repository, remote, group)
         spoiled.update(await haul.bring())
         chunks += haul.chunks
-    return Fetched(chunks, spoiled)
+        size += haul.size
+    return Fetched(chunks, size, spoiled)
 
 
 @dataclass(slots=True)
@@ -79,6 +82,7 @@ class _Haul:
         lost: Chunks that cannot be had, and why.
         proven: Files whose bytes passed through our hands and are right.
         chunks: Chunks stored.
+        size: Bytes of these as they were sent.
     """
 
     repository: Repository
@@ -87,6 +91,7 @@ class _Haul:
     lost: dict[bytes, str] = field(default_factory=dict)
     proven: set[Content] = field(default_factory=set)
     chunks: int = 0
+    size: int = 0
 
     async def bring(self) -> Spoiled:
         """Bring all of it here, and say what could not be."""
@@ -112,7 +117,9 @@ class _Haul:
             received = await bridge.run(_receive, self.repository, chunks, singles)
             self.proven.update(received.proven)
             self.lost.update(received.bad)
-            self.chunks += len(chunks) - len(received.bad)
+            good = [chunk for chunk in chunks if chunk.id not in received.bad]
+            self.chunks += len(good)
+            self.size += sum(len(chunk.stored) for chunk in good)
 
         async def work() -> None:
             for batch in waiting:

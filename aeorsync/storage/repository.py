@@ -75,10 +75,12 @@ class Applied:
     Attributes:
         changed: Entries that are different now.
         conflicts: Paths among them that are in conflict now.
+        files: How many of them are files, for readers; deleted ones included.
     """
 
     changed: int
     conflicts: int
+    files: int = 0
 
 
 class Repository:
@@ -260,8 +262,10 @@ class Repository:
         def operation(draft: Draft) -> Applied:
             changed = [key for key, entry in items if draft.merge(key, entry, via)]
             entries = [draft.entry(key) for key in changed]
-            conflicts = sum(1 for entry in entries if entry is not None and see(entry).losers)
-            return Applied(len(changed), conflicts)
+            sights = [see(entry) for entry in entries if entry is not None]
+            conflicts = sum(1 for sight in sights if sight.losers)
+            files = sum(1 for sight in sights if sight.winner.kind == Kind.FILE)
+            return Applied(len(changed), conflicts, files)
 
         return self._writer.submit(operation)
 
