@@ -27,6 +27,7 @@ from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
 from aeorsync.cluster.rounds import Rounds
 from aeorsync.cluster.standing import Standing
 from aeorsync.cluster.together import together
+from aeorsync.cluster.waiting import Waiters
 from aeorsync.core.links import LinkEvent, LinkState, unsettled
 from aeorsync.errors import AeorError, BadRequestError, ConflictError, UnavailableError
 from aeorsync.remote.calls import Remote
@@ -103,7 +104,7 @@ class Link:
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._waiters: list[asyncio.Future[Report]] = []
+        self._waiters = Waiters()
         self._record_lock = asyncio.Lock()
 
     @property
@@ -140,8 +141,7 @@ class Link:
         Raises:
             AeorError: The cycle failed, or the link did.
         """
-        waiter: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        waiter = self._waiters.add()
         self._news.set()
         return await waiter
 
@@ -279,10 +279,10 @@ class Link:
             # Also when there is news: a peer that always has some must not hide what failed.
             is_due = rounds.due_in_s() <= 0
             self._news.clear()
-            waiters, self._waiters = self._waiters, []
+            waiters = self._waiters.take()
             if not self.record.pulls:
                 rounds.put_off()
-                _fail(waiters, ConflictError("nothing is pulled over a link of direction push"))
+                waiters.fail(ConflictError("nothing is pulled over a link of direction push"))
                 continue
             try:
                 # What a partial cycle could not take is asked for again only now and then: each
@@ -293,11 +293,9 @@ class Link:
                     await bridge.run(self._book.drop_cursor, self.record)
                     self._news.set()
             except BaseException as error:
-                _fail(waiters, error)
+                waiters.fail(error)
                 raise
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(report)
+            waiters.tell(report)
             if self._news.is_set() and not self._waiters:
                 await asyncio.sleep(DEBOUNCE_S)
 
@@ -372,8 +370,7 @@ class Link:
         self._is_forced = False
         self._step(LinkEvent.LOST, error.message)
         self.standing.note_failure(error.message)
-        waiters, self._waiters = self._waiters, []
-        _fail(waiters, error)
+        self._waiters.take().fail(error)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but past `FLOOR_S` not longer than until somebody is in a hurry."""
@@ -387,11 +384,3 @@ class Link:
 
 class _ClockOffError(AeorError):
     """The clocks stopped to agree while the link was active."""
-
-
-def _fail(waiters: list[asyncio.Future[Report]], error: BaseException) -> None:
-    """Tell those who wait for a cycle that there will be none."""
-    told = error if isinstance(error, AeorError) else UnavailableError("the cycle was stopped")
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_exception(told)

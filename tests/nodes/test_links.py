@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.support.nodes import NodeProcess, is_active, root_of, wait_until
-from tests.support.proxy import CountingProxy
+from tests.support.relay import Relay
 
 
 def peers(node: NodeProcess) -> list[dict[str, Any]]:
@@ -246,27 +246,27 @@ def test_a_change_goes_through_a_chain_and_no_chunk_comes_back(tmp_path: Path) -
     body = os.urandom(2_000_000)
     with ExitStack() as stack:
         # Whatever A fetches from B comes through here.
-        proxy = stack.enter_context(CountingProxy())
+        port = free_port()
+        wire = stack.enter_context(Relay(port))
         a = stack.enter_context(NodeProcess(tmp_path / "a"))
-        proxy.target = free_port()
-        flags = ("--advertise-url", proxy.url)
-        b = stack.enter_context(join(tmp_path, "b", a, *flags, port=proxy.target))
-        b.port = proxy.target
+        flags = ("--advertise-url", wire.url)
+        b = stack.enter_context(join(tmp_path, "b", a, *flags, port=port))
+        b.port = port
         c = stack.enter_context(join(tmp_path, "c", b))
         everybody = (a, b, c)
         wait_until(lambda: all(is_active(node) for node in everybody))
         assert [len(peers(node)) for node in everybody] == [1, 2, 1]
         wait_until(lambda: len({root_of(node) for node in everybody}) == 1)
-        before = proxy.answered
+        before = wire.returned
         put(a, "/chain", body)
         wait_until(lambda: read(c, "/chain") == body)
         wait_until(lambda: len({root_of(node) for node in everybody}) == 1)
         time.sleep(0.5)
-        assert proxy.answered - before < 20_000
+        assert wire.returned - before < 20_000
         seq = status(a)["seq"]
         put(c, "/back", body[::-1])
         wait_until(lambda: read(a, "/back") == body[::-1])
-        assert proxy.answered - before > len(body)
+        assert wire.returned - before > len(body)
         assert status(a)["seq"] == seq + 1
 
 
