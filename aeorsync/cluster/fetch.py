@@ -22,6 +22,7 @@ from aeorsync.runtime import bridge
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.content import is_content_of
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk
 from aeorsync.wire.limits import GIB, MAX_CHUNK, MAX_FILE_CHUNKS, MIB
 
@@ -44,7 +45,7 @@ class Fetched:
 
     Attributes:
         chunks: Chunks that were stored.
-        bytes: Bytes of these chunks as they were sent, that is, mostly compressed.
+        bytes: Bytes of these chunks as they were sent: mostly compressed, or plain on request.
         spoiled: Files that could not be completed; every other one is here and proven.
     """
 
@@ -112,9 +113,12 @@ class _Haul:
     async def _fetch(self, batches: list[list[bytes]]) -> None:
         singles = _singles(self.contents)
         waiting = iter(batches)
+        are_plain = self.remote.encoding is not Encoding.ZSTD
 
         async def take(chunks: list[Chunk]) -> None:
-            received = await bridge.run(_receive, self.repository, chunks, singles)
+            received = await bridge.run(
+                _receive, self.repository, chunks, singles, are_plain=are_plain
+            )
             self.proven.update(received.proven)
             self.lost.update(received.bad)
             good = [chunk for chunk in chunks if chunk.id not in received.bad]
@@ -190,18 +194,29 @@ class _Received:
 
 
 def _receive(
-    repository: Repository, chunks: Sequence[Chunk], singles: dict[bytes, list[Content]]
+    repository: Repository,
+    chunks: Sequence[Chunk],
+    singles: dict[bytes, list[Content]],
+    *,
+    are_plain: bool,
 ) -> _Received:
-    """Check and store chunks. Blocking; readable once this returns."""
+    """Check and store chunks. Blocking; readable once this returns.
+
+    Args:
+        repository: Where to.
+        chunks: As they came.
+        singles: Files of one chunk, by its id.
+        are_plain: They come plain on request; what shrinks is stored compressed all the same.
+    """
     stored = [StoredChunk(*chunk) for chunk in chunks]
     bad: dict[bytes, str] = {}
     try:
-        plain = repository.receive(stored)
+        plain = repository.receive(stored, are_plain=are_plain)
     except CorruptError:
         good, plain = [], []
         for chunk in stored:
             try:
-                plain += repository.receive([chunk])
+                plain += repository.receive([chunk], are_plain=are_plain)
                 good.append(chunk)
             except CorruptError as error:
                 bad[chunk.id] = error.message

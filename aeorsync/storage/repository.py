@@ -23,7 +23,7 @@ from aeorsync.core.versions import Content, Entry, Kind
 from aeorsync.errors import UnavailableError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
-from aeorsync.storage.compression import unpack
+from aeorsync.storage.compression import pack, unpack
 from aeorsync.storage.content import Reader, Upload, store_small
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.views import NodeCache, View
@@ -210,13 +210,21 @@ class Repository:
         """One checked chunk."""
         return self._reader.chunk(name)
 
-    def receive(self, chunks: Sequence[StoredChunk]) -> list[bytes | memoryview]:
+    def receive(
+        self, chunks: Sequence[StoredChunk], *, are_plain: bool = False
+    ) -> list[bytes | memoryview]:
         """Check and store chunks from elsewhere; returns their plain bytes, in order.
+
+        Args:
+            chunks: As they came.
+            are_plain: Compress those that shrink; without it each is stored as it came.
 
         Raises:
             CorruptError: One does not match its name; none was stored.
         """
         plain = [unpack(chunk) for chunk in chunks]
+        if are_plain:
+            chunks = [pack(chunk.id, data) for chunk, data in zip(chunks, plain, strict=True)]
         self._store.put_chunks(chunks)
         return plain
 
