@@ -52,6 +52,27 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     node: int
 
 
+class ChunkRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the index knows of a chunk.
+
+    Attributes:
+        id: Of the chunk.
+        stored: Bytes it takes.
+        size: Plain bytes.
+        touched: When it was last put or said to be held, to the `TOUCH_MS`, in milliseconds
+            since the Unix epoch.
+    """
+
+    id: bytes
+    stored: int
+    size: int
+    touched: int
+
+
+TOUCH_MS = 12 * 3_600_000
+"""A chunk that was touched so lately is not touched again, which saves the writing."""
+
+
 class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One row of the feed.
 
@@ -77,8 +98,8 @@ class Commit:
     Attributes:
         before: The head this was built on.
         after: The head to publish.
-        nodes: New tree nodes by id.
-        dropped: Ids of tree nodes nobody needs any more.
+        nodes: New tree nodes by id; those that are new are born at ``after.seq``.
+        dropped: Ids of tree nodes no head needs any more; see `Store.keep_until`.
         changes: Feed rows, ascending, ending at ``after.seq``.
         conflicts: Keys that entered (True) or left (False) conflict.
     """
@@ -115,7 +136,7 @@ class Store(Protocol):
         """
 
     def missing(self, ids: Collection[bytes]) -> set[bytes]:
-        """Which of these chunks the store does not hold."""
+        """Which of these chunks the store does not hold; the others are touched."""
 
     def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
         """Held chunks in the order asked; those not held are left out. Bytes are unchecked.
@@ -131,6 +152,32 @@ class Store(Protocol):
 
         Raises:
             CorruptError: The node is not held.
+        """
+
+    def put_nodes(self, nodes: dict[bytes, bytes]) -> None:
+        """Add tree nodes that belong to no head, born at the current one; durable on return."""
+
+    def missing_nodes(self, names: Collection[bytes]) -> set[bytes]:
+        """Which of these tree nodes the store does not hold."""
+
+    def keep_until(self, seq: int | None) -> None:
+        """Let `commit` leave dropped nodes that were born at or before ``seq``; durable on return.
+
+        They wait for `sweep`. None: every dropped node goes at once, as in a new store.
+        """
+
+    def node_names(self, after: bytes, limit: int) -> list[bytes]:
+        """Ids of held tree nodes, ascending, greater than ``after``."""
+
+    def chunk_rows(self, after: bytes, limit: int) -> list[ChunkRow]:
+        """Chunks that are durable, by ascending id, greater than ``after``."""
+
+    def sweep(
+        self, nodes: Collection[bytes], chunks: Collection[bytes], touched_before: int
+    ) -> None:
+        """Hold these nodes and chunks no more; all or nothing, durable on return.
+
+        Chunks touched at or after ``touched_before`` (milliseconds since the Unix epoch) stay.
         """
 
     def commit(self, commit: Commit) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aeorsync.errors import CorruptError, UnavailableError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _PAGE_SIZE = 8192
 _BUSY_MS = 10_000
 _SCHEMA = """
@@ -20,6 +20,7 @@ _SCHEMA = """
 CREATE TABLE nodes (
     number INTEGER PRIMARY KEY,
     name   BLOB NOT NULL UNIQUE,      -- core.hashing.node_id of the body
+    born   INTEGER NOT NULL,          -- seq of the commit that made it
     body   BLOB NOT NULL
 );
 -- Where each chunk lies in the packs.
@@ -29,6 +30,7 @@ CREATE TABLE chunks (
     at     INTEGER NOT NULL,          -- offset of the stored bytes, in bytes
     stored INTEGER NOT NULL,          -- stored bytes
     size   INTEGER NOT NULL,          -- plain bytes
+    touched INTEGER NOT NULL,         -- last put or said to be held, ms since the Unix epoch
     codec  INTEGER NOT NULL           -- 0 plain, 1 zstd
 ) WITHOUT ROWID;
 -- This node's numbered changes, oldest first, without gaps.
@@ -53,6 +55,15 @@ CREATE TABLE notes (
     PRIMARY KEY (space, name)
 ) WITHOUT ROWID;
 """
+
+
+# What brings a file of each older version one version further.
+_STEPS = {
+    1: """
+ALTER TABLE nodes ADD COLUMN born INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE chunks ADD COLUMN touched INTEGER NOT NULL DEFAULT 0;
+"""
+}
 
 
 class Database:
@@ -136,4 +147,9 @@ class Database:
             )
         elif version > SCHEMA_VERSION:
             raise CorruptError(f"{self._path} was written by a newer aeorsync; upgrade this one")
+        else:
+            for old in range(version, SCHEMA_VERSION):
+                self.writer.executescript(
+                    f"BEGIN IMMEDIATE; {_STEPS[old]} PRAGMA user_version={old + 1}; COMMIT;"
+                )
         self.writer.execute("PRAGMA wal_autocheckpoint=2000")

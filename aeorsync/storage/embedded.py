@@ -10,19 +10,35 @@ bytes nobody refers to, and nothing else.
 """
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
 from aeorsync.errors import CorruptError, StaleError, UnavailableError
-from aeorsync.storage.base import Change, Commit, Head, StoredChunk, StoreSizes
+from aeorsync.runtime.clock import SystemClock, WallClock
+from aeorsync.storage.base import (
+    TOUCH_MS,
+    Change,
+    ChunkRow,
+    Commit,
+    Head,
+    StoredChunk,
+    StoreSizes,
+)
 from aeorsync.storage.database import Database
+from aeorsync.storage.lock import FolderLock
 from aeorsync.storage.packs import Location, Packs
+from aeorsync.storage.rows import (
+    insert_locations,
+    insert_nodes,
+    mark_conflicts,
+    touch,
+    write_note,
+)
 
 _FLUSH_ROWS = 8192
 """Index rows held back in memory before a long upload makes them durable on its own."""
@@ -30,42 +46,22 @@ _BATCH = 400
 """Parameters a query names at once."""
 
 
-class FolderLock:
-    """Keeps a second process off a data folder; released when the process ends, however."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take the lock.
-
-        Raises:
-            UnavailableError: Another process holds it.
-        """
-        self._handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._handle)
-            text = f"another aeorsync process uses {folder}; stop it, or choose another folder"
-            raise UnavailableError(text) from error
-
-    def release(self) -> None:
-        """Let go of the lock."""
-        os.close(self._handle)
-
-
 class EmbeddedStore:
     """See `storage.base.Store`."""
 
-    def __init__(self, folder: Path, first_head: Head) -> None:
+    def __init__(self, folder: Path, first_head: Head, wall: WallClock | None = None) -> None:
         """Open the store in ``folder``, which must exist.
 
         Args:
             folder: The data folder.
             first_head: Head of the store when it is new; not looked at otherwise.
+            wall: Tells when chunks were touched.
 
         Raises:
             UnavailableError: Another process has it open.
             CorruptError: What is there cannot be read.
         """
+        self._wall = wall or SystemClock()
         self._lock = FolderLock(folder)
         try:
             self._database = Database(folder / "meta.sqlite3")
@@ -74,7 +70,9 @@ class EmbeddedStore:
         except BaseException:
             self._lock.release()
             raise
+        self._kept = int(self.note("nodes", "kept") or -1)
         self._pending: dict[bytes, Location] = {}
+        self._touched: dict[bytes, int] = {}
         self._pending_lock = threading.Lock()
         self._failure: str | None = None
 
@@ -104,7 +102,18 @@ class EmbeddedStore:
     def missing(self, ids: Collection[bytes]) -> set[bytes]:
         """See the contract."""
         unknown = {name for name in ids if name not in self._pending}
-        return unknown - self._find(unknown).keys() if unknown else unknown
+        if not unknown:
+            return unknown
+        now_ms = self._wall.now_ms()
+        stale: dict[bytes, int] = {}
+        for name, touched in self._rows("id, touched", unknown):
+            unknown.discard(name)
+            if touched < now_ms - TOUCH_MS:
+                stale[name] = now_ms
+        if stale:
+            with self._pending_lock:
+                self._touched.update(stale)
+        return unknown
 
     def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
         """See the contract."""
@@ -143,6 +152,53 @@ class EmbeddedStore:
         body: bytes = row[0]
         return body
 
+    def put_nodes(self, nodes: dict[bytes, bytes]) -> None:
+        """See the contract."""
+        self._check_disk()
+        with self._database.transaction() as db:
+            insert_nodes(db, nodes, self._head.seq)
+
+    def missing_nodes(self, names: Collection[bytes]) -> set[bytes]:
+        """See the contract."""
+        return set(names) - {row[0] for row in self._rows("name", names, "nodes")}
+
+    def keep_until(self, seq: int | None) -> None:
+        """See the contract."""
+        kept = -1 if seq is None else seq
+        with self._database.transaction() as db:
+            write_note(db, "nodes", "kept", b"%d" % kept)
+        self._kept = kept
+
+    def node_names(self, after: bytes, limit: int) -> list[bytes]:
+        """See the contract."""
+        rows = self._database.reader.execute(
+            "SELECT name FROM nodes WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
+        )
+        return [row[0] for row in rows]
+
+    def chunk_rows(self, after: bytes, limit: int) -> list[ChunkRow]:
+        """See the contract."""
+        rows = self._database.reader.execute(
+            "SELECT id, stored, size, touched FROM chunks WHERE id > ? ORDER BY id LIMIT ?",
+            (after, limit),
+        )
+        return [ChunkRow(*row) for row in rows]
+
+    def sweep(
+        self, nodes: Collection[bytes], chunks: Collection[bytes], touched_before: int
+    ) -> None:
+        """See the contract."""
+        with self._database.write_lock:
+            with self._pending_lock:
+                touched = dict(self._touched)
+            with self._database.transaction() as db:
+                touch(db, touched)
+                db.executemany("DELETE FROM nodes WHERE name = ?", ((name,) for name in nodes))
+                db.executemany(
+                    "DELETE FROM chunks WHERE id = ? AND touched < ?",
+                    ((name, touched_before) for name in chunks),
+                )
+
     def commit(self, commit: Commit) -> None:
         """See the contract."""
         self._check_disk()
@@ -151,21 +207,20 @@ class EmbeddedStore:
                 raise StaleError("the head moved since this commit was prepared")
             rows = self._sync_pending()
             with self._database.transaction() as db:
-                _insert_locations(db, rows)
+                self._write_chunk_rows(db, rows)
+                insert_nodes(db, commit.nodes, commit.after.seq)
                 db.executemany(
-                    "INSERT OR IGNORE INTO nodes (name, body) VALUES (?, ?)", commit.nodes.items()
-                )
-                db.executemany(
-                    "DELETE FROM nodes WHERE name = ?", ((name,) for name in commit.dropped)
+                    "DELETE FROM nodes WHERE name = ? AND born > ?",
+                    ((name, self._kept) for name in commit.dropped),
                 )
                 db.executemany(
                     "INSERT INTO feed (seq, key, was, now, via) VALUES (?, ?, ?, ?, ?)",
                     map(msgspec.structs.astuple, commit.changes),
                 )
-                _mark_conflicts(db, commit.conflicts)
+                mark_conflicts(db, commit.conflicts)
                 after = commit.after
                 db.execute("REPLACE INTO roots (root, seq) VALUES (?, ?)", (after.root, after.seq))
-                _write_note(db, "head", "current", msgspec.msgpack.encode(after))
+                write_note(db, "head", "current", msgspec.msgpack.encode(after))
             self._head = commit.after
             self._settle(rows)
 
@@ -176,7 +231,7 @@ class EmbeddedStore:
             rows = self._sync_pending()
             if rows:
                 with self._database.transaction() as db:
-                    _insert_locations(db, rows)
+                    self._write_chunk_rows(db, rows)
                 self._settle(rows)
 
     def changes(self, after: int, limit: int) -> list[Change]:
@@ -226,7 +281,7 @@ class EmbeddedStore:
             if value is None:
                 db.execute("DELETE FROM notes WHERE space = ? AND name = ?", (space, name))
             else:
-                _write_note(db, space, name, value)
+                write_note(db, space, name, value)
 
     def sizes(self) -> StoreSizes:
         """See the contract."""
@@ -251,18 +306,31 @@ class EmbeddedStore:
 
     def _find(self, ids: Collection[bytes]) -> dict[bytes, Location]:
         """Where indexed chunks lie."""
-        names = list(ids)
-        found: dict[bytes, Location] = {}
-        for start in range(0, len(names), _BATCH):
-            batch = names[start : start + _BATCH]
+        rows = self._rows("id, pack, at, stored, size, codec", ids)
+        return {row[0]: Location(*row[1:]) for row in rows}
+
+    def _rows(
+        self, columns: str, names: Collection[bytes], table: Literal["chunks", "nodes"] = "chunks"
+    ) -> Iterator[tuple[Any, ...]]:
+        """Some columns of the rows that go by these names."""
+        key = "id" if table == "chunks" else "name"
+        wanted = list(names)
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
             marks = ",".join("?" * len(batch))
-            rows = self._database.reader.execute(
-                # Only question marks are put in.
-                f"SELECT id, pack, at, stored, size, codec FROM chunks WHERE id IN ({marks})",  # noqa: S608
+            # What is put in are names of ours and question marks.
+            yield from self._database.reader.execute(
+                f"SELECT {columns} FROM {table} WHERE {key} IN ({marks})",  # noqa: S608
                 batch,
             )
-            found.update((row[0], Location(*row[1:])) for row in rows)
-        return found
+
+    def _write_chunk_rows(self, db: sqlite3.Connection, rows: dict[bytes, Location]) -> None:
+        """Write what is new about chunks."""
+        insert_locations(db, rows, self._wall.now_ms())
+        if self._touched:
+            with self._pending_lock:
+                touched, self._touched = self._touched, {}
+            touch(db, touched)
 
     def _sync_pending(self) -> dict[bytes, Location]:
         """Make the bytes of all pending chunks durable; returns the index rows they need."""
@@ -297,7 +365,7 @@ class EmbeddedStore:
         if stored is not None:
             return msgspec.msgpack.decode(stored, type=Head)
         with self._database.transaction() as db:
-            _write_note(db, "head", "current", msgspec.msgpack.encode(first_head))
+            write_note(db, "head", "current", msgspec.msgpack.encode(first_head))
             db.execute("INSERT INTO roots (root, seq) VALUES (?, ?)", (first_head.root, 0))
         return first_head
 
@@ -309,26 +377,3 @@ class EmbeddedStore:
 
 def _refused(error: OSError) -> UnavailableError:
     return UnavailableError(f"the disk refused a write: {error.strerror}; nothing was changed")
-
-
-def _insert_locations(db: sqlite3.Connection, rows: dict[bytes, Location]) -> None:
-    db.executemany(
-        "INSERT OR IGNORE INTO chunks (id, pack, at, stored, size, codec)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        ((name, *msgspec.structs.astuple(location)) for name, location in rows.items()),
-    )
-    if rows:
-        end = max((location.pack, location.at + location.stored) for location in rows.values())
-        _write_note(db, "packs", "end", msgspec.msgpack.encode(end))
-
-
-def _mark_conflicts(db: sqlite3.Connection, conflicts: dict[bytes, bool]) -> None:
-    for key, is_conflict in conflicts.items():
-        if is_conflict:
-            db.execute("INSERT OR IGNORE INTO conflicts (key) VALUES (?)", (key,))
-        else:
-            db.execute("DELETE FROM conflicts WHERE key = ?", (key,))
-
-
-def _write_note(db: sqlite3.Connection, space: str, name: str, value: bytes) -> None:
-    db.execute("REPLACE INTO notes (space, name, value) VALUES (?, ?, ?)", (space, name, value))

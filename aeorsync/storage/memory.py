@@ -4,17 +4,22 @@ import threading
 from collections.abc import Collection, Sequence
 
 from aeorsync.errors import CorruptError, StaleError
-from aeorsync.storage.base import Change, Commit, Head, StoredChunk, StoreSizes
+from aeorsync.runtime.clock import SystemClock, WallClock
+from aeorsync.storage.base import Change, ChunkRow, Commit, Head, StoredChunk, StoreSizes
 
 
 class MemoryStore:
     """See `storage.base.Store`. Nothing survives the process."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, wall: WallClock | None = None) -> None:
         self._lock = threading.Lock()
         self._head = head
+        self._wall = wall or SystemClock()
         self._chunks: dict[bytes, StoredChunk] = {}
+        self._touched: dict[bytes, int] = {}
         self._nodes: dict[bytes, bytes] = {}
+        self._births: dict[bytes, int] = {}
+        self._kept = -1
         self._feed: list[Change] = []
         self._roots: dict[bytes, int] = {head.root: head.seq}
         self._conflicts: set[bytes] = set()
@@ -30,10 +35,13 @@ class MemoryStore:
             for chunk in chunks:
                 owned = StoredChunk(chunk.id, chunk.codec, chunk.size, bytes(chunk.data))
                 self._chunks.setdefault(chunk.id, owned)
+                self._touched[chunk.id] = self._wall.now_ms()
 
     def missing(self, ids: Collection[bytes]) -> set[bytes]:
         """See the contract."""
-        return {name for name in ids if name not in self._chunks}
+        with self._lock:
+            self._touched.update((name, self._wall.now_ms()) for name in ids)
+            return {name for name in ids if name not in self._chunks}
 
     def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
         """See the contract."""
@@ -52,14 +60,51 @@ class MemoryStore:
         except KeyError:
             raise CorruptError(f"tree node {name.hex()} is missing") from None
 
+    def put_nodes(self, nodes: dict[bytes, bytes]) -> None:
+        """See the contract."""
+        with self._lock:
+            self._add_nodes(nodes, self._head.seq)
+
+    def missing_nodes(self, names: Collection[bytes]) -> set[bytes]:
+        """See the contract."""
+        return {name for name in names if name not in self._nodes}
+
+    def keep_until(self, seq: int | None) -> None:
+        """See the contract."""
+        self._kept = -1 if seq is None else seq
+
+    def node_names(self, after: bytes, limit: int) -> list[bytes]:
+        """See the contract."""
+        return sorted(name for name in self._nodes if name > after)[:limit]
+
+    def chunk_rows(self, after: bytes, limit: int) -> list[ChunkRow]:
+        """See the contract."""
+        names = sorted(name for name in self._chunks if name > after)[:limit]
+        return [
+            ChunkRow(name, len(chunk.data), chunk.size, self._touched[name])
+            for name, chunk in ((name, self._chunks[name]) for name in names)
+        ]
+
+    def sweep(
+        self, nodes: Collection[bytes], chunks: Collection[bytes], touched_before: int
+    ) -> None:
+        """See the contract."""
+        with self._lock:
+            for name in nodes:
+                self._drop_node(name)
+            for name in chunks:
+                if self._touched.get(name, 0) < touched_before:
+                    self._chunks.pop(name, None)
+
     def commit(self, commit: Commit) -> None:
         """See the contract."""
         with self._lock:
             if commit.before != self._head:
                 raise StaleError("the head moved since this commit was prepared")
             for name in commit.dropped:
-                self._nodes.pop(name, None)
-            self._nodes.update(commit.nodes)
+                if self._births.get(name, 0) > self._kept:
+                    self._drop_node(name)
+            self._add_nodes(commit.nodes, commit.after.seq)
             self._feed.extend(commit.changes)
             self._roots[commit.after.root] = commit.after.seq
             for key, is_conflict in commit.conflicts.items():
@@ -111,3 +156,12 @@ class MemoryStore:
 
     def close(self) -> None:
         """See the contract."""
+
+    def _add_nodes(self, nodes: dict[bytes, bytes], seq: int) -> None:
+        for name, body in nodes.items():
+            self._nodes.setdefault(name, body)
+            self._births.setdefault(name, seq)
+
+    def _drop_node(self, name: bytes) -> None:
+        self._nodes.pop(name, None)
+        self._births.pop(name, None)

@@ -1,6 +1,8 @@
 """What a disk adds to the contract: reopening, locks, damage."""
 
 import errno
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,36 @@ def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     assert store.node(b"n" * 32) == b"body"
     assert store.conflicts(b"", 9) == [b"c"]
     assert store.note("links", "a") == b"1"
+    store.close()
+
+
+def test_a_folder_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, HEAD)
+    store.put_chunks([chunk(b"aaa")])
+    store.put_nodes({b"n" * 32: b"body"})
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "meta.sqlite3")) as old:
+        old.executescript(
+            "ALTER TABLE nodes DROP COLUMN born; ALTER TABLE chunks DROP COLUMN touched;"
+            "PRAGMA user_version=1;"
+        )
+    store = EmbeddedStore(tmp_path, HEAD)
+    assert store.node(b"n" * 32) == b"body"
+    assert [row.touched for row in store.chunk_rows(b"", 9)] == [0]
+    assert store.missing([chunk_id(b"aaa")]) == set()
+    store.sweep([], [chunk_id(b"aaa")], 1)
+    assert store.missing([chunk_id(b"aaa")]) == set()
+    store.close()
+
+
+def test_what_is_kept_stays_kept_after_reopening(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, HEAD)
+    store.put_nodes({b"n" * 32: b"body"})
+    store.keep_until(store.head().seq)
+    store.close()
+    store = EmbeddedStore(tmp_path, HEAD)
+    store.commit(Commit(store.head(), later(store.head()), dropped=[b"n" * 32]))
+    assert store.node(b"n" * 32) == b"body"
     store.close()
 
 

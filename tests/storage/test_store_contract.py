@@ -9,19 +9,21 @@ import pytest
 
 from aeorsync.core.hashing import chunk_id, node_id
 from aeorsync.errors import CorruptError, StaleError
-from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk
+from aeorsync.storage.base import TOUCH_MS, Change, Commit, Head, Store, StoredChunk
 from aeorsync.storage.embedded import EmbeddedStore
 from aeorsync.storage.memory import MemoryStore
 from aeorsync.storage.repository import first_head
+from tests.support.clock import FakeClock
 
 HEAD = first_head(7)
+WALL = FakeClock()
 
 
 @pytest.fixture(params=["embedded", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     makers: dict[str, Callable[[], Store]] = {
-        "embedded": lambda: EmbeddedStore(tmp_path, HEAD),
-        "memory": lambda: MemoryStore(HEAD),
+        "embedded": lambda: EmbeddedStore(tmp_path, HEAD, WALL),
+        "memory": lambda: MemoryStore(HEAD, WALL),
     }
     made = makers[request.param]()
     yield made
@@ -166,3 +168,74 @@ def test_notes_are_kept_by_space_and_name(store: Store) -> None:
     assert store.note("links", "b") is None
     assert store.notes("links") == {"a": b"1"}
     assert store.notes("none") == {}
+
+
+NODES = {bytes((at,)) * 32: b"body %d" % at for at in range(1, 6)}
+
+
+def replace_node(store: Store, old: bytes, new: bytes) -> None:
+    before = store.head()
+    store.commit(Commit(before, later(before), {new: b"body"}, [old]))
+
+
+def test_nodes_of_no_head_can_be_put_and_asked_for(store: Store) -> None:
+    store.put_nodes(NODES)
+    assert store.missing_nodes([*NODES, b"x" * 32]) == {b"x" * 32}
+    assert [store.node(name) for name in NODES] == list(NODES.values())
+    first, *rest = sorted(NODES)
+    assert store.node_names(b"", 10) == [first, *rest]
+    assert store.node_names(first, 2) == rest[:2]
+
+
+def test_nodes_born_until_the_kept_place_outlive_their_heads(store: Store) -> None:
+    one, two, three, four = (bytes((at,)) * 32 for at in range(1, 5))
+    replace_node(store, b"0" * 32, one)
+    store.keep_until(store.head().seq)
+    replace_node(store, one, two)
+    replace_node(store, two, three)
+    assert store.missing_nodes([one, two, three]) == {two}
+    store.keep_until(None)
+    replace_node(store, three, four)
+    assert store.missing_nodes([one, three, four]) == {three}
+
+
+def test_a_node_made_again_keeps_its_first_birth(store: Store) -> None:
+    one, two = b"1" * 32, b"2" * 32
+    replace_node(store, b"0" * 32, one)
+    store.keep_until(store.head().seq)
+    replace_node(store, one, two)
+    replace_node(store, two, one)
+    replace_node(store, one, two)
+    assert store.missing_nodes([one]) == set()
+
+
+def test_swept_nodes_and_chunks_are_gone_and_the_others_stay(store: Store) -> None:
+    store.put_nodes(NODES)
+    store.put_chunks([chunk(b"a"), chunk(b"b")])
+    store.flush()
+    first, *rest = sorted(NODES)
+    store.sweep([first], [chunk_id(b"a"), b"x" * 32], WALL.now_ms() + 1)
+    assert store.node_names(b"", 10) == rest
+    assert [row.id for row in store.chunk_rows(b"", 10)] == [chunk_id(b"b")]
+    assert store.missing([chunk_id(b"a"), chunk_id(b"b")]) == {chunk_id(b"a")}
+
+
+def test_chunks_are_told_of_in_pages(store: Store) -> None:
+    began = WALL.now_ms()
+    texts = [b"%d" % at * 100 for at in range(5)]
+    store.put_chunks([chunk(text) for text in texts])
+    store.flush()
+    rows = store.chunk_rows(b"", 10)
+    assert [row.id for row in rows] == sorted(map(chunk_id, texts))
+    assert {(row.stored, row.size) for row in rows} == {(100, 100)}
+    assert all(began < row.touched < WALL.now_ms() for row in rows)
+    assert store.chunk_rows(rows[1].id, 2) == rows[2:4]
+
+
+def test_a_chunk_said_to_be_held_is_not_swept_for_a_while(store: Store) -> None:
+    store.put_chunks([chunk(b"a"), chunk(b"b")])
+    store.flush()
+    WALL.now += 2 * TOUCH_MS
+    assert store.missing([chunk_id(b"a")]) == set()
+    store.sweep([], [chunk_id(b"a"), chunk_id(b"b")], WALL.now_ms() - TOUCH_MS)
+    assert store.missing([chunk_id(b"a"), chunk_id(b"b")]) == {chunk_id(b"b")}

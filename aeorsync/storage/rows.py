@@ -1,0 +1,49 @@
+"""Writing the rows of the embedded store, inside a transaction of the caller's."""
+
+import sqlite3
+
+import msgspec
+
+from aeorsync.storage.packs import Location
+
+
+def insert_nodes(db: sqlite3.Connection, nodes: dict[bytes, bytes], seq: int) -> None:
+    """Add tree nodes born at ``seq``; those that are there keep their birth."""
+    db.executemany(
+        "INSERT OR IGNORE INTO nodes (name, body, born) VALUES (?, ?, ?)",
+        ((name, body, seq) for name, body in nodes.items()),
+    )
+
+
+def touch(db: sqlite3.Connection, touched: dict[bytes, int]) -> None:
+    """Note when chunks were touched, in milliseconds since the Unix epoch."""
+    db.executemany(
+        "UPDATE chunks SET touched = ? WHERE id = ?",
+        ((at, name) for name, at in touched.items()),
+    )
+
+
+def insert_locations(db: sqlite3.Connection, rows: dict[bytes, Location], now_ms: int) -> None:
+    """Add chunks to the index, touched now, and note where the newest pack ends."""
+    db.executemany(
+        "INSERT OR IGNORE INTO chunks (id, pack, at, stored, size, codec, touched)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ((name, *msgspec.structs.astuple(location), now_ms) for name, location in rows.items()),
+    )
+    if rows:
+        end = max((location.pack, location.at + location.stored) for location in rows.values())
+        write_note(db, "packs", "end", msgspec.msgpack.encode(end))
+
+
+def mark_conflicts(db: sqlite3.Connection, conflicts: dict[bytes, bool]) -> None:
+    """Note which keys entered (True) or left (False) conflict."""
+    for key, is_conflict in conflicts.items():
+        if is_conflict:
+            db.execute("INSERT OR IGNORE INTO conflicts (key) VALUES (?)", (key,))
+        else:
+            db.execute("DELETE FROM conflicts WHERE key = ?", (key,))
+
+
+def write_note(db: sqlite3.Connection, space: str, name: str, value: bytes) -> None:
+    """Write one node-local record."""
+    db.execute("REPLACE INTO notes (space, name, value) VALUES (?, ?, ?)", (space, name, value))
