@@ -28,11 +28,13 @@ from aeorsync.wire.protocol import (
     JoinReply,
     JoinRequest,
     PeerRequest,
+    WakeReply,
     WakeRequest,
 )
 
 AUDIT = join(SYSTEM, "join-audit")
 _UNSAFE = re.compile(r"[^0-9A-Za-z.:_-]")
+_DIRECTIONS = ("pull", "push")
 _NODE_ID = re.compile(r"[0-9]{1,20}\Z")
 
 
@@ -67,12 +69,6 @@ class RemovedReply(msgspec.Struct, frozen=True):
 
     removed: bool
     node_id: int
-
-
-class WokenReply(msgspec.Struct, frozen=True):
-    """The node will pull soon."""
-
-    accepted: bool
 
 
 class JoinRecord(msgspec.Struct, frozen=True):
@@ -113,13 +109,16 @@ async def add_peer(call: Call) -> Response:
 
 async def remove_peer(call: Call) -> Response:
     """Remove a link."""
-    text = call.request.path_params["node_id"]
-    if not _NODE_ID.match(text):
-        raise BadRequestError("a node id is a number")
-    node_id = int(text)
+    node_id = _parse_node_id(call.request.path_params["node_id"])
     if not await call.node.member.remove_peer(node_id):
         raise NotFoundError(f"there is no peer {node_id}")
     return answer(RemovedReply(removed=True, node_id=node_id))
+
+
+def _parse_node_id(text: str) -> int:
+    if not _NODE_ID.match(text):
+        raise BadRequestError("a node id is a number")
+    return int(text)
 
 
 async def show_status(call: Call) -> Response:
@@ -139,16 +138,26 @@ async def show_status(call: Call) -> Response:
 
 
 async def trigger(call: Call) -> Response:
-    """Pull from every peer now, and tell how it went."""
-    force = Query(call.request.scope["query_string"]).flag("force_activate")
-    return answer(await call.node.member.trigger(force_activate=force))
+    """Run a cycle with every peer, or one, now, and tell how it went."""
+    query = Query(call.request.scope["query_string"])
+    direction = query.text("direction") or "pull"
+    if direction not in _DIRECTIONS:
+        raise BadRequestError(f"direction must be {' or '.join(_DIRECTIONS)}; nothing was done")
+    text = query.text("peer")
+    report = await call.node.member.trigger(
+        force_activate=query.flag("force_activate"),
+        node_id=None if text is None else _parse_node_id(text),
+        is_push=direction == "push",
+    )
+    return answer(report)
 
 
 async def wake(call: Call) -> Response:
     """Be told that a peer has news."""
     request = await call.body(WakeRequest)
     call.node.member.wake(request.node_id)
-    return answer(WokenReply(accepted=True), 202)
+    linked = call.node.member.stance(request.node_id).is_linked
+    return answer(WakeReply(accepted=True, linked=linked), 202)
 
 
 async def compare_clocks(call: Call) -> Response:
@@ -235,10 +244,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         "/sync/trigger",
         trigger,
-        "Pull from every peer now, and tell how it went.",
+        "Run a cycle with every peer, or one, now, and tell how it went.",
         reply=TriggerReport,
-        errors=(BadRequestError,),
+        errors=(BadRequestError, NotFoundError),
         parameters=(
+            Parameter("peer", {"type": "integer"}, "Node id of the only peer to ask."),
+            Parameter(
+                "direction",
+                {"type": "string", "enum": list(_DIRECTIONS)},
+                "`pull` (the default) what this node lacks, or `push` what the peer lacks.",
+            ),
             Parameter(
                 "force_activate",
                 {"type": "boolean"},
@@ -270,7 +285,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         wake,
         "Be told that a peer has news, and pull from it.",
         request=WakeRequest,
-        reply=WokenReply,
+        reply=WakeReply,
         status=202,
         errors=(BadRequestError, InvalidFieldError),
     ),

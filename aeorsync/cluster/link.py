@@ -2,7 +2,8 @@
 
     disconnected    probe the peer's clock; on failure wait, longer each time, and try again
     honeymoon       probe until the clocks agree (`core.links`); no data moves
-    active          listen to the peer's events and pull at once on each; pull now and then anyway
+    active          listen to the peer's events and pull at once on each; pull now and then anyway;
+                    push what the peer does not pull by itself (`cluster.pusher`)
 
 One link has one task (and those it starts), so a peer that hangs delays nobody else, and never two
 cycles run with one peer. News that arrives during a cycle causes another one.
@@ -19,15 +20,18 @@ import msgspec
 
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
+from aeorsync.cluster.pusher import Pace, Pusher, fail
 from aeorsync.cluster.standing import Standing
 from aeorsync.cluster.together import together
 from aeorsync.core.links import ClockSample, LinkEvent, LinkState, estimate, unsettled
-from aeorsync.errors import AeorError, BadRequestError, UnavailableError
+from aeorsync.errors import AeorError, BadRequestError, ConflictError, UnavailableError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
+from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.tasks import backoff
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.writer import Committed
 from aeorsync.wire.protocol import ClockReply, Heartbeat
 
 BURST: Final = 5
@@ -52,6 +56,7 @@ class Site:
         dial: Makes the way to an address; nothing is connected yet.
         sync_interval_s: Seconds after which a peer without news is asked all the same.
         jitter: Returns a random number from 0 to 1.
+        commits: Tells of local commits; None where nobody does.
     """
 
     repository: Repository
@@ -60,6 +65,7 @@ class Site:
     dial: Callable[[str], Remote]
     sync_interval_s: float
     jitter: Callable[[], float]
+    commits: Bus[Committed] | None = None
 
 
 class Link:
@@ -68,6 +74,7 @@ class Link:
     Attributes:
         record: What is remembered of it.
         standing: How it stands.
+        pusher: What brings our files there.
     """
 
     def __init__(
@@ -83,6 +90,9 @@ class Link:
         """
         self.record = record
         self.standing = Standing(site.wall, is_paused=not record.enabled)
+        self.pusher = Pusher(
+            Pace(site.wall, site.commits, site.sync_interval_s, site.jitter), self._peering
+        )
         self._site = site
         self._claim = claim
         self._book = LinkBook(site.repository)
@@ -109,7 +119,11 @@ class Link:
 
     def peer_state(self) -> PeerState:
         """What is told of this link."""
-        return self.standing.tell(self.record)
+        return msgspec.structs.replace(
+            self.standing.tell(self.record),
+            last_push_at=self.pusher.pushed_at,
+            push_error=self.pusher.error,
+        )
 
     def wake(self) -> None:
         """The peer has news: do not sit out a pause.
@@ -218,6 +232,7 @@ class Link:
             self._pull(remote),
             self._calibrate(remote),
             self._greet(remote),
+            self.pusher.run(remote),
         )
 
     async def _listen(self, remote: Remote) -> None:
@@ -251,7 +266,8 @@ class Link:
         if self._failures:
             await self._worked.wait()
         with suppress(AeorError):
-            await remote.wake(self._site.node_id)
+            reply = await remote.wake(self._site.node_id)
+            self.pusher.note_greeting(is_linked=reply.linked)
 
     async def _pull(self, remote: Remote) -> None:
         while True:
@@ -262,6 +278,11 @@ class Link:
             is_due = self._due_in_s() <= 0
             self._news.clear()
             waiters, self._waiters = self._waiters, []
+            if not self.record.pulls:
+                fail(waiters, ConflictError("this link only pushes; nothing was pulled"))
+                self._full_at = asyncio.get_running_loop().time()
+                self._worked.set()
+                continue
             try:
                 # What a partial cycle could not take is asked for again only now and then: each
                 # time it means to read on from there.
@@ -270,7 +291,7 @@ class Link:
                 if ahead is None:
                     await self._note_full(report, is_due=is_due)
             except BaseException as error:
-                _fail(waiters, error)
+                fail(waiters, error)
                 raise
             for waiter in waiters:
                 if not waiter.done():
@@ -302,16 +323,7 @@ class Link:
 
     async def _cycle(self, remote: Remote, ahead: str | None) -> Report:
         self.standing.note_attempt()
-        peering = Peering(
-            self._site.repository,
-            remote,
-            self.record,
-            # This database may be an older copy of itself, put back, and lack what it once wrote;
-            # so until one cycle took everything, they ask for that as well.
-            None if self._wants_echo else self._site.node_id,
-            self._database,
-            self._site.wall.now_ms(),
-        )
+        peering = self._peering(remote)
         report = await run_cycle(peering, ahead)
         self._failures = 0
         self._worked.set()
@@ -325,6 +337,19 @@ class Link:
         elif ahead is None:
             self.standing.note_success()
         return report
+
+    def _peering(self, remote: Remote) -> Peering:
+        """The two sides of a cycle, as the link stands."""
+        return Peering(
+            self._site.repository,
+            remote,
+            self.record,
+            # This database may be an older copy of itself, put back, and lack what it once wrote;
+            # so until one cycle took everything, they ask for that as well.
+            None if self._wants_echo else self._site.node_id,
+            self._database,
+            self._site.wall.now_ms(),
+        )
 
     # Who answers, and what time it is there
 
@@ -366,7 +391,8 @@ class Link:
         self._step(LinkEvent.LOST, error.message)
         self.standing.note_failure(error.message)
         waiters, self._waiters = self._waiters, []
-        _fail(waiters, error)
+        fail(waiters, error)
+        self.pusher.lose(error)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but past `FLOOR_S` not longer than until somebody is in a hurry."""
@@ -380,11 +406,3 @@ class Link:
 
 class _ClockOffError(AeorError):
     """The clocks stopped to agree while the link was active."""
-
-
-def _fail(waiters: list[asyncio.Future[Report]], error: BaseException) -> None:
-    """Tell those who wait for a cycle that there will be none."""
-    told = error if isinstance(error, AeorError) else UnavailableError("the cycle was stopped")
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_exception(told)

@@ -10,6 +10,7 @@ import msgspec
 
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link, Site
+from aeorsync.cluster.offers import Stance
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
@@ -25,9 +26,11 @@ from aeorsync.cluster.peers import (
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
+from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.tasks import Supervisor
 from aeorsync.storage.repository import Repository, new_node_id
+from aeorsync.storage.writer import Committed
 
 TRIGGER_S: Final = 60.0
 """Longest time one peer's cycle may take when somebody waits for it."""
@@ -49,6 +52,7 @@ class Member:
         *,
         sync_interval_s: float,
         own_url: str | None = None,
+        commits: Bus[Committed] | None = None,
         dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -60,6 +64,7 @@ class Member:
             wall: The clock.
             sync_interval_s: Seconds after which a peer without news is asked all the same.
             own_url: Base URL of this node, if it is known.
+            commits: Tells of local commits; None where nobody does.
             dial: Makes the way to an address.
             jitter: Returns a random number from 0 to 1.
         """
@@ -72,6 +77,7 @@ class Member:
             lambda address: dial(address, mint),
             sync_interval_s,
             jitter,
+            commits,
         )
         self._book = LinkBook(repository)
         self._links: dict[int, Link] = {}
@@ -172,28 +178,37 @@ class Member:
             NotFoundError: No such peer.
         """
         async with self._links_lock:
-            link = self._find(node_id)
-            if link is None:
-                raise NotFoundError(f"no peer goes by {node_id}")
+            link = self._known(node_id)
             await self._stop_link(link)
             await link.amend(enabled=enabled)
             link.resume() if enabled else link.pause()
             self._start_link(link)
             return link.peer_state()
 
-    async def trigger(self, *, force_activate: bool = False) -> TriggerReport:
-        """Pull from every active peer now and wait for it, at most `TRIGGER_S` each.
+    async def trigger(
+        self,
+        *,
+        force_activate: bool = False,
+        node_id: int | None = None,
+        is_push: bool = False,
+    ) -> TriggerReport:
+        """Run a cycle with every active peer now and wait for it, at most `TRIGGER_S` each.
 
         Args:
             force_activate: Activate the other links first, whatever their clocks say.
+            node_id: Only with this peer; None for all.
+            is_push: Bring there what they lack, instead of pulling what we lack.
+
+        Raises:
+            NotFoundError: No such peer.
         """
-        links = list(self._links.values())
+        links = list(self._links.values()) if node_id is None else [self._known(node_id)]
         asleep = [link for link in links if not link.is_active]
         forced = [link for link in asleep if force_activate and link.record.enabled]
         for link in forced:
             link.force()
         asked = [link for link in links if link.is_active or link in forced]
-        results = await asyncio.gather(*(_pull(link) for link in asked))
+        results = await asyncio.gather(*(_cycle(link, is_push=is_push) for link in asked))
         skipped = [link.peer_state() for link in links if link not in asked]
         good = sum(result.ok for result in results)
         return TriggerReport(
@@ -208,6 +223,15 @@ class Member:
             forced_active=tuple(link.record.peer_id for link in forced if link.is_active),
         )
 
+    def stance(self, node_id: int) -> Stance:
+        """How this node stands to one that offers it something, or asks how it stands."""
+        link = next((x for x in self._links.values() if x.record.node_id == node_id), None)
+        if link is None:
+            return Stance()
+        record = link.record
+        takes = record.enabled and record.pulls
+        return Stance(takes and link.is_active, takes, record.sync_paths)
+
     def wake(self, node_id: int) -> None:
         """A peer says that it has news; a peer whose node id is not known yet may be meant."""
         for link in self._links.values():
@@ -218,6 +242,17 @@ class Member:
         # A node id that was seen counts for more than a stand-in somebody was once told.
         by_rank = sorted(self._links.values(), key=lambda link: link.record.node_id != node_id)
         return next((link for link in by_rank if link.record.goes_by(node_id)), None)
+
+    def _known(self, node_id: int) -> Link:
+        """The link to a node.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        link = self._find(node_id)
+        if link is None:
+            raise NotFoundError(f"no peer goes by {node_id}; nothing was changed")
+        return link
 
     def _check_id(self, link: Link | None, node_id: int) -> None:
         """Refuse a node id that answers where it should not.
@@ -271,10 +306,10 @@ def _task_name(link: Link) -> str:
     return f"link {link.record.id}"
 
 
-async def _pull(link: Link) -> PeerResult:
+async def _cycle(link: Link, *, is_push: bool) -> PeerResult:
     try:
         async with asyncio.timeout(TRIGGER_S):
-            report = await link.pulled()
+            report = await (link.pusher.pushed() if is_push else link.pulled())
     except TimeoutError:
         return PeerResult(
             node_id=link.record.peer_id, ok=False, error=f"no end after {TRIGGER_S:g} s"

@@ -1,5 +1,6 @@
 """Who this node is linked to: what is remembered of each link, and what is told of it."""
 
+from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,9 +13,18 @@ from aeorsync.wire.limits import MAX_FILTERS
 
 _LINKS: Final = "links"
 _CURSORS: Final = "cursors"
+_PUSHES: Final = "pushes"
 _MAX_ADDRESS: Final = 2048
 _MAX_LABEL: Final = 255
 _MAX_ID: Final = (1 << 63) - 1
+
+
+class Direction(Enum):
+    """Which way data moves over a link, seen from this node; the value is its word."""
+
+    BOTH = "both"
+    PULL = "pull"
+    PUSH = "push"
 
 
 class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +38,7 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
         sync_paths: Globs of what to take; None for everything.
         enabled: False while a person keeps the link paused.
         added_at: Milliseconds since the Unix epoch.
+        direction: Which way data moves.
     """
 
     id: int
@@ -37,6 +48,17 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
     sync_paths: tuple[str, ...] | None = None
     enabled: bool = True
     added_at: int = 0
+    direction: Direction = Direction.BOTH
+
+    @property
+    def pulls(self) -> bool:
+        """Whether we take from the peer."""
+        return self.direction is not Direction.PUSH
+
+    @property
+    def pushes(self) -> bool:
+        """Whether we may offer the peer what we have."""
+        return self.direction is not Direction.PULL
 
     @property
     def peer_id(self) -> int:
@@ -74,6 +96,36 @@ class CursorRecord(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class PushRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a peer has acknowledged what this node has.
+
+    Attributes:
+        node_id: The peer's node id.
+        database: Id of the peer's database.
+        sync_paths: Our filters with which it was offered.
+        taken_paths: The peer's own filters.
+        cursor: A place in our feed, or on the way there (`core.cursors`).
+        receipt: What the peer answered; proves to it that it got so far.
+        pushed_at: When this was recorded, in milliseconds since the Unix epoch.
+    """
+
+    node_id: int
+    database: int
+    sync_paths: tuple[str, ...] | None
+    taken_paths: tuple[str, ...] | None
+    cursor: str
+    receipt: str | None
+    pushed_at: int
+
+    def fits(self, link: LinkRecord, database: int) -> bool:
+        """Whether pushing may go on from here; a changed filter starts afresh."""
+        return (
+            self.node_id == link.node_id
+            and self.database == database
+            and self.sync_paths == link.sync_paths
+        )
+
+
 class LinkBook:
     """The links of this node and their cursors, on disk. Blocking; safe from any thread."""
 
@@ -92,8 +144,9 @@ class LinkBook:
         self._repository.set_note(_LINKS, str(link.id), msgspec.msgpack.encode(link))
 
     def remove(self, link: LinkRecord) -> None:
-        """Forget a link and its cursor."""
+        """Forget a link and its cursors."""
         self.drop_cursor(link)
+        self._repository.set_note(_PUSHES, str(link.id), None)
         self._repository.set_note(_LINKS, str(link.id), None)
 
     def cursor(self, link: LinkRecord) -> CursorRecord | None:
@@ -108,6 +161,15 @@ class LinkBook:
     def drop_cursor(self, link: LinkRecord) -> None:
         """Forget how far the peer was followed; durable on return."""
         self._repository.set_note(_CURSORS, str(link.id), None)
+
+    def pushed(self, link: LinkRecord) -> PushRecord | None:
+        """How far the peer has acknowledged what we have, if it did."""
+        note = self._repository.note(_PUSHES, str(link.id))
+        return None if note is None else msgspec.msgpack.decode(note, type=PushRecord)
+
+    def save_pushed(self, link: LinkRecord, mark: PushRecord) -> None:
+        """Note how far the peer has acknowledged; durable on return."""
+        self._repository.set_note(_PUSHES, str(link.id), msgspec.msgpack.encode(mark))
 
 
 class SyncStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +200,9 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
         round_trip_ms: Shortest way there and back; None when unknown.
         jitter_ms: How much that varies; None when unknown.
         samples: How many comparisons of the clocks this rests on.
+        last_push_at: When it last acknowledged all we have, in milliseconds since the Unix epoch;
+            None when it did not, or pulls by itself.
+        push_error: Why it did not; None when nothing is wrong.
     """
 
     node_id: int
@@ -153,6 +218,8 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_ms: float | None = None
     jitter_ms: float | None = None
     samples: int = 0
+    last_push_at: int | None = None
+    push_error: str | None = None
 
 
 class PeerResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,9 +227,9 @@ class PeerResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         node_id: The peer.
-        ok: Whether everything it has is here now.
-        changes_applied: Whether anything changed here.
-        operations_applied: How many entries changed here.
+        ok: Whether everything it has is here now; of a push, everything we have there.
+        changes_applied: Whether anything changed here; of a push, there.
+        operations_applied: How many entries changed.
         conflicts_detected: How many of them are in conflict.
         error: Why it is not ok.
     """

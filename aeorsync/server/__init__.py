@@ -223,6 +223,7 @@ async def _running(
         wall=wall,
         sync_interval_s=settings.sync_interval,
         own_url=own_url(settings, port),
+        commits=bus,
     )
     node = Node(
         repository=data.repository,
