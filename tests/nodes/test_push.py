@@ -1,10 +1,11 @@
-"""A node that nobody can reach is a full peer: what it has it pushes, what others have it pulls."""
+"""A node that nobody can reach is a full peer: it pushes what it has and pulls what others have."""
 
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -136,7 +137,7 @@ def test_kills_on_the_way_leave_nothing_half_and_the_next_push_resumes(tmp_path:
             put(at_b, "/big", body)
         # The one that pushes goes first, then the one it pushes to.
         for victim, size in ((b, 3_000_000), (a, 20_000_000)):
-            wait_until(lambda size=size: packed(a) > size)
+            wait_until(partial(has_packed, a, size))
             victim.kill()
             if victim is b:
                 with a.client() as at_a:
@@ -147,6 +148,10 @@ def test_kills_on_the_way_leave_nothing_half_and_the_next_push_resumes(tmp_path:
             wait_until(lambda: read(at_a, "/big") == body, 60)
         settle((a, b))
         assert packed(a) < 1.7 * len(body)
+
+
+def has_packed(node: NodeProcess, size: int) -> bool:
+    return packed(node) > size
 
 
 def packed(node: NodeProcess) -> int:
