@@ -13,7 +13,10 @@ from aeorsync.cluster.offers import read_offer
 from aeorsync.errors import BadRequestError, ConflictError, StaleError, TooLargeError
 from aeorsync.wire.framing import Decoder, Frame
 from aeorsync.wire.limits import KIB, MAX_CHUNK, MAX_FRAME
-from aeorsync.wire.protocol import FRAMES_TYPE, OfferedChunksReply, OfferReply
+from aeorsync.wire.offers import OfferedChunksReply, OfferReply
+from aeorsync.wire.protocol import (
+    FRAMES_TYPE,
+)
 
 _CHUNK_FRAME = MAX_CHUNK + KIB
 _TYPE = Parameter("Content-Type", {"type": "string"}, f"{FRAMES_TYPE}, always.", "header")

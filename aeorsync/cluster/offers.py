@@ -20,19 +20,16 @@ from aeorsync.cluster.cycle import Complete, Plan, make_plan, without_spoiled
 from aeorsync.cluster.fetch import PROVE_BYTES, Spoiled, groups, prove, receive, survey
 from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import Cursor, parse_cursor, print_cursor
-from aeorsync.core.globs import Globs
+from aeorsync.core.filters import Filter
 from aeorsync.core.versions import Content
 from aeorsync.errors import AeorError, BadRequestError, ConflictError, StaleError, TooLargeError
 from aeorsync.runtime import bridge
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import limits
 from aeorsync.wire.framing import Chunk, Frame, Kind, parse_chunk, parse_missing
+from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferProblem, OfferReply
 from aeorsync.wire.protocol import (
     Item,
-    OfferedChunksReply,
-    OfferHeader,
-    OfferProblem,
-    OfferReply,
     pack,
 )
 
@@ -52,11 +49,13 @@ class Stance:
         is_linked: A link from here to it is active, so what it has is pulled anyway.
         takes: Whether anything may come from it at all.
         sync_paths: Globs of what is taken from it; None for everything.
+        excludes: Globs of what is not taken after all; None for no exception.
     """
 
     is_linked: bool = False
     takes: bool = True
     sync_paths: tuple[str, ...] | None = None
+    excludes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +99,11 @@ class Offers:
             takes=stance.takes,
             known=is_known(repository, offer.header.receipt),
             sync_paths=stance.sync_paths,
+            excludes=stance.excludes,
         )
         if not (reply.takes and reply.known):
             return reply
-        plan = await bridge.run(_plan, repository, offer.parts, stance.sync_paths)
+        plan = await bridge.run(_plan, repository, offer.parts, stance)
         complete, lacking = await _complete(repository, plan, offer.missing)
         if lacking:
             self._expect(sender, lacking)
@@ -241,18 +241,16 @@ class _Intake:
         ready, self._waiting, self.size = self._waiting, [], 0
         if not ready:
             return
-        received = await bridge.run(receive, self.repository, ready, {})
+        received = await bridge.run(receive, self.repository, ready, {}, are_plain=False)
         self.refused += received.bad
         self.stored += len(ready) - len(received.bad)
 
 
-def _plan(
-    repository: Repository, parts: Sequence[bytes], sync_paths: tuple[str, ...] | None
-) -> Plan:
-    if sync_paths is not None:
-        parts = [
-            _matching(part, Sieve(Globs.parse(sync_paths), shows_system=True)) for part in parts
-        ]
+def _plan(repository: Repository, parts: Sequence[bytes], stance: Stance) -> Plan:
+    if stance.sync_paths or stance.excludes:
+        wanted = Filter.parse(stance.sync_paths, stance.excludes)
+        sieve = Sieve(wanted, shows_system=True)
+        parts = [_matching(part, sieve) for part in parts]
     return make_plan(repository, parts)
 
 

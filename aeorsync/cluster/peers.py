@@ -1,5 +1,6 @@
 """Who this node is linked to: what is remembered of each link, and what is told of it."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ import msgspec
 from aeorsync.core.globs import Globs
 from aeorsync.errors import BadRequestError
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.limits import MAX_FILTERS
 
 _LINKS: Final = "links"
@@ -38,7 +40,10 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
         sync_paths: Globs of what to take; None for everything.
         enabled: False while a person keeps the link paused.
         added_at: Milliseconds since the Unix epoch.
+        excludes: Globs of what not to take after all; None for no exception.
         direction: Which way data moves.
+        compression: How the peer's answers are to be compressed.
+        bandwidth_limit: Thousands of bytes a second for what is fetched and sent; 0 for no limit.
     """
 
     id: int
@@ -48,7 +53,10 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
     sync_paths: tuple[str, ...] | None = None
     enabled: bool = True
     added_at: int = 0
+    excludes: tuple[str, ...] | None = None
     direction: Direction = Direction.BOTH
+    compression: Encoding = Encoding.ZSTD
+    bandwidth_limit: int = 0
 
     @property
     def pulls(self) -> bool:
@@ -59,6 +67,11 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
     def pushes(self) -> bool:
         """Whether we may offer the peer what we have."""
         return self.direction is not Direction.PULL
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether something is left out on purpose."""
+        return bool(self.sync_paths or self.excludes)
 
     @property
     def peer_id(self) -> int:
@@ -79,6 +92,7 @@ class CursorRecord(msgspec.Struct, frozen=True, kw_only=True):
         sync_paths: The filters with which it was followed.
         cursor: The peer's own mark.
         synced_at: When it was recorded, in milliseconds since the Unix epoch.
+        excludes: Likewise.
     """
 
     node_id: int
@@ -86,14 +100,19 @@ class CursorRecord(msgspec.Struct, frozen=True, kw_only=True):
     sync_paths: tuple[str, ...] | None
     cursor: str
     synced_at: int
+    excludes: tuple[str, ...] | None = None
 
     def fits(self, link: LinkRecord, database: int) -> bool:
         """Whether the peer may go on from here; a changed filter starts afresh."""
         return (
             self.node_id == link.node_id
             and self.database == database
-            and self.sync_paths == link.sync_paths
+            and (self.sync_paths, self.excludes) == (link.sync_paths, link.excludes)
         )
+
+
+Filters = tuple[tuple[str, ...] | None, tuple[str, ...] | None]
+"""Globs of what passes, and of what does not after all; None for everything, and for nothing."""
 
 
 class PushRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,8 +121,8 @@ class PushRecord(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         node_id: The peer's node id.
         database: Id of the peer's database.
-        sync_paths: Our filters with which it was offered.
-        taken_paths: The peer's own filters.
+        offered: Our filters with which it was offered.
+        taken: The peer's own filters.
         cursor: A place in our feed, or on the way there (`core.cursors`).
         receipt: What the peer answered; proves to it that it got so far.
         pushed_at: When this was recorded, in milliseconds since the Unix epoch.
@@ -111,8 +130,8 @@ class PushRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     node_id: int
     database: int
-    sync_paths: tuple[str, ...] | None
-    taken_paths: tuple[str, ...] | None
+    offered: Filters
+    taken: Filters
     cursor: str
     receipt: str | None
     pushed_at: int
@@ -122,7 +141,7 @@ class PushRecord(msgspec.Struct, frozen=True, kw_only=True):
         return (
             self.node_id == link.node_id
             and self.database == database
-            and self.sync_paths == link.sync_paths
+            and self.offered == (link.sync_paths, link.excludes)
         )
 
 
@@ -194,12 +213,18 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
         last_sync_at: When it was last up to date, in milliseconds since the Unix epoch.
         sync_status: How its cycles went.
         sync_paths: Globs of what is taken; None for everything.
-        reason: Why it is not active.
+        reason: Why it is not active; of a link that is active by force, what was overruled.
         since: Since when it is in this state, in milliseconds since the Unix epoch.
         clock_offset_ms: How far the peer's clock is ahead of ours; None when unknown.
         round_trip_ms: Shortest way there and back; None when unknown.
         jitter_ms: How much that varies; None when unknown.
         samples: How many comparisons of the clocks this rests on.
+        forced: Whether it is active only because a person said so.
+        enabled: False while a person keeps it paused.
+        excludes: Globs of what is not taken after all; None for no exception.
+        direction: Which way data moves, seen from this node.
+        compression: How the peer's answers are compressed.
+        bandwidth_limit: Thousands of bytes a second; 0 for no limit.
         last_push_at: When it last acknowledged all we have, in milliseconds since the Unix epoch;
             None when it did not, or pulls by itself.
         push_error: Why it did not; None when nothing is wrong.
@@ -218,6 +243,12 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_ms: float | None = None
     jitter_ms: float | None = None
     samples: int = 0
+    forced: bool = False
+    enabled: bool = True
+    excludes: tuple[str, ...] | None = None
+    direction: Direction = Direction.BOTH
+    compression: Encoding = Encoding.ZSTD
+    bandwidth_limit: int = 0
     last_push_at: int | None = None
     push_error: str | None = None
 
@@ -259,7 +290,8 @@ class TriggerReport(msgspec.Struct, frozen=True, kw_only=True):
         peers_skipped: How many were not asked.
         results: Of those asked.
         skipped: Those not asked.
-        forced_active: Node ids of those that became active by force.
+        forced_active: Node ids of those that were not active and are now, because of
+            ``force_activate``.
     """
 
     peers_synced: int
@@ -309,7 +341,7 @@ def parse_label(text: str | None) -> str | None:
     return text or None
 
 
-def parse_filters(globs: list[str] | None) -> tuple[str, ...] | None:
+def parse_filters(globs: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return filters fit to be kept; None and an empty list both mean everything.
 
     Raises:

@@ -21,11 +21,11 @@ from aeorsync import __version__
 from aeorsync.cluster.cycle import MAX_PROBLEMS, Peering, Problem, Report
 from aeorsync.cluster.fetch import BATCH_BYTES, BATCH_IDS, IN_FLIGHT
 from aeorsync.cluster.pages import Page, entry_frames, read_page
-from aeorsync.cluster.peers import LinkBook, PushRecord
+from aeorsync.cluster.peers import Filters, LinkBook, PushRecord
 from aeorsync.cluster.together import together
 from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import Cursor, parse_cursor, print_cursor
-from aeorsync.core.globs import Globs
+from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import parse_hash
 from aeorsync.errors import BadRequestError, CorruptError, UnavailableError
 from aeorsync.runtime import bridge
@@ -33,7 +33,7 @@ from aeorsync.runtime.redact import redact
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.framing import Codec, encode_chunk
 from aeorsync.wire.limits import GIB, MAX_LACKING
-from aeorsync.wire.protocol import OfferedChunksReply, OfferHeader, OfferReply
+from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
 
 MAX_CONTENT: Final = GIB
 """Bytes of files in one page, so that what is being sent is acknowledged now and then."""
@@ -119,7 +119,7 @@ class _Push:
         self._peering = peering
         self._is_asked_for = is_asked_for
         self._receipt = None if mark is None else mark.receipt
-        self._taken_paths = None if mark is None else mark.taken_paths
+        self._taken = None if mark is None else mark.taken
         self._records = ahead is None
         self._restarts = 0
 
@@ -166,7 +166,7 @@ class _Push:
         Raises:
             UnavailableError: That was done already, and did not help.
         """
-        has_changed = self._receipt is not None and reply.sync_paths != self._taken_paths
+        has_changed = self._receipt is not None and _taken(reply) != self._taken
         if reply.known and not has_changed:
             return False
         self._restarts += 1
@@ -188,7 +188,7 @@ class _Push:
         )
         has_moved = page.cursor != self.cursor
         self.cursor = page.cursor
-        self._receipt, self._taken_paths = reply.receipt, reply.sync_paths
+        self._receipt, self._taken = reply.receipt, _taken(reply)
         if self._records and has_moved and not self.report.is_partial:
             await bridge.run(_record, self._peering, reply, page.cursor)
 
@@ -270,13 +270,17 @@ def _names(texts: Sequence[str]) -> list[bytes]:
 
 
 def _sieve(peering: Peering) -> Sieve:
-    paths = peering.link.sync_paths
+    link = peering.link
     return Sieve(
-        globs=None if paths is None else Globs.parse(paths),
+        wanted=Filter.parse(link.sync_paths, link.excludes),
         shows_system=True,
-        asker=peering.link.peer_id,
+        asker=link.peer_id,
         shows_graves=True,
     )
+
+
+def _taken(reply: OfferReply) -> Filters:
+    return reply.sync_paths, reply.excludes
 
 
 def _plus(report: Report, reply: OfferReply, told: int, sent: int) -> Report:
@@ -302,8 +306,8 @@ def _record(peering: Peering, reply: OfferReply, cursor: Cursor) -> None:
     mark = PushRecord(
         node_id=peering.link.peer_id,
         database=peering.database,
-        sync_paths=peering.link.sync_paths,
-        taken_paths=reply.sync_paths,
+        offered=(peering.link.sync_paths, peering.link.excludes),
+        taken=_taken(reply),
         cursor=print_cursor(cursor),
         receipt=reply.receipt,
         pushed_at=peering.now_ms,

@@ -12,18 +12,17 @@ What fails here does not end the connection, since pulling may well go on.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from aeorsync.cluster.cycle import Peering, Report
 from aeorsync.cluster.peers import LinkRecord
 from aeorsync.cluster.push import Pushed, run_push
+from aeorsync.cluster.site import Site
 from aeorsync.cluster.together import together
 from aeorsync.cluster.walk import is_news
 from aeorsync.errors import AeorError, ConflictError, UnavailableError
 from aeorsync.remote.calls import Remote
-from aeorsync.runtime.bus import Bus, Listener
-from aeorsync.runtime.clock import WallClock
+from aeorsync.runtime.bus import Listener
 from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import backoff
 from aeorsync.storage.writer import Committed
@@ -38,23 +37,6 @@ _MAX_WAITING: Final = 16
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What decides when to push.
-
-    Attributes:
-        wall: The clock.
-        commits: Tells of local commits; None where nobody does.
-        interval_s: Seconds after which a peer is asked all the same.
-        jitter: Returns a random number from 0 to 1.
-    """
-
-    wall: WallClock
-    commits: Bus[Committed] | None
-    interval_s: float
-    jitter: Callable[[], float]
-
-
 class Pusher:
     """The pushing side of one link. Lives in one event loop.
 
@@ -64,16 +46,16 @@ class Pusher:
         error: Why it did not; None when nothing is wrong.
     """
 
-    def __init__(self, pace: Pace, peering: Callable[[Remote], Peering]) -> None:
+    def __init__(self, site: Site, peering: Callable[[Remote], Peering]) -> None:
         """Make one that is not running.
 
         Args:
-            pace: What decides when.
+            site: What links share.
             peering: Makes the two sides of a cycle, as the link stands.
         """
         self.pushed_at: int | None = None
         self.error: str | None = None
-        self._pace = pace
+        self._site = site
         self._peering = peering
         self._rests = True
         self._failures = 0
@@ -96,7 +78,7 @@ class Pusher:
     def note_greeting(self, *, is_linked: bool) -> None:
         """The peer told whether it pulls by itself: then there is nothing to do for a while."""
         if is_linked and not self._failures:
-            self._due_at = asyncio.get_running_loop().time() + self._pace.interval_s
+            self._due_at = asyncio.get_running_loop().time() + self._site.sync_interval_s
 
     def lose(self, error: BaseException) -> None:
         """Tell those who wait that there will be no cycle."""
@@ -107,10 +89,10 @@ class Pusher:
         """Push for as long as the connection lasts."""
         self._rests, self._ahead = True, None
         self._due_at = asyncio.get_running_loop().time() + GRACE_S
-        if self._pace.commits is None:
+        if self._site.commits is None:
             await self._turns(remote)
             return
-        with self._pace.commits.listen(limit=_MAX_WAITING) as heard:
+        with self._site.commits.listen(limit=_MAX_WAITING) as heard:
             await together(self._hear(heard, remote), self._turns(remote))
 
     async def _hear(self, heard: Listener[Committed], remote: Remote) -> None:
@@ -128,7 +110,7 @@ class Pusher:
             self._news.clear()
             is_due = loop.time() >= self._due_at
             if not self._waiters and not self._peering(remote).link.pushes:
-                self._due_at = loop.time() + self._pace.interval_s
+                self._due_at = loop.time() + self._site.sync_interval_s
             elif is_due or self._waiters or not self._rests:
                 await self._turn(remote, is_due=is_due)
 
@@ -163,14 +145,14 @@ class Pusher:
         self._failures = 0
         self._rests = pushed.is_linked or not pushed.takes
         if is_whole:
-            self._due_at = asyncio.get_running_loop().time() + self._pace.interval_s
+            self._due_at = asyncio.get_running_loop().time() + self._site.sync_interval_s
         is_behind = not is_whole or report.is_partial
         has_mark = is_behind and report.reached is not None
         self._ahead = (peering.link, report.reached) if has_mark and report.reached else None
         if report.complaint is not None or is_whole:
             self.error = report.complaint
         if is_whole and not self._rests and self.error is None:
-            self.pushed_at = self._pace.wall.now_ms()
+            self.pushed_at = self._site.wall.now_ms()
         if report.changed or report.is_partial:
             _log.info(
                 "pushed",
@@ -183,7 +165,7 @@ class Pusher:
     def _note_failure(self, peering: Peering, error: AeorError) -> None:
         self._failures += 1
         self._rests = True
-        wait = backoff(self._failures, BACK_OFF_S, BACK_OFF_CAP_S, self._pace.jitter())
+        wait = backoff(self._failures, BACK_OFF_S, BACK_OFF_CAP_S, self._site.jitter())
         self._due_at = asyncio.get_running_loop().time() + wait
         self.error = error.message
         _log.info("not pushed", peer=peering.link.address, why=error.message)

@@ -7,11 +7,6 @@ application/vnd.aeorsync.frames`` chooses frames (`wire.framing`) whose payloads
     /sync/diff      HEADER `DiffHeader`, ENTRIES list[`Item`]..., END `DiffEnd`
     /sync/chunks    HEADER {}, CHUNK..., MISSING, END {}
 
-A node that cannot be reached pushes: its requests are frames, the answers JSON.
-
-    /sync/offer         HEADER `OfferHeader`, ENTRIES list[`Item`]..., MISSING, END {}
-    /sync/offer/chunks  HEADER `OfferHeader`, CHUNK..., END {}
-
 Hashes and roots are hex in JSON and in maps, raw bytes elsewhere. Times are milliseconds since
 the Unix epoch. A Python name is never different from the name on the wire.
 """
@@ -42,6 +37,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         cursor: Token of an earlier answer in frames; None for a full listing.
         paths: Globs; only what matches is told. None for everything.
         node_id: Who is asking; what came from there is left out (frames only).
+        excludes: Globs; what matches is not told after all (frames only). None for no exception.
         include_system: Root only: tell of the system namespace too. Peers always hear of it.
         current_root_hash: What an AeorDB node sends; we do not need it.
         virtual_time: Likewise.
@@ -51,6 +47,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cursor: str | None = None
     paths: tuple[str, ...] | None = None
     node_id: int | None = None
+    excludes: tuple[str, ...] | None = None
     include_system: bool = False
     current_root_hash: str | None = None
     virtual_time: int | None = None
@@ -237,13 +234,66 @@ class JoinReply(msgspec.Struct, frozen=True):
     new_peer_node_id: int
 
 
-class PeerRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A peer to be added; see `cluster.member.Member.add_peer`."""
+class PeerTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What may be said of a link; what is left out stays as it is. Checked by `cluster.terms`.
+
+    Attributes:
+        label: Its name, for people; null for none.
+        sync_paths: Globs of what to take; null or empty for everything.
+        excludes: Globs of what not to take after all; null or empty for no exception.
+        direction: ``both``, ``pull`` (never offer) or ``push`` (never take).
+        enabled: False pauses the link.
+        compression: ``zstd``, ``gzip`` or ``none``, of what the peer answers.
+        bandwidth_limit: Thousands of bytes a second for what is fetched and sent; 0 for no limit.
+    """
+
+    label: str | msgspec.UnsetType | None = msgspec.UNSET
+    sync_paths: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    excludes: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    direction: str | msgspec.UnsetType = msgspec.UNSET
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    compression: str | msgspec.UnsetType = msgspec.UNSET
+    bandwidth_limit: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class PeerRequest(PeerTerms, frozen=True, kw_only=True, omit_defaults=True):
+    """A peer to be added.
+
+    Attributes:
+        address: Base URL at which it answers.
+        node_id: Whom to expect there; null to ask.
+    """
 
     address: str = ""
-    label: str | None = None
-    sync_paths: list[str] | None = None
     node_id: NodeId | None = None
+
+
+class PeerPatch(PeerTerms, frozen=True, kw_only=True, omit_defaults=True):
+    """Changes to a link.
+
+    Attributes:
+        address: Base URL at which the peer answers from now on.
+    """
+
+    address: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class LeaveRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Forget your link to me.
+
+    Attributes:
+        node_id: Who is leaving.
+        told: Who is meant; another node that answers at that address by now changes nothing.
+    """
+
+    node_id: NodeId
+    told: NodeId | None = None
+
+
+class LeaveReply(msgspec.Struct, frozen=True):
+    """Whether there was such a link."""
+
+    removed: bool
 
 
 class ClockRequest(msgspec.Struct, frozen=True):
@@ -289,80 +339,6 @@ class WakeReply(msgspec.Struct, frozen=True):
 
     accepted: bool = True
     linked: bool = False
-
-
-# POST /sync/offer
-
-
-class OfferHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """Who offers.
-
-    Attributes:
-        node_id: The offering node.
-        database: Id made with its database.
-        root_hash: Hex root of its live tree when this was read.
-        version: Version of its software.
-        receipt: ``receipt`` of the last answer that was acted on; None for none.
-    """
-
-    node_id: NodeId
-    database: int
-    root_hash: str = ""
-    version: str = ""
-    receipt: str | None = None
-
-
-class OfferProblem(msgspec.Struct, frozen=True):
-    """An entry that was not taken, and why."""
-
-    path: str
-    text: str
-
-
-class OfferReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an offer.
-
-    Attributes:
-        node_id: The answering node.
-        database: Id made with its database.
-        linked: Whether it has an active link to the offering node, and so pulls by itself.
-        takes: Whether it takes anything from that node; if not, nothing was done.
-        known: Whether ``receipt`` of the offer is one of this database as it is now; if not,
-            nothing was done, and everything is to be offered again.
-        sync_paths: Globs of what it takes; the rest was passed over. None for everything.
-        receipt: For the header of the next offer: proves that what was taken is still there.
-        lacking: Hex ids of chunks to send before the same is offered again; empty when the offer
-            was applied.
-        applied: Entries that are different there now.
-        conflicts: How many of them are in conflict.
-        problems: Some of the entries that were not taken.
-        problem_count: All of them.
-    """
-
-    node_id: int
-    database: int
-    linked: bool = False
-    takes: bool = True
-    known: bool = True
-    sync_paths: tuple[str, ...] | None = None
-    receipt: str | None = None
-    lacking: list[str] = []
-    applied: int = 0
-    conflicts: int = 0
-    problems: list[OfferProblem] = []
-    problem_count: int = 0
-
-
-class OfferedChunksReply(msgspec.Struct, frozen=True):
-    """What became of some chunks.
-
-    Attributes:
-        stored: How many are here now.
-        refused: Hex ids of those whose bytes do not match their names.
-    """
-
-    stored: int
-    refused: list[str] = []
 
 
 # GET /sync/events

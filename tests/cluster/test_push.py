@@ -18,7 +18,7 @@ from aeorsync.core.hashing import chunk_id
 from aeorsync.errors import BadRequestError, UnavailableError
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import limits
-from aeorsync.wire.protocol import OfferReply
+from aeorsync.wire.offers import OfferReply
 from tests.api.readers import Operation, operations, perform
 from tests.support.cycles import cycle, noise, peering, put_large, remove
 from tests.support.loops import run
@@ -138,7 +138,12 @@ def test_filters_of_both_ends_hold_and_widening_them_brings_the_rest(
     peer.stance = Stance(sync_paths=("/*/x", "/a", "/b"))
     pushed(ours, peer, sync_paths=("/a/**", "/a"))
     assert list(files(theirs)) == ["/a/x"]
+    peer.stance = Stance(excludes=("/*/y",))
+    pushed(ours, peer, sync_paths=("/a/**", "/a"))
+    assert list(files(theirs)) == ["/a/x"]
     peer.stance = Stance()
+    pushed(ours, peer, excludes=("/b/**", "/a/y"))
+    assert list(files(theirs)) == ["/a/x"]
     pushed(ours, peer, sync_paths=("/a/**", "/a"))
     assert list(files(theirs)) == ["/a/x", "/a/y"]
     pushed(ours, peer)

@@ -1,4 +1,4 @@
-"""A node that nobody can reach is a full peer: it pushes what it has and pulls what others have."""
+"""A node that nobody can reach is a full peer: it pushes what it has, and pulls the rest."""
 
 import os
 import socket

@@ -15,14 +15,13 @@ from aeorsync.remote.connection import Connection
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.framing import Codec, Decoder, Frame, Kind, encode, encode_chunk
+from aeorsync.wire.offers import OfferedChunksReply, OfferReply
 from aeorsync.wire.protocol import (
     ClockReply,
     DiffEnd,
     DiffHeader,
     Hello,
     Item,
-    OfferedChunksReply,
-    OfferReply,
     RootMoved,
     WakeReply,
     pack,
@@ -137,6 +136,7 @@ class FakePeer(httpx.AsyncBaseTransport):
             "/sync/wake": lambda _: answer(
                 202, msgspec.json.encode(WakeReply(linked=self.stance.is_linked))
             ),
+            "/sync/leave": lambda _: answer(200, b'{"removed":true}'),
         }
 
     async def _offered(self, path: str, body: bytes) -> httpx.Response:
