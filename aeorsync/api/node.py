@@ -7,6 +7,7 @@ from uuid import UUID
 from aeorsync.api.attempts import Attempts
 from aeorsync.api.meter import Meter
 from aeorsync.cluster.member import Member
+from aeorsync.cluster.offers import Offers
 from aeorsync.cluster.tally import Tally
 from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.runtime.bus import Bus
@@ -71,6 +72,7 @@ class Node:
         joins: How often each address asked to join, in a minute and in an hour.
         tally: What the cycles of the member did.
         meter: Counts commits and requests.
+        offers: What peers that we cannot reach were asked to bring.
     """
 
     repository: Repository
@@ -90,3 +92,4 @@ class Node:
     joins: tuple[Attempts, Attempts] = field(default_factory=_joins)
     tally: Tally = field(default_factory=Tally)
     meter: Meter = field(default_factory=Meter)
+    offers: Offers = field(default_factory=Offers)

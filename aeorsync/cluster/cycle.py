@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from aeorsync.cluster.fetch import fetch_contents
+from aeorsync.cluster.fetch import Spoiled, fetch_contents
 from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord
 from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import content_hash
@@ -251,17 +251,22 @@ async def fetch(peering: Peering, plan: Plan) -> Complete:
     if not contents:
         return Complete(plan.news, plan.problems)
     fetched = await fetch_contents(peering.repository, peering.remote, contents)
-    if not fetched.spoiled:
-        return Complete(plan.news, plan.problems, fetched.chunks, fetched.bytes)
+    return without_spoiled(plan, fetched.spoiled, fetched.chunks, fetched.bytes)
+
+
+def without_spoiled(plan: Plan, spoiled: Spoiled, chunks: int = 0, size: int = 0) -> Complete:
+    """What of a plan can be applied when some files could not be completed."""
+    if not spoiled:
+        return Complete(plan.news, plan.problems, chunks, size)
     news: list[News] = []
     problems = list(plan.problems)
     for item in plan.news:
-        reason = next((fetched.spoiled[c] for c in item.contents if c in fetched.spoiled), None)
+        reason = next((spoiled[c] for c in item.contents if c in spoiled), None)
         if reason is None:
             news.append(item)
         else:
             problems.append(Problem(_shown(item.key), reason))
-    return Complete(news, problems, fetched.chunks, fetched.bytes)
+    return Complete(news, problems, chunks, size)
 
 
 async def apply(peering: Peering, news: list[News]) -> Applied:

@@ -3,6 +3,7 @@
     disconnected    probe the peer's clock; on failure wait, longer each time, and try again
     honeymoon       probe until the clocks agree (`core.links`); no data moves
     active          listen to the peer's events and pull at once on each; pull now and then anyway;
+                    push what the peer does not pull by itself (`cluster.pusher`);
                     probe once more with each heartbeat, and go back when the clocks part
 
 One link has one task (and those it starts), so a peer that hangs delays nobody else, and never two
@@ -16,7 +17,6 @@ connection is lost, the link is paused, or the node stops.
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -25,19 +25,18 @@ import msgspec
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
 from aeorsync.cluster.honeymoon import BURST, PATIENCE, Acquaintance
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
+from aeorsync.cluster.pusher import Pusher
 from aeorsync.cluster.rounds import Rounds
+from aeorsync.cluster.site import Site
 from aeorsync.cluster.standing import Standing
-from aeorsync.cluster.tally import Tally
 from aeorsync.cluster.together import together
 from aeorsync.cluster.waiting import Waiters
 from aeorsync.core.links import LinkEvent, LinkState, unsettled
 from aeorsync.errors import AeorError, BadRequestError, ConflictError, UnavailableError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
-from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.tasks import backoff
 from aeorsync.runtime.throttle import Throttle
-from aeorsync.storage.repository import Repository
 from aeorsync.wire.protocol import ClockReply, Heartbeat
 
 HONEYMOON_S: Final = 5.0
@@ -50,35 +49,13 @@ DEBOUNCE_S: Final = 0.01
 """Pause after a cycle during which more news came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What every link of this node shares.
-
-    Attributes:
-        repository: Our files.
-        node_id: Ours.
-        wall: The clock.
-        dial: Makes the way to an address; nothing is connected yet.
-        sync_interval_s: Seconds after which a peer without news is asked all the same.
-        jitter: Returns a random number from 0 to 1.
-        tally: Keeps count of the cycles.
-    """
-
-    repository: Repository
-    node_id: int
-    wall: WallClock
-    dial: Callable[[str], Remote]
-    sync_interval_s: float
-    jitter: Callable[[], float]
-    tally: Tally = field(default_factory=Tally)
-
-
 class Link:
     """One peer, as this node deals with it. Lives in one event loop; `run` it as a task.
 
     Attributes:
         record: What is remembered of it.
         standing: How it stands.
+        pusher: What brings our files there.
     """
 
     def __init__(
@@ -94,6 +71,7 @@ class Link:
         """
         self.record = record
         self.standing = Standing(site.wall, is_paused=not record.enabled)
+        self.pusher = Pusher(site, self._peering)
         self._site = site
         self._claim = claim
         self._book = LinkBook(site.repository)
@@ -118,7 +96,11 @@ class Link:
 
     def peer_state(self) -> PeerState:
         """What is told of this link."""
-        return self.standing.tell(self.record)
+        return msgspec.structs.replace(
+            self.standing.tell(self.record),
+            last_push_at=self.pusher.pushed_at,
+            push_error=self.pusher.error,
+        )
 
     def wake(self) -> None:
         """The peer has news: do not sit out a pause.
@@ -235,6 +217,7 @@ class Link:
             self._pull(remote),
             self._calibrate(remote),
             self._greet(remote),
+            self.pusher.run(remote),
         )
 
     async def _listen(self, remote: Remote) -> None:
@@ -274,7 +257,8 @@ class Link:
         if self._failures:
             await self._worked.wait()
         with suppress(AeorError):
-            await remote.wake(self._site.node_id)
+            reply = await remote.wake(self._site.node_id)
+            self.pusher.note_greeting(is_linked=reply.linked)
 
     async def _pull(self, remote: Remote) -> None:
         rounds = Rounds(self._site.repository, self._site.sync_interval_s)
@@ -289,6 +273,7 @@ class Link:
             if not self.record.pulls:
                 rounds.put_off()
                 waiters.fail(ConflictError("nothing is pulled over a link of direction push"))
+                self._worked.set()
                 continue
             try:
                 # What a partial cycle could not take is asked for again only now and then: each
@@ -308,16 +293,7 @@ class Link:
     async def _cycle(self, remote: Remote, ahead: str | None) -> Report:
         self.standing.note_attempt()
         remote.encoding = self.record.compression
-        peering = Peering(
-            self._site.repository,
-            remote,
-            self.record,
-            # This database may be an older copy of itself, put back, and lack what it once wrote;
-            # so until one cycle took everything, they ask for that as well.
-            None if self._wants_echo else self._site.node_id,
-            self._database,
-            self._site.wall.now_ms(),
-        )
+        peering = self._peering(remote)
         cycle = partial(run_cycle, peering, ahead)
         report = await self._site.tally.watch(self.record, "pull", cycle)
         self._failures = 0
@@ -332,6 +308,19 @@ class Link:
         elif ahead is None:
             self.standing.note_success()
         return report
+
+    def _peering(self, remote: Remote) -> Peering:
+        """The two sides of a cycle, as the link stands."""
+        return Peering(
+            self._site.repository,
+            remote,
+            self.record,
+            # This database may be an older copy of itself, put back, and lack what it once wrote;
+            # so until one cycle took everything, they ask for that as well.
+            None if self._wants_echo else self._site.node_id,
+            self._database,
+            self._site.wall.now_ms(),
+        )
 
     # Who answers, and what time it is there
 
@@ -378,6 +367,7 @@ class Link:
         self._step(LinkEvent.LOST, error.message)
         self.standing.note_failure(error.message)
         self._waiters.take().fail(error)
+        self.pusher.lose(error)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but past `FLOOR_S` not longer than until somebody is in a hurry."""

@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from aeorsync.cluster.join import Dial, dial
-from aeorsync.cluster.link import Link, Site
+from aeorsync.cluster.link import Link
+from aeorsync.cluster.offers import Stance
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
@@ -21,15 +22,18 @@ from aeorsync.cluster.peers import (
     is_id,
     parse_address,
 )
+from aeorsync.cluster.site import Site
 from aeorsync.cluster.tally import Tally
 from aeorsync.cluster.terms import RESTARTING, news, parse_terms
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
+from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import Supervisor
 from aeorsync.storage.repository import Repository, new_node_id
+from aeorsync.storage.writer import Committed
 from aeorsync.wire.protocol import PeerTerms
 
 TRIGGER_S: Final = 60.0
@@ -72,6 +76,7 @@ class Member:
         *,
         sync_interval_s: float,
         own_url: str | None = None,
+        commits: Bus[Committed] | None = None,
         dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
         tally: Tally | None = None,
@@ -84,6 +89,7 @@ class Member:
             wall: The clock.
             sync_interval_s: Seconds after which a peer without news is asked all the same.
             own_url: Base URL of this node, if it is known.
+            commits: Tells of local commits; None where nobody does.
             dial: Makes the way to an address.
             jitter: Returns a random number from 0 to 1.
             tally: Keeps count of the cycles; None for one that remembers nothing afterwards.
@@ -98,6 +104,7 @@ class Member:
             sync_interval_s,
             jitter,
             tally or Tally(wall=wall),
+            commits,
         )
         self._book = LinkBook(repository)
         self._links: dict[int, Link] = {}
@@ -232,21 +239,31 @@ class Member:
             _log.info("link removed", peer=link.record.address, node=link.record.peer_id)
             return link.record
 
-    async def trigger(self, *, force_activate: bool = False) -> TriggerReport:
-        """Pull from every active peer now and wait for it, at most `TRIGGER_S` each.
+    async def trigger(
+        self,
+        *,
+        force_activate: bool = False,
+        node_id: int | None = None,
+        is_push: bool = False,
+    ) -> TriggerReport:
+        """Run a cycle with every active peer now and wait for it, at most `TRIGGER_S` each.
 
         Args:
             force_activate: Activate the other links first, whatever their clocks say.
+            node_id: Only with this peer; None for all.
+            is_push: Bring there what they lack, instead of pulling what we lack.
+
+        Raises:
+            NotFoundError: No such peer.
         """
-        links = list(self._links.values())
-        asleep = [link for link in links if link.record.pulls and not link.is_active]
+        links = list(self._links.values()) if node_id is None else [self._found(node_id)]
+        able = [link for link in links if _moves(link, is_push=is_push)]
+        asleep = [link for link in able if not link.is_active]
         forced = [link for link in asleep if force_activate and link.record.enabled]
         for link in forced:
             link.force()
-        asked = [
-            link for link in links if link in forced or (link.is_active and link.record.pulls)
-        ]
-        results = await asyncio.gather(*(_pull(link) for link in asked))
+        asked = [link for link in able if link.is_active or link in forced]
+        results = await asyncio.gather(*(_cycle(link, is_push=is_push) for link in asked))
         skipped = [link for link in links if link not in asked]
         good = sum(result.ok for result in results)
         return TriggerReport(
@@ -254,9 +271,18 @@ class Member:
             peers_failed=len(results) - good,
             peers_skipped=len(skipped),
             results=tuple(results),
-            skipped=tuple(map(_skipped, skipped)),
+            skipped=tuple(_skipped(link, is_push=is_push) for link in skipped),
             forced_active=tuple(link.record.peer_id for link in forced if link.is_active),
         )
+
+    def stance(self, node_id: int) -> Stance:
+        """How this node stands to one that offers it something, or asks how it stands."""
+        link = next((x for x in self._links.values() if x.record.node_id == node_id), None)
+        if link is None:
+            return Stance()
+        record = link.record
+        takes = record.enabled and record.pulls
+        return Stance(takes and link.is_active, takes, record.sync_paths, record.excludes)
 
     def wake(self, node_id: int) -> None:
         """A peer says that it has news; a peer whose node id is not known yet may be meant."""
@@ -347,16 +373,23 @@ def _task_name(link: Link) -> str:
     return f"link {link.record.id}"
 
 
-def _skipped(link: Link) -> PeerSkipped:
+def _moves(link: Link, *, is_push: bool) -> bool:
+    return link.record.pushes if is_push else link.record.pulls
+
+
+def _skipped(link: Link, *, is_push: bool) -> PeerSkipped:
     state = link.peer_state()
-    reason = state.reason if link.record.pulls else "nothing is pulled: its direction is push"
-    return PeerSkipped(state.node_id, state.state, reason or "not active")
+    reason = state.reason or "not active"
+    if not _moves(link, is_push=is_push):
+        word = "pushed" if is_push else "pulled"
+        reason = f"nothing is {word}: its direction is {link.record.direction.value}"
+    return PeerSkipped(state.node_id, state.state, reason)
 
 
-async def _pull(link: Link) -> PeerResult:
+async def _cycle(link: Link, *, is_push: bool) -> PeerResult:
     try:
         async with asyncio.timeout(TRIGGER_S):
-            report = await link.pulled()
+            report = await (link.pusher.pushed() if is_push else link.pulled())
     except TimeoutError:
         return PeerResult(
             node_id=link.record.peer_id, ok=False, error=f"no end after {TRIGGER_S:g} s"

@@ -131,7 +131,6 @@ class Standing:
             jitter_ms=self.clock.jitter_ms if is_known else None,
             samples=self.clock.samples,
             forced=self.is_forced,
-            enabled=record.enabled,
             excludes=record.excludes,
             direction=record.direction,
             compression=record.compression,

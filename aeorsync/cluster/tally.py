@@ -25,8 +25,12 @@ MAX_PEERS: Final = 256
 """Peers whose sums are kept; the one counted first is forgotten first."""
 
 
-class Outcome(Protocol):
+class Counts(Protocol):
     """What is asked of the report of a cycle, whichever way it went."""
+
+    @property
+    def told(self) -> int:
+        """Entries that were told of."""
 
     @property
     def files(self) -> int:
@@ -53,7 +57,7 @@ class Outcome(Protocol):
         """What was not taken, in one sentence."""
 
 
-R = TypeVar("R", bound=Outcome)
+R = TypeVar("R", bound=Counts)
 
 
 class SyncCompleted(msgspec.Struct, frozen=True):
@@ -136,28 +140,53 @@ class Tally:
         self._listeners.append(listener)
 
     async def watch(
-        self, link: LinkRecord, direction: Direction, cycle: Callable[[], Awaitable[R]]
+        self,
+        link: LinkRecord,
+        direction: Direction,
+        cycle: Callable[[], Awaitable[R]],
+        *,
+        is_enquiry: bool = False,
     ) -> R:
-        """Run a cycle and write down how it went; what it raises is raised."""
+        """Run a cycle and write down how it went; what it raises is raised.
+
+        One that only asks whether there is anything to do is written down if there was.
+        """
         rows: list[int] = []
-        peer = link.peer_id
+        peer, began_ms = link.peer_id, self._wall.now_ms()
 
         def begin() -> None:
-            rows.append(self.ledger.begin(peer, link.address, direction, self._wall.now_ms()))
+            rows.append(self.ledger.begin(peer, link.address, direction, began_ms))
 
         try:
-            await bridge.run(begin)
+            if not is_enquiry:
+                await bridge.run(begin)
             report = await cycle()
         except BaseException as error:
-            sums = self._count(peer, direction, "failed")
-            sums.failures += 1
-            for row in rows:
-                await self._end(row, "failed", error=_why(error))
-            if isinstance(error, AeorError):
-                self._tell(
-                    "syncs_failed", SyncFailed(peer, direction, error.message, sums.failures)
-                )
+            await self._note_failure(link, direction, rows, error)
             raise
+        if is_enquiry and not report.told:
+            return report
+        if is_enquiry:
+            await bridge.run(begin)
+        await self._note_report(link, direction, rows, report)
+        return report
+
+    async def _note_failure(
+        self, link: LinkRecord, direction: Direction, rows: list[int], error: BaseException
+    ) -> None:
+        peer = link.peer_id
+        sums = self._count(peer, direction, "failed")
+        sums.failures += 1
+        for row in rows:
+            await self._end(row, "failed", error=_why(error))
+        if isinstance(error, AeorError):
+            failed = SyncFailed(peer, direction, error.message, sums.failures)
+            self._tell("syncs_failed", failed)
+
+    async def _note_report(
+        self, link: LinkRecord, direction: Direction, rows: list[int], report: Counts
+    ) -> None:
+        peer = link.peer_id
         status: Status = "success" if report.complaint is None else "partial"
         sums = self._count(peer, direction, status)
         sums.failures = 0
@@ -168,7 +197,6 @@ class Tally:
         if report.changed:
             done = SyncCompleted(peer, direction, report.changed, report.conflicts)
             self._tell("syncs_completed", done)
-        return report
 
     def _count(self, peer: int, direction: Direction, status: Status) -> Sums:
         sums = self.sums.setdefault((peer, direction), Sums())
@@ -178,7 +206,7 @@ class Tally:
         return sums
 
     async def _end(
-        self, row: int, status: Status, report: Outcome | None = None, *, error: str | None
+        self, row: int, status: Status, report: Counts | None = None, *, error: str | None
     ) -> None:
         await bridge.run(
             self.ledger.end,

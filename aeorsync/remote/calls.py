@@ -1,7 +1,7 @@
 """What one node asks of another, as typed calls. Every one may be repeated."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -13,9 +13,11 @@ from aeorsync.remote.connection import Connection
 from aeorsync.remote.sse import EventDecoder
 from aeorsync.runtime.redact import redact
 from aeorsync.runtime.throttle import Throttle
+from aeorsync.wire import framing
 from aeorsync.wire.encoding import Encoding, accept
 from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
-from aeorsync.wire.limits import MAX_FRAME, MIB
+from aeorsync.wire.limits import FRAME_COST, MAX_PAGE_BYTES, MIB
+from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
 from aeorsync.wire.protocol import (
     FRAMES_TYPE,
     IDS_TYPE,
@@ -32,7 +34,9 @@ from aeorsync.wire.protocol import (
     LeaveReply,
     LeaveRequest,
     RootMoved,
+    WakeReply,
     WakeRequest,
+    pack,
 )
 
 T = TypeVar("T")
@@ -43,9 +47,6 @@ STREAM_S: Final = 600.0
 """Longest time for one page or one batch of chunks; a peer slower than that is down."""
 SILENCE_S: Final = 45.0
 """Longest silence of an event stream; three heartbeats."""
-MAX_PAGE_BYTES: Final = 2 * MAX_FRAME
-FRAME_COST: Final = 128
-"""Bytes a frame counts for besides its payload: an empty one takes memory, too."""
 TAKE_BYTES: Final = 2 * MIB
 """Chunk bytes handed over at a time, at least, while there are more."""
 
@@ -89,7 +90,7 @@ class Remote:
 
     Attributes:
         address: Its base URL.
-        throttle: Passed by pages and chunks as they come in, and by nothing else.
+        throttle: Passed by pages and chunks, whichever way they go, and by nothing else.
         encoding: How pages and chunks are to be compressed.
     """
 
@@ -122,10 +123,11 @@ class Remote:
         answer = await self._connection.call("POST", "/sync/clock", body, deadline_s=deadline_s)
         return self._parse(answer, ClockReply)
 
-    async def wake(self, node_id: int) -> None:
+    async def wake(self, node_id: int) -> WakeReply:
         """Tell the peer that ``node_id`` (us) has news."""
         body = msgspec.json.encode(WakeRequest(node_id))
-        await self._connection.call("POST", "/sync/wake", body, deadline_s=PROBE_S)
+        answer = await self._connection.call("POST", "/sync/wake", body, deadline_s=PROBE_S)
+        return self._parse(answer, WakeReply)
 
     async def leave(self, node_id: int, told: int | None, deadline_s: float) -> bool:
         """Ask node ``told`` to forget its link to ``node_id`` (us); returns whether it had one."""
@@ -203,6 +205,36 @@ class Remote:
             if waiting:
                 await take(waiting)
         return wanted
+
+    async def offer(
+        self, header: OfferHeader, entries: Sequence[bytes], missing: Collection[bytes]
+    ) -> OfferReply:
+        """Offer entries.
+
+        Args:
+            header: Who offers.
+            entries: ENTRIES frames.
+            missing: Chunk ids that were asked for and cannot be had here.
+        """
+        lost = [framing.encode(Kind.MISSING, b"".join(missing))] if missing else []
+        return await self._push("/sync/offer", header, [*entries, *lost], OfferReply)
+
+    async def offer_chunks(
+        self, header: OfferHeader, chunks: Sequence[bytes]
+    ) -> OfferedChunksReply:
+        """Send chunks (CHUNK frames) that an offer was answered with."""
+        return await self._push("/sync/offer/chunks", header, chunks, OfferedChunksReply)
+
+    async def _push(
+        self, path: str, header: OfferHeader, frames: Sequence[bytes], shape: type[T]
+    ) -> T:
+        first, last = framing.encode(Kind.HEADER, pack(header)), framing.encode(Kind.END, pack({}))
+        body = b"".join((first, *frames, last))
+        await self.throttle.pay(len(body))
+        answer = await self._connection.call(
+            "POST", path, body, content_type=FRAMES_TYPE, deadline_s=STREAM_S
+        )
+        return self._parse(answer, shape)
 
     async def events(self, node_id: int) -> AsyncGenerator[Event, None]:
         """Listen to the peer for ever; close the iterator to stop.

@@ -232,6 +232,7 @@ async def _running(
         sync_interval_s=settings.sync_interval,
         own_url=own_url(settings, port),
         tally=tally,
+        commits=bus,
     )
     node = Node(
         repository=data.repository,

@@ -328,6 +328,19 @@ class WakeRequest(msgspec.Struct, frozen=True):
     node_id: NodeId
 
 
+class WakeReply(msgspec.Struct, frozen=True):
+    """The node will pull soon.
+
+    Attributes:
+        accepted: Always true.
+        linked: Whether a link from there to the caller is active: it pulls by itself, and needs
+            no offers.
+    """
+
+    accepted: bool = True
+    linked: bool = False
+
+
 # GET /sync/events
 
 

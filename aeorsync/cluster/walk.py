@@ -26,9 +26,11 @@ from aeorsync.core.filters import Filter
 from aeorsync.core.paths import from_key
 from aeorsync.core.versions import Entry, decode_entry, encode_entry
 from aeorsync.errors import StaleError
+from aeorsync.runtime.bus import Batch
 from aeorsync.storage.base import Change, Head
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import View, is_system_key
+from aeorsync.storage.writer import Committed
 
 _EVERYTHING = Filter()
 MAX_SCAN = 20_000
@@ -194,3 +196,12 @@ def _follow(repository: Repository, view: View, cursor: Cursor, sieve: Sieve) ->
         here = msgspec.structs.replace(cursor, seq=reached)
         yield Step(here, span.key, span, found=view.entry(span.key))
     yield Step(msgspec.structs.replace(cursor, seq=end))
+
+
+def is_news(batch: Batch[Committed], asker: int) -> bool:
+    """Whether anything in a batch did not come from the asking node."""
+    return batch.lagged or any(
+        change.via != asker or not asker
+        for committed in batch.events
+        for change in committed.changes
+    )

@@ -1,0 +1,36 @@
+"""Where links live: what all of one node share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aeorsync.cluster.tally import Tally
+from aeorsync.remote.calls import Remote
+from aeorsync.runtime.bus import Bus
+from aeorsync.runtime.clock import WallClock
+from aeorsync.storage.repository import Repository
+from aeorsync.storage.writer import Committed
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every link of this node shares.
+
+    Attributes:
+        repository: Our files.
+        node_id: Ours.
+        wall: The clock.
+        dial: Makes the way to an address; nothing is connected yet.
+        sync_interval_s: Seconds after which a peer without news is asked all the same.
+        jitter: Returns a random number from 0 to 1.
+        tally: Keeps count of the cycles.
+        commits: Tells of local commits; None where nobody does.
+    """
+
+    repository: Repository
+    node_id: int
+    wall: WallClock
+    dial: Callable[[str], Remote]
+    sync_interval_s: float
+    jitter: Callable[[], float]
+    tally: Tally = field(default_factory=Tally)
+    commits: Bus[Committed] | None = None
