@@ -15,8 +15,6 @@ from aeorsync.cluster.offers import Stance
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
-    PeerResult,
-    PeerSkipped,
     PeerState,
     TriggerReport,
     is_id,
@@ -25,6 +23,7 @@ from aeorsync.cluster.peers import (
 from aeorsync.cluster.site import Site
 from aeorsync.cluster.tally import Tally
 from aeorsync.cluster.terms import RESTARTING, news, parse_terms
+from aeorsync.cluster.trigger import cycle, moves
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
@@ -36,8 +35,6 @@ from aeorsync.storage.repository import Repository, new_node_id
 from aeorsync.storage.writer import Committed
 from aeorsync.wire.protocol import PeerTerms
 
-TRIGGER_S: Final = 60.0
-"""Longest time one peer's cycle may take when somebody waits for it."""
 LEAVE_S: Final = 2.0
 """Longest time a peer is given to hear that the link to it was removed."""
 NO_TERMS: Final = PeerTerms()
@@ -257,21 +254,21 @@ class Member:
             NotFoundError: No such peer.
         """
         links = list(self._links.values()) if node_id is None else [self._found(node_id)]
-        able = [link for link in links if _moves(link, is_push=is_push)]
+        able = [link for link in links if moves(link, is_push=is_push)]
         asleep = [link for link in able if not link.is_active]
         forced = [link for link in asleep if force_activate and link.record.enabled]
         for link in forced:
             link.force()
         asked = [link for link in able if link.is_active or link in forced]
-        results = await asyncio.gather(*(_cycle(link, is_push=is_push) for link in asked))
-        skipped = [link for link in links if link not in asked]
+        results = await asyncio.gather(*(cycle(link, is_push=is_push) for link in asked))
+        passed_over = [link for link in links if link not in asked]
         good = sum(result.ok for result in results)
         return TriggerReport(
             peers_synced=good,
             peers_failed=len(results) - good,
-            peers_skipped=len(skipped),
+            peers_skipped=len(passed_over),
             results=tuple(results),
-            skipped=tuple(_skipped(link, is_push=is_push) for link in skipped),
+            skipped=tuple(skipped(link, is_push=is_push) for link in passed_over),
             forced_active=tuple(link.record.peer_id for link in forced if link.is_active),
         )
 
@@ -371,36 +368,3 @@ class Member:
 
 def _task_name(link: Link) -> str:
     return f"link {link.record.id}"
-
-
-def _moves(link: Link, *, is_push: bool) -> bool:
-    return link.record.pushes if is_push else link.record.pulls
-
-
-def _skipped(link: Link, *, is_push: bool) -> PeerSkipped:
-    state = link.peer_state()
-    reason = state.reason or "not active"
-    if not _moves(link, is_push=is_push):
-        word = "pushed" if is_push else "pulled"
-        reason = f"nothing is {word}: its direction is {link.record.direction.value}"
-    return PeerSkipped(state.node_id, state.state, reason)
-
-
-async def _cycle(link: Link, *, is_push: bool) -> PeerResult:
-    try:
-        async with asyncio.timeout(TRIGGER_S):
-            report = await (link.pusher.pushed() if is_push else link.pulled())
-    except TimeoutError:
-        return PeerResult(
-            node_id=link.record.peer_id, ok=False, error=f"no end after {TRIGGER_S:g} s"
-        )
-    except AeorError as error:
-        return PeerResult(node_id=link.record.peer_id, ok=False, error=error.message)
-    return PeerResult(
-        node_id=link.record.peer_id,
-        ok=not report.is_partial,
-        changes_applied=report.changed > 0,
-        operations_applied=report.changed,
-        conflicts_detected=report.conflicts,
-        error=msgspec.UNSET if report.complaint is None else report.complaint,
-    )

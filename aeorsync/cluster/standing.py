@@ -125,7 +125,7 @@ class Standing:
             reason=self._reason,
             since=self._since,
             enabled=record.enabled,
-            behind_since=self.behind_since,
+            behind_since=self._behind(record),
             clock_offset_ms=self.clock.offset_ms if is_known else None,
             round_trip_ms=self.clock.round_trip_ms if is_known else None,
             jitter_ms=self.clock.jitter_ms if is_known else None,
@@ -136,3 +136,9 @@ class Standing:
             compression=record.compression,
             bandwidth_limit=record.bandwidth_limit,
         )
+
+    def _behind(self, record: LinkRecord) -> int | None:
+        if record.pulls:
+            return self.behind_since
+        # There is nothing to take, but without a connection nothing can be offered either.
+        return None if self.state is LinkState.ACTIVE else self._since
