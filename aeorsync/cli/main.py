@@ -7,6 +7,7 @@ from rich.console import Console
 
 from aeorsync import __version__, config
 from aeorsync.cli import start
+from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.redact import redact
 
@@ -44,7 +45,7 @@ def main() -> int:
     """
     try:
         app()
-    except StartupError as error:
+    except (StartupError, CommandError) as error:
         _complain(error.message)
         return error.exit_code
     except AeorError as error:

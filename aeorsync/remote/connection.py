@@ -112,7 +112,8 @@ class Connection:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         async with (
             self.deadline(deadline_s),
-            self.open(method, path, body, headers) as pieces,
+            # A node that works on the answer all this time may be silent all this time.
+            self.open(method, path, body, headers, idle_s=max(IDLE_S, deadline_s)) as pieces,
         ):
             answer = bytearray()
             async for piece in pieces:
