@@ -61,7 +61,7 @@ class ForkLens:
         """See `Lens`."""
         return ForkView(view, self.fork)
 
-    def draft(self, draft: Draft) -> Draft:
+    def draft(self, draft: Draft, /) -> Draft:
         """See `Lens`."""
         return ForkDraft(draft, self.fork)
 
@@ -144,9 +144,7 @@ class ForkDraft(Draft):
     def has_inside(self, path: TreePath) -> bool:
         """See `Draft`."""
         changed = dict(self._changed_inside(path))
-        return any(changed.values()) or any(
-            key not in changed for key, _ in self._base.walk(path)
-        )
+        return any(changed.values()) or any(key not in changed for key, _ in self._base.walk(path))
 
     def write(self, path: TreePath, state: State, context: Vector | None = None) -> Version:
         """See `Draft`."""

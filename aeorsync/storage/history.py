@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from aeorsync.core.merge import is_same_state, see
 from aeorsync.core.paths import TreePath, to_key
@@ -16,12 +17,15 @@ class Step:
 
     Attributes:
         snapshot: The first snapshot that has it so; None for the present.
+        when: When that snapshot was made; for the present, when the state was written; in
+            milliseconds since the Unix epoch.
         change: ``added``, ``modified`` or ``deleted``.
         version: What is there then; of a deletion what was there before.
         entry: All that is there then; None for a deletion.
     """
 
     snapshot: Snapshot | None
+    when: int
     change: str
     version: Version
     entry: Entry | None
@@ -45,29 +49,35 @@ class History:
 def history(repository: Repository, path: TreePath, limit: int) -> History:
     """The last ``limit`` states of a path. Blocking; O(snapshots)."""
     key = to_key(path)
-    points: list[tuple[Snapshot | None, Entry | None]] = []
+    points: list[_Point] = []
     unseen = []
     with repository.view() as view:
         for snapshot in read_snapshots(view, repository.read):
             if repository.has_trees(snapshot.trees):
                 data = view.at(*snapshot.trees).live_data(key)
-                points.append((snapshot, None if data is None else decode_entry(data)))
+                entry = None if data is None else decode_entry(data)
+                points.append((snapshot, snapshot.created_at, entry))
             else:
                 unseen.append(snapshot)
-        points.append((None, view.live_entry(path)))
+        last = view.entry(key)
+        when = 0 if last is None else see(last).winner.updated
+        points.append((None, when, view.live_entry(path)))
         head = view.head.root
     return History(list(_steps(points))[::-1][:limit], unseen, head)
 
 
-def _steps(points: list[tuple[Snapshot | None, Entry | None]]) -> Iterator[Step]:
+_Point: TypeAlias = tuple[Snapshot | None, int, Entry | None]
+
+
+def _steps(points: list[_Point]) -> Iterator[Step]:
     last: Version | None = None
-    for snapshot, entry in points:
+    for snapshot, when, entry in points:
         now = None if entry is None else see(entry).winner
         if now is not None:
             if last is None:
-                yield Step(snapshot, "added", now, entry)
+                yield Step(snapshot, when, "added", now, entry)
             elif not is_same_state(last, now) or last.mtime != now.mtime:
-                yield Step(snapshot, "modified", now, entry)
+                yield Step(snapshot, when, "modified", now, entry)
         elif last is not None:
-            yield Step(snapshot, "deleted", last, None)
+            yield Step(snapshot, when, "deleted", last, None)
         last = now

@@ -59,9 +59,10 @@ class Keeper:
         named = {root.hex() for pair in trees for root in pair}
         for name in self._store.notes(_SPACE).keys() - named:
             self._store.set_note(_SPACE, name, None)
+        are_whole = [self._check(pair, view.head) for pair in trees]
         if not trees:
             self._store.keep_until(None)
-        elif all([self._check(pair, view.head) for pair in trees]):
+        elif all(are_whole):
             self._store.keep_until(view.head.seq)
         else:
             self.keep_everything()

@@ -19,7 +19,7 @@ class Lens(Protocol):
     def view(self, view: View) -> View:
         """That state, for readers; closing it closes ``view``."""
 
-    def draft(self, draft: Draft) -> Draft:
+    def draft(self, draft: Draft, /) -> Draft:
         """That state, for a writer.
 
         Raises:
@@ -44,6 +44,6 @@ class PastLens:
         """See `Lens`."""
         return view.at(self.root, self.graves)
 
-    def draft(self, draft: Draft) -> Draft:
+    def draft(self, _draft: Draft, /) -> Draft:
         """See `Lens`."""
         raise BadRequestError("the past cannot be written; make a fork of the snapshot")

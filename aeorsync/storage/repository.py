@@ -119,6 +119,11 @@ class Repository:
         view = View(self._pins.take(self._store.head), self._cache, self._pins.release)
         return view if self._lens is None else self._lens.view(view)
 
+    @property
+    def is_present(self) -> bool:
+        """Whether its tree is the present one, not seen through a lens."""
+        return self._lens is None
+
     def through(self, lens: Lens) -> Self:
         """This repository with its tree in another state; the two share everything else."""
         other = copy.copy(self)

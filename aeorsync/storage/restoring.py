@@ -45,7 +45,7 @@ def contents_of_tree(repository: Repository, root: bytes) -> Iterator[Content]:
 def contents_at(view: View, path: TreePath) -> Iterator[Content]:
     """Contents at and below a path; to be checked before `restore_path`."""
     own = view.live_data(to_key(path))
-    for data in ([] if own is None else [own]):
+    for data in [] if own is None else [own]:
         yield from (version.content for version in decode_entry(data).versions)
     for _, data in view.walk(path):
         yield from (version.content for version in decode_entry(data).versions)

@@ -61,8 +61,13 @@ def kept_roots(repository: Repository) -> dict[bytes, str]:
     return {root: name for root, name in named if root != EMPTY}
 
 
-def choose(records: Iterable[Record], text: str) -> Record:
+def choose(records: Iterable[Record], text: str, what: str) -> Record:
     """The one of some records that has this id, name or root; an id comes first.
+
+    Args:
+        records: Which to choose from.
+        text: What was asked for.
+        what: What they are, for the error.
 
     Raises:
         NotFoundError: None has.
@@ -75,11 +80,11 @@ def choose(records: Iterable[Record], text: str) -> Record:
     named = [record for record in known if record.name == text]
     if len(named) > 1:
         ids = ", ".join(record.id for record in named)
-        raise ConflictError(f"there are {len(named)} of the name {text[:100]}; use an id: {ids}")
-    named += [record for record in known if record.root == text.lower()]
-    if not named:
-        raise NotFoundError(f"there is no {text[:100]}")
-    return named[-1] if named[0].name != text else named[0]
+        raise ConflictError(f"{len(named)} {what}s are called {text[:100]}; use an id: {ids}")
+    found = named or [record for record in known if record.root == text.lower()]
+    if not found:
+        raise NotFoundError(f"there is no {what} {text[:100]}")
+    return found[-1]
 
 
 def check_name(name: str) -> str:
@@ -149,7 +154,7 @@ def rename_snapshot(repository: Repository, draft: Draft, text: str, name: str) 
         ConflictError: Another has the name.
     """
     known = read_snapshots(draft.view, repository.read)
-    chosen = choose(known, text)
+    chosen = choose(known, text, "snapshot")
     if any(other.name == name and other.id != chosen.id for other in known):
         raise ConflictError(f"there is a snapshot {name} already")
     _save(repository, draft, msgspec.structs.replace(chosen, name=name))
@@ -162,7 +167,7 @@ def delete_snapshot(repository: Repository, draft: Draft, text: str) -> Snapshot
     Raises:
         NotFoundError: There is no such snapshot.
     """
-    chosen = choose(read_snapshots(draft.view, repository.read), text)
+    chosen = choose(read_snapshots(draft.view, repository.read), text, "snapshot")
     _forget(draft, chosen)
     return chosen
 
@@ -179,7 +184,7 @@ def make_fork(repository: Repository, draft: Draft, name: str, base: str) -> For
     head = draft.view.head
     root, graves, based_on = head.root.hex(), head.graves.hex(), ""
     if base:
-        snapshot = choose(read_snapshots(draft.view, repository.read), base)
+        snapshot = choose(read_snapshots(draft.view, repository.read), base, "snapshot")
         root, graves, based_on = snapshot.root, snapshot.graves, snapshot.name
     repository.keep_everything()
     fork = Fork(
@@ -204,7 +209,7 @@ def promote_fork(
         NotFoundError: There is no such fork.
         UnavailableError: The tree it began with is not here.
     """
-    fork = choose(read_forks(draft.view, repository.read), text)
+    fork = choose(read_forks(draft.view, repository.read), text, "fork")
     if not repository.has_trees(fork.trees):
         raise not_here(f"what the fork {fork.name} began with")
     before = auto_snapshot(repository, draft, "promote") if draft.inside(fork.folder) else None
@@ -221,7 +226,7 @@ def abandon_fork(repository: Repository, draft: Draft, text: str) -> Fork:
     Raises:
         NotFoundError: There is no such fork.
     """
-    fork = choose(read_forks(draft.view, repository.read), text)
+    fork = choose(read_forks(draft.view, repository.read), text, "fork")
     forking.discard(draft, fork)
     return fork
 

@@ -212,9 +212,7 @@ def _range(folder: TreePath, after: bytes) -> tuple[bytes, bytes | None]:
     return (max(start, after + b"\0") if after else start), stop
 
 
-def _pass(
-    items: Iterator[tuple[bytes, bytes]], *, system: bool
-) -> Iterator[tuple[bytes, bytes]]:
+def _pass(items: Iterator[tuple[bytes, bytes]], *, system: bool) -> Iterator[tuple[bytes, bytes]]:
     return ((key, data) for key, data in items if system or not is_system_key(key))
 
 
