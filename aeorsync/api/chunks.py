@@ -31,8 +31,8 @@ from aeorsync.errors import (
 from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
 from aeorsync.storage.compression import unpack
-from aeorsync.storage.records import FORKS
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.version_records import FORKS
 from aeorsync.wire import framing, limits
 from aeorsync.wire.protocol import (
     FRAMES_TYPE,

@@ -52,12 +52,7 @@ def state_of(version: Version, **changes: object) -> State:
 
 
 class Draft:
-    """Edits on top of one view. Belongs to the writer thread.
-
-    Attributes:
-        view: The head this is built on, without any edits.
-        now_ms: The wall clock, in milliseconds since the Unix epoch.
-    """
+    """Edits on top of one view. Belongs to the writer thread."""
 
     def __init__(
         self, view: View, now_ms: int, new_incarnation: Callable[[], int], session: int | None
@@ -70,7 +65,7 @@ class Draft:
             new_incarnation: Makes an id to mint dots under.
             session: Incarnation under which this process minted before; None if it did not.
         """
-        self.view = view
+        self._view = view
         self.now_ms = now_ms
         self._new_incarnation = new_incarnation
         self._incarnation = view.head.incarnation
@@ -104,9 +99,14 @@ class Draft:
         self._incarnation, self._n, self.owns_incarnation = self._mark
 
     @property
+    def view(self) -> View:
+        """The head this is built on, without any edits."""
+        return self._view
+
+    @property
     def node(self) -> int:
         """Id of this node."""
-        return self.view.head.node
+        return self._view.head.node
 
     def may_collide(self, path: TreePath) -> None:
         """Look, at commit, whether what was written at a path makes a file and a folder of one."""
@@ -116,7 +116,7 @@ class Draft:
 
     def entry(self, key: bytes) -> Entry | None:
         """The entry at a key, live or deleted, with this draft's edits."""
-        return self._open.get(key) or self._kept.get(key) or self.view.entry(key)
+        return self._open.get(key) or self._kept.get(key) or self._view.entry(key)
 
     def live(self, path: TreePath) -> Sight | None:
         """What readers will see at a path, if it is live."""
@@ -126,7 +126,7 @@ class Draft:
 
     def inside(self, path: TreePath) -> list[bytes]:
         """Keys of all that is live below a path, in tree order."""
-        keys = {key for key, _ in self.view.walk(path, system=True)}
+        keys = {key for key, _ in self._view.walk(path, system=True)}
         for key, is_live in self._edited_inside(to_key(path)):
             (keys.add if is_live else keys.discard)(key)
         return sorted(keys)
@@ -136,7 +136,7 @@ class Draft:
         edited = dict(self._edited_inside(to_key(path)))
         if any(edited.values()):
             return True
-        return bool(self.inside(path)) if edited else self.view.has_inside(to_key(path))
+        return bool(self.inside(path)) if edited else self._view.has_inside(to_key(path))
 
     def _edited_inside(self, folder: bytes) -> Iterator[tuple[bytes, bool]]:
         """Keys below a folder that this draft has edited, and whether each is live."""
@@ -261,13 +261,13 @@ class Draft:
 
     def commit(self, cache: NodeCache) -> Commit | None:
         """The commit that all kept operations amount to; None when nothing changed."""
-        before = self.view.head
+        before = self._view.head
         visible: dict[bytes, bytes | None] = {}
         graves: dict[bytes, bytes | None] = {}
         changes: list[Change] = []
         conflicts: dict[bytes, bool] = {}
         for key, entry in self._kept.items():
-            old = self.view.entry(key)
+            old = self._view.entry(key)
             if old == entry:
                 continue
             was, now = None if old is None else see(old), see(entry)

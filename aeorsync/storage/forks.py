@@ -38,7 +38,7 @@ from aeorsync.core.versions import (
 from aeorsync.errors import BadRequestError, NotFoundError
 from aeorsync.storage.changes import make_folder
 from aeorsync.storage.draft import Draft, State, state_of
-from aeorsync.storage.records import Fork
+from aeorsync.storage.version_records import Fork
 from aeorsync.storage.views import View
 
 GONE = "\0gone"
@@ -121,7 +121,7 @@ class ForkDraft(Draft):
         if draft.live(fork.path) is None:
             raise NotFoundError(f"there is no fork {fork.name}")
         self.now_ms = draft.now_ms
-        self.view = ForkView(draft.view, fork)
+        self._view = ForkView(draft.view, fork)
         self._draft = draft
         self._base = draft.view.at(*fork.trees)
         self._fork = fork

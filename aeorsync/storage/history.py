@@ -7,8 +7,8 @@ from typing import TypeAlias
 from aeorsync.core.merge import is_same_state, see
 from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Entry, Version, decode_entry
-from aeorsync.storage.records import Snapshot, read_snapshots
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.version_records import Snapshot, read_snapshots
 
 
 @dataclass(frozen=True, slots=True)

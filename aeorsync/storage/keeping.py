@@ -14,7 +14,7 @@ from aeorsync.core.nodes import EMPTY
 from aeorsync.errors import CorruptError
 from aeorsync.storage.base import Head, Store
 from aeorsync.storage.content import Reader
-from aeorsync.storage.records import is_record_key, read_forks, read_snapshots
+from aeorsync.storage.version_records import is_record_key, read_forks, read_snapshots
 from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed
 

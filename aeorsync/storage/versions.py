@@ -20,8 +20,15 @@ from aeorsync.storage import forks as forking
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.draft import Draft, state_of
 from aeorsync.storage.forks import Promoted, new_fork_id
-from aeorsync.storage.records import FORKS, SNAPSHOTS, Fork, Snapshot, read_forks, read_snapshots
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.version_records import (
+    FORKS,
+    SNAPSHOTS,
+    Fork,
+    Snapshot,
+    read_forks,
+    read_snapshots,
+)
 from aeorsync.storage.views import is_system_key
 
 __all__ = ("FORKS", "SNAPSHOTS", "Fork", "Snapshot", "forks", "kept_roots", "snapshots")

@@ -97,6 +97,7 @@ class View:
     def __init__(self, head: Head, cache: NodeCache, release: Callable[[int], None]) -> None:
         self.head = head
         self.cache = cache
+        self._read = cache.read
         self._release = release
 
     def __enter__(self) -> Self:
@@ -121,19 +122,19 @@ class View:
 
     def live_data(self, key: bytes) -> bytes | None:
         """The bytes of the live entry at a key."""
-        return tree.get(self.head.root, self.cache.read, key)
+        return tree.get(self.head.root, self._read, key)
 
     def live_items(
         self, start: bytes = b"", stop: bytes | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
         """Live (key, entry bytes) pairs with start <= key < stop, in tree order."""
-        return tree.scan(self.head.root, self.cache.read, start, stop)
+        return tree.scan(self.head.root, self._read, start, stop)
 
     def entry(self, key: bytes) -> Entry | None:
         """The entry at a key, live or deleted."""
         data = self.live_data(key)
         if data is None and self.head.graves != EMPTY:
-            data = tree.get(self.head.graves, self.cache.read, key)
+            data = tree.get(self.head.graves, self._read, key)
         return None if data is None else decode_entry(data)
 
     def sight(self, path: TreePath) -> Sight | None:
@@ -194,12 +195,12 @@ class View:
     ) -> Iterator[tuple[bytes, bytes]]:
         """Deleted (key, entry bytes) pairs below a folder, in tree order, past ``after``."""
         start, stop = _range(folder, after)
-        found = tree.scan(self.head.graves, self.cache.read, start, stop)
+        found = tree.scan(self.head.graves, self._read, start, stop)
         return _pass(found, system=system)
 
     def count(self) -> int:
         """Live entries in the tree, system entries included."""
-        return tree.count(self.head.root, self.cache.read)
+        return tree.count(self.head.root, self._read)
 
 
 def below(key: bytes) -> tuple[bytes, bytes | None]:

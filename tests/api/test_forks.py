@@ -71,9 +71,8 @@ def test_what_is_done_in_a_fork_is_done_there_only(
     assert names(call, "/files?depth=-1") == ["/d/a.txt", "/d/b.txt", "/c.txt"]
 
 
-def test_a_fork_does_not_see_what_the_tree_does_later(
-    call: Browser, fork: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("fork")
+def test_a_fork_does_not_see_what_the_tree_does_later(call: Browser) -> None:
     call("PUT", "/files/c.txt", content=b"later")
     call("PUT", "/files/later.txt", content=b"later")
     call("DELETE", "/files/d?recursive=true")
@@ -81,9 +80,8 @@ def test_a_fork_does_not_see_what_the_tree_does_later(
     assert call("GET", "/files/c.txt?fork=f").text == "c"
 
 
-def test_what_was_deleted_in_a_fork_can_be_there_again(
-    call: Browser, fork: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("fork")
+def test_what_was_deleted_in_a_fork_can_be_there_again(call: Browser) -> None:
     assert call("DELETE", "/files/d?recursive=true&fork=f").status_code == 200
     assert call("GET", "/files/d/?fork=f").status_code == 404
     assert call("DELETE", "/files/d/a.txt?fork=f").status_code == 404
@@ -91,7 +89,8 @@ def test_what_was_deleted_in_a_fork_can_be_there_again(
     assert names(call, "/files/d?fork=f") == ["/d/a.txt"]
 
 
-def test_conditions_hold_in_a_fork_by_its_own_tags(call: Browser, fork: dict[str, object]) -> None:
+@pytest.mark.usefixtures("fork")
+def test_conditions_hold_in_a_fork_by_its_own_tags(call: Browser) -> None:
     outside = call("HEAD", "/files/c.txt").headers["etag"]
     inside = call("HEAD", "/files/c.txt?fork=f").headers["etag"]
     url = "/files/c.txt?fork=f"
@@ -106,7 +105,8 @@ def test_conditions_hold_in_a_fork_by_its_own_tags(call: Browser, fork: dict[str
     assert call("GET", "/sync/conflicts").json()["items"] == []
 
 
-def test_a_promoted_fork_is_the_tree_and_is_gone(call: Browser, fork: dict[str, object]) -> None:
+@pytest.mark.usefixtures("fork")
+def test_a_promoted_fork_is_the_tree_and_is_gone(call: Browser) -> None:
     call("PUT", "/files/c.txt?fork=f", content=b"new c")
     call("DELETE", "/files/d/a.txt?fork=f")
     call("PUT", "/files/x/y.txt?fork=f", content=b"y")
@@ -126,9 +126,8 @@ def test_a_promoted_fork_is_the_tree_and_is_gone(call: Browser, fork: dict[str, 
     assert call("POST", "/versions/forks/f/promote").status_code == 404
 
 
-def test_where_the_tree_was_changed_too_both_are_kept(
-    call: Browser, fork: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("fork")
+def test_where_the_tree_was_changed_too_both_are_kept(call: Browser) -> None:
     call("PUT", "/files/c.txt?fork=f", content=b"forked")
     call("PUT", "/files/c.txt", content=b"main")
     call("PUT", "/files/same.txt?fork=f", content=b"same")
@@ -156,9 +155,8 @@ def test_what_was_deleted_long_ago_comes_with_a_fork_without_a_conflict(call: Br
     assert call("GET", "/files/a").text == "2"
 
 
-def test_a_folder_in_place_of_a_file_is_kept_beside_it(
-    call: Browser, fork: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("fork")
+def test_a_folder_in_place_of_a_file_is_kept_beside_it(call: Browser) -> None:
     call("PUT", "/files/x/y?fork=f", content=b"inside")
     call("PUT", "/files/x", content=b"file")
     call("POST", "/versions/forks/f/promote")
@@ -168,7 +166,8 @@ def test_a_folder_in_place_of_a_file_is_kept_beside_it(
     assert call("GET", "/files/x/y").text == "inside"
 
 
-def test_an_abandoned_fork_leaves_nothing(call: Browser, fork: dict[str, object]) -> None:
+@pytest.mark.usefixtures("fork")
+def test_an_abandoned_fork_leaves_nothing(call: Browser) -> None:
     before = files(call.here.node.repository)
     call("PUT", "/files/c.txt?fork=f", content=b"forked")
     assert call("DELETE", "/versions/forks/f").json() == {"abandoned": True, "name": "f"}
@@ -196,9 +195,8 @@ def test_a_fork_may_begin_with_a_snapshot_and_outlives_it(call: Browser) -> None
     assert call("POST", "/versions/forks/f/promote").json()["conflicts"] == 1
 
 
-def test_a_path_that_is_too_long_for_a_fork_is_refused(
-    call: Browser, fork: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("fork")
+def test_a_path_that_is_too_long_for_a_fork_is_refused(call: Browser) -> None:
     path = "/".join(["x" * 250] * 16) + "/" + "y" * 60
     assert call("PUT", f"/files/{path}", content=b"").status_code == 201
     answer = call("PUT", f"/files/{path}?fork=f", content=b"")
@@ -206,9 +204,8 @@ def test_a_path_that_is_too_long_for_a_fork_is_refused(
     assert "too long for a fork" in answer.json()["error"]
 
 
-def test_a_fork_is_hidden_from_whoever_does_not_ask_for_it(
-    call: Browser, fork: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("fork")
+def test_a_fork_is_hidden_from_whoever_does_not_ask_for_it(call: Browser) -> None:
     call("PUT", "/files/secret-plan.txt?fork=f", content=b"secret bytes")
     told = json.dumps(call("POST", "/sync/diff", json={}).json())
     assert "secret-plan" not in told
@@ -217,9 +214,8 @@ def test_a_fork_is_hidden_from_whoever_does_not_ask_for_it(
     assert "secret-plan" not in call("GET", "/files/deleted").text
 
 
-def test_bytes_that_a_fork_shares_are_sent_to_those_who_may_have_them(
-    call: Browser, fork: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("fork")
+def test_bytes_that_a_fork_shares_are_sent_to_those_who_may_have_them(call: Browser) -> None:
     call("PUT", "/files/p.txt?fork=f", content=b"promoted")
     call("POST", "/versions/forks/f/promote")
     told = call("POST", "/sync/diff", json={}).json()["changes"]["files_added"]
@@ -238,9 +234,8 @@ def test_bytes_that_a_fork_shares_are_sent_to_those_who_may_have_them(
         ("PUT", "/files/c.txt?fork=f&version=ab-1"),
     ],
 )
-def test_what_a_fork_cannot_do_is_refused(
-    call: Browser, fork: dict[str, object], method: str, url: str
-) -> None:
+@pytest.mark.usefixtures("fork")
+def test_what_a_fork_cannot_do_is_refused(call: Browser, method: str, url: str) -> None:
     before = call.here.node.repository.head
     assert call(method, url, json={"path": "/c.txt", "name": "x"}).status_code == 400
     assert call.here.node.repository.head == before

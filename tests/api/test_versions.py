@@ -65,7 +65,8 @@ def test_a_snapshot_reads_as_it_was(call: Browser, old: dict[str, object]) -> No
     assert text(call, "/files/d/a.txt") == "second"
 
 
-def test_the_past_keeps_to_ranges_and_conditions(call: Browser, old: dict[str, object]) -> None:
+@pytest.mark.usefixtures("old")
+def test_the_past_keeps_to_ranges_and_conditions(call: Browser) -> None:
     url = "/files/d/a.txt?snapshot=one"
     part = call("GET", url, headers={"Range": "bytes=1-3"})
     assert (part.status_code, part.text) == (206, "irs")
@@ -76,16 +77,16 @@ def test_the_past_keeps_to_ranges_and_conditions(call: Browser, old: dict[str, o
     assert call("GET", "/files/d/a.txt", headers={"If-None-Match": tag}).status_code == 200
 
 
-def test_the_present_root_is_a_version_too(call: Browser, old: dict[str, object]) -> None:
+@pytest.mark.usefixtures("old")
+def test_the_present_root_is_a_version_too(call: Browser) -> None:
     root = call.here.node.repository.head.root.hex()
     assert text(call, f"/files/d/a.txt?version={root}") == "second"
     call("PUT", "/files/d/a.txt", content=b"third")
     assert call("GET", f"/files/d/a.txt?version={root}").status_code == 404
 
 
-def test_a_version_that_only_a_snapshot_has_is_read_by_its_id(
-    call: Browser, old: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("old")
+def test_a_version_that_only_a_snapshot_has_is_read_by_its_id(call: Browser) -> None:
     version = call("HEAD", "/files/d/a.txt?snapshot=one").headers["x-aeorsync-version"]
     assert text(call, f"/files/d/a.txt?version={version}") == "first"
     assert call("GET", f"/files/gone.txt?version={version}").status_code == 404
@@ -107,9 +108,8 @@ def test_a_version_that_only_a_snapshot_has_is_read_by_its_id(
         ("GET", "/files/new.txt?fork=f&snapshot=one"),
     ],
 )
-def test_the_past_is_not_written(
-    call: Browser, old: dict[str, object], method: str, url: str
-) -> None:
+@pytest.mark.usefixtures("old")
+def test_the_past_is_not_written(call: Browser, method: str, url: str) -> None:
     before = call.here.node.repository.head
     answer = call(
         method, url, content=b'{"to": "/y", "path": "/y", "paths": [], "destination": ""}'
@@ -121,14 +121,14 @@ def test_the_past_is_not_written(
 @pytest.mark.parametrize(
     "which", ["snapshot=two", "version=" + "ab" * 32, "version=abcd", "fork=f"]
 )
-def test_what_nobody_keeps_is_not_found(call: Browser, old: dict[str, object], which: str) -> None:
+@pytest.mark.usefixtures("old")
+def test_what_nobody_keeps_is_not_found(call: Browser, which: str) -> None:
     assert call("GET", f"/files/d/a.txt?{which}").status_code == 404
     assert call("GET", f"/files?{which}").status_code == 404
 
 
-def test_a_name_is_taken_once_and_saying_it_again_is_harmless(
-    call: Browser, old: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("old")
+def test_a_name_is_taken_once_and_saying_it_again_is_harmless(call: Browser) -> None:
     assert call("POST", "/versions/snapshots", json={"name": "one"}).status_code == 409
     two = snap(call, "two")
     again = call("POST", "/versions/snapshots", json={"name": "two"})
@@ -193,7 +193,8 @@ def test_everything_comes_back_and_what_was_replaced_is_kept(
     assert files(call.here.node.repository) == {"/d/a.txt": b"second", "/new.txt": b"new"}
 
 
-def test_restoring_leaves_keys_and_snapshots_alone(call: Browser, old: dict[str, object]) -> None:
+@pytest.mark.usefixtures("old")
+def test_restoring_leaves_keys_and_snapshots_alone(call: Browser) -> None:
     _, record = call.here.make_key()
     snap(call, "two")
     call("POST", "/versions/restore", json={"name": "one"})
@@ -205,8 +206,9 @@ def test_restoring_leaves_keys_and_snapshots_alone(call: Browser, old: dict[str,
 @pytest.mark.parametrize(
     ("body", "status"), [({}, 400), ({"name": "none"}, 404), ({"id": "ab"}, 404), ({"id": 7}, 422)]
 )
+@pytest.mark.usefixtures("old")
 def test_restoring_what_is_not_there_changes_nothing(
-    call: Browser, old: dict[str, object], body: dict[str, object], status: int
+    call: Browser, body: dict[str, object], status: int
 ) -> None:
     before = call.here.node.repository.head
     assert call("POST", "/versions/restore", json=body).status_code == status
@@ -227,25 +229,24 @@ def test_one_file_comes_back(call: Browser, old: dict[str, object]) -> None:
     assert (again["auto_snapshot"], again["from_version"]) == (None, old["root_hash"])
 
 
-def test_one_version_comes_back(call: Browser, old: dict[str, object]) -> None:
+@pytest.mark.usefixtures("old")
+def test_one_version_comes_back(call: Browser) -> None:
     version = call("HEAD", "/files/d/a.txt?snapshot=one").headers["x-aeorsync-version"]
     restored = call("POST", "/versions/restore/d/a.txt", json={"version": version}).json()
     assert (restored["from_snapshot"], restored["from_version"]) == ("one", version)
     assert text(call, "/files/d/a.txt") == "first"
 
 
-def test_a_folder_comes_back_with_all_that_was_in_it(
-    call: Browser, old: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("old")
+def test_a_folder_comes_back_with_all_that_was_in_it(call: Browser) -> None:
     call("PUT", "/files/d/more.txt", content=b"more")
     restored = call("POST", "/versions/restore/d", json={"snapshot": "one"}).json()
     assert (restored["changed"], restored["size"]) == (2, 0)
     assert files(call.here.node.repository) == {"/d/a.txt": b"first", "/new.txt": b"new"}
 
 
-def test_a_file_comes_back_where_its_folder_is_gone_or_a_folder_has_come(
-    call: Browser, old: dict[str, object]
-) -> None:
+@pytest.mark.usefixtures("old")
+def test_a_file_comes_back_where_its_folder_is_gone_or_a_folder_has_come(call: Browser) -> None:
     call("DELETE", "/files/d?recursive=true")
     call("POST", "/versions/restore/d/a.txt", json={"snapshot": "one"})
     assert text(call, "/files/d/a.txt") == "first"
@@ -273,8 +274,9 @@ def test_a_file_comes_back_where_its_folder_is_gone_or_a_folder_has_come(
         ("d/a.txt?fork=f", {"snapshot": "one"}, 400),
     ],
 )
+@pytest.mark.usefixtures("old")
 def test_bringing_back_what_was_not_there_changes_nothing(
-    call: Browser, old: dict[str, object], path: str, body: dict[str, str], status: int
+    call: Browser, path: str, body: dict[str, str], status: int
 ) -> None:
     before = call.here.node.repository.head
     assert call("POST", f"/versions/restore/{path}", json=body).status_code == status
@@ -324,7 +326,8 @@ def test_the_history_of_a_path_is_what_snapshots_saw(call: Browser) -> None:
     assert call("GET", "/versions/history/a?limit=0").status_code == 400
 
 
-def test_a_deletion_is_the_end_of_a_history(call: Browser, old: dict[str, object]) -> None:
+@pytest.mark.usefixtures("old")
+def test_a_deletion_is_the_end_of_a_history(call: Browser) -> None:
     rows = call("GET", "/versions/history/gone.txt").json()["history"]
     assert [(row["snapshot"], row["change_type"]) for row in rows] == [
         ("HEAD", "deleted"),
@@ -333,7 +336,8 @@ def test_a_deletion_is_the_end_of_a_history(call: Browser, old: dict[str, object
     assert "version" not in rows[0]
 
 
-def test_only_root_deals_with_versions(call: Browser, old: dict[str, object]) -> None:
+@pytest.mark.usefixtures("old")
+def test_only_root_deals_with_versions(call: Browser) -> None:
     user = call.here.mint(subject="11111111-1111-1111-1111-111111111111")
     for method, url in (
         ("GET", "/versions/snapshots"),
