@@ -10,7 +10,8 @@ A crash anywhere leaves more kept than need be; what is too much is for the garb
 from collections.abc import Callable
 
 from aeorsync.core.diff import diff
-from aeorsync.core.nodes import EMPTY
+from aeorsync.core.hashing import node_id
+from aeorsync.core.nodes import EMPTY, EMPTY_NODE, Node, decode_node
 from aeorsync.errors import CorruptError
 from aeorsync.storage.base import Head, Store
 from aeorsync.storage.content import Reader
@@ -93,8 +94,17 @@ class Keeper:
     def _walk(self, here: bytes, root: bytes) -> bool:
         """Read all that a tree does not share with the current one, which is whole."""
         try:
-            for _ in diff(here, root, self._cache.read, self._cache.read):
+            for _ in diff(here, root, self._cache.read, self._read_stored):
                 pass
         except CorruptError:
             return False
         return True
+
+    def _read_stored(self, name: bytes) -> Node:
+        """A node as the store has it; the cache may remember what is gone."""
+        if name == EMPTY:
+            return EMPTY_NODE
+        body = self._store.node(name)
+        if node_id(body) != name:
+            raise CorruptError(f"tree node {name.hex()} does not match its name")
+        return decode_node(body)

@@ -1,17 +1,21 @@
 """Trees that records name stay, whatever the commits after them let go of."""
 
+import threading
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from aeorsync.core.nodes import EMPTY
+from aeorsync.core.paths import parse
+from aeorsync.core.versions import decode_entry
 from aeorsync.errors import ConflictError, UnavailableError
 from aeorsync.storage import restoring, versions
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.lenses import PastLens
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.versions import Snapshot
+from aeorsync.storage.versions import SNAPSHOTS, Snapshot
 from tests.support.repositories import (
     files,
     get,
@@ -107,6 +111,29 @@ def test_what_a_peer_keeps_is_kept_here_too() -> None:
         repository.close()
 
 
+def test_a_peers_tree_is_kept_from_the_moment_its_record_is_here() -> None:
+    here, there = memory_repository(1), memory_repository(2)
+    churn(there)
+    pull(here, there)
+    snapshot = keep(there, "s")
+    with there.view() as view:
+        (item,) = view.walk(SNAPSHOTS, system=True)
+    here.receive(there.stored_chunks([row.id for row in there._store.chunk_rows(b"", 100_000)]))
+    busy = threading.Event()
+    here.commit(lambda _: busy.wait(30))
+    waiting = [here.apply([(item[0], decode_entry(item[1]))], 2)]
+    for number in range(5):
+        state = FileState(here.store_small(b"%d" % number), "text/plain")
+        write = partial(put_file, path=parse("/0/0"), file=state)
+        waiting.append(here.commit(write, alone=True))  # type: ignore[arg-type]
+    busy.set()
+    for future in waiting:
+        future.result(30)
+    assert here.has_trees(snapshot.trees)
+    for repository in (here, there):
+        repository.close()
+
+
 def test_a_tree_that_never_was_here_is_said_to_be_missing_until_it_came() -> None:
     here, there = memory_repository(1), memory_repository(2)
     churn(there)
@@ -118,8 +145,9 @@ def test_a_tree_that_never_was_here_is_said_to_be_missing_until_it_came() -> Non
     assert not here.has_trees(snapshot.trees)
     # While a tree is not whole, nothing is let go of: some of what is here may be a part of it.
     before = nodes(here)
-    put(here, "/0/0", b"changed")
-    assert nodes(here) > before
+    for number in range(8):
+        put(here, "/0/0", b"changed %d" % number)
+    assert nodes(here) >= before + 8
     source = there._store
     here._store.put_nodes({name: source.node(name) for name in source.node_names(b"", 100_000)})
     chunks = [row.id for row in source.chunk_rows(b"", 100_000)]
