@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from aeorsync import __version__, config
-from aeorsync.cli import start
+from aeorsync.cli import snapshots, start
 from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.redact import redact
@@ -19,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("start", epilog=start.EPILOG)(start.start)
+app.add_typer(snapshots.app, name="snapshots", epilog=snapshots.EPILOG)
+app.command("history", epilog=snapshots.EPILOG)(snapshots.history)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
