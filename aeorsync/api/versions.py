@@ -84,9 +84,10 @@ async def restore_tree(call: Call) -> Response:
         raise BadRequestError("id or name must say which snapshot")
     repository = call.node.repository
     snapshot = await bridge.run(_find_whole, call.node, text)
-    root = snapshot.trees[0]
     restored = await bridge.settle(
-        versions.commit(repository, lambda draft: restoring.restore_tree(repository, draft, root))
+        versions.commit(
+            repository, lambda draft: restoring.restore_tree(repository, draft, snapshot)
+        )
     )
     return answer(
         RestoredTreeReply(

@@ -51,14 +51,14 @@ def contents_at(view: View, path: TreePath) -> Iterator[Content]:
         yield from (version.content for version in decode_entry(data).versions)
 
 
-def restore_tree(repository: Repository, draft: Draft, root: bytes) -> Restored:
-    """Make all files what they were in a tree that is here. Needs a commit of its own."""
+def restore_tree(repository: Repository, draft: Draft, snapshot: Snapshot) -> Restored:
+    """Make all files what they were in a snapshot. Needs a commit of its own."""
     plan = [
         (key, data)
-        for key, _, data in repository.differences(draft.view.head.root, root)
+        for key, _, data in repository.differences(draft.view.head.root, snapshot.trees[0])
         if not is_system_key(key)
     ]
-    return _carry_out(repository, draft, plan)
+    return _carry_out(repository, draft, plan, by=snapshot)
 
 
 def restore_path(
@@ -107,12 +107,16 @@ _Plan: TypeAlias = list[tuple[bytes, bytes | None]]
 
 
 def _carry_out(
-    repository: Repository, draft: Draft, plan: _Plan, folder: TreePath = ROOT
+    repository: Repository,
+    draft: Draft,
+    plan: _Plan,
+    folder: TreePath = ROOT,
+    by: Snapshot | None = None,
 ) -> Restored:
     steps = [(key, data) for key, data in plan if _states(draft.entry(key)) != _parse(data)[1]]
     if not steps:
         return Restored(0, None)
-    before = auto_snapshot(repository, draft, "restore")
+    before = auto_snapshot(repository, draft, "restore", by)
     if folder != ROOT:
         make_folder(draft, folder)
     for key, data in steps:

@@ -45,6 +45,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         kind: ``manual``, or ``auto`` for one made before something is replaced.
         node: Node that made it.
         reason: What an automatic one was made before: ``restore`` or ``promote``.
+        restored: Name and root of the snapshot that then replaced everything.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = "manual"
     node: int = 0
     reason: str = ""
+    restored: tuple[str, str] | None = None
 
     @property
     def path(self) -> TreePath:

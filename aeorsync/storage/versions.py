@@ -143,14 +143,46 @@ def make_snapshot(
         if _is_present(repository, draft, known):
             return known, True
         raise ConflictError(f"there is a snapshot {name} already")
-    return _snapshot(repository, draft, name, metadata), False
+    head = draft.view.head
+    snapshot = Snapshot(
+        id=secrets.token_hex(16),
+        name=name,
+        root=head.root.hex(),
+        graves=head.graves.hex(),
+        created_at=draft.now_ms,
+        metadata=metadata,
+        node=draft.node,
+    )
+    return _keep(repository, draft, snapshot), False
 
 
-def auto_snapshot(repository: Repository, draft: Draft, reason: str) -> Snapshot:
-    """Keep the present tree before something in it is replaced."""
+def auto_snapshot(
+    repository: Repository, draft: Draft, reason: str, by: Snapshot | None = None
+) -> Snapshot:
+    """Keep the present tree before something in it is replaced.
+
+    Args:
+        repository: Whose.
+        draft: Where to write.
+        reason: ``restore`` or ``promote``.
+        by: The snapshot that is about to replace everything.
+    """
     when = datetime.fromtimestamp(draft.now_ms / 1000, UTC).isoformat(" ", "milliseconds")
     name = f"auto-pre-{reason} {when.removesuffix('+00:00')}"
-    return _snapshot(repository, draft, name, {}, kind="auto", reason=reason)
+    restored = None if by is None else (by.name, by.root)
+    head = draft.view.head
+    snapshot = Snapshot(
+        id=secrets.token_hex(16),
+        name=name,
+        root=head.root.hex(),
+        graves=head.graves.hex(),
+        created_at=draft.now_ms,
+        kind="auto",
+        node=draft.node,
+        reason=reason,
+        restored=restored,
+    )
+    return _keep(repository, draft, snapshot)
 
 
 def rename_snapshot(repository: Repository, draft: Draft, text: str, name: str) -> Snapshot:
@@ -307,29 +339,9 @@ def _is_present(repository: Repository, draft: Draft, snapshot: Snapshot) -> boo
     return all(is_system_key(key) for key, _, _ in changed)
 
 
-def _snapshot(
-    repository: Repository,
-    draft: Draft,
-    name: str,
-    metadata: dict[str, str],
-    *,
-    kind: str = "manual",
-    reason: str = "",
-) -> Snapshot:
-    head = draft.view.head
+def _keep(repository: Repository, draft: Draft, snapshot: Snapshot) -> Snapshot:
     # Before the record is there: what this commit itself replaces must stay already.
     repository.keep_everything()
-    snapshot = Snapshot(
-        id=secrets.token_hex(16),
-        name=name,
-        root=head.root.hex(),
-        graves=head.graves.hex(),
-        created_at=draft.now_ms,
-        metadata=metadata,
-        kind=kind,
-        node=draft.node,
-        reason=reason,
-    )
     _save(repository, draft, snapshot)
     return snapshot
 

@@ -201,7 +201,7 @@ class Both:
         del self.model.snapshots[name], self.model.since[name]
 
     def restore(self, name: str) -> None:
-        self.subject.alone(restoring.restore_tree, self.subject.chosen(name).trees[0])
+        self.subject.alone(restoring.restore_tree, self.subject.chosen(name))
         self.model.restore(self.model.snapshots[name])
 
     def restore_path(self, name: str) -> None:
