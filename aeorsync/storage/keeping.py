@@ -7,7 +7,7 @@ While one is not (its nodes are still to be fetched), everything stays. No recor
 A crash anywhere leaves more kept than need be; what is too much is for the garbage collection.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from aeorsync.core.diff import diff
 from aeorsync.core.hashing import node_id
@@ -57,10 +57,10 @@ class Keeper:
     def settle(self, view: View) -> None:
         """Find out what must be kept."""
         trees = self._trees(view)
-        named = {root.hex() for pair in trees for root in pair}
-        for name in self._store.notes(_SPACE).keys() - named:
+        noted = self._store.notes(_SPACE).keys()
+        for name in noted - {root.hex() for pair in trees for root in pair}:
             self._store.set_note(_SPACE, name, None)
-        are_whole = [self._check(pair, view.head) for pair in trees]
+        are_whole = [self._check(pair, view.head, noted) for pair in trees]
         if not trees:
             self._store.keep_until(None)
         elif all(are_whole):
@@ -80,12 +80,12 @@ class Keeper:
         forks = read_forks(view, self._reader.read)
         return [*(found.trees for found in snapshots), *(found.trees for found in forks)]
 
-    def _check(self, trees: tuple[bytes, bytes], head: Head) -> bool:
-        if not self.is_whole(trees, head):
+    def _check(self, trees: tuple[bytes, bytes], head: Head, noted: Set[str]) -> bool:
+        fresh = [root for root in trees if root.hex() not in noted and root != EMPTY]
+        if fresh and not self.is_whole(trees, head):
             return False
-        for root in trees:
-            if not self._is_noted(root):
-                self._store.set_note(_SPACE, root.hex(), b"1")
+        for root in fresh:
+            self._store.set_note(_SPACE, root.hex(), b"1")
         return True
 
     def _is_noted(self, root: bytes) -> bool:

@@ -29,6 +29,10 @@ MAX_RECORD = 64 * 1024
 _FOLDERS = tuple(to_key(folder) + b"\0" for folder in (SNAPSHOTS, FORKS))
 _EMPTY = EMPTY.hex()
 
+_MOST_PARSED = 4096
+_parsed: dict[bytes, "Snapshot | Fork"] = {}
+"""Records by the hash of their file, which says all of them; so it is right for every node."""
+
 ReadContent = Callable[[Content], Iterator[bytes | memoryview]]
 
 
@@ -143,8 +147,16 @@ def read_record(content: Content, read: ReadContent, shape: type[Record]) -> Rec
     """The record in a file; None when it is none, or its bytes are not here."""
     if content.size > MAX_RECORD:
         return None
+    known = _parsed.get(content.hash)
+    if isinstance(known, shape):
+        return known
     with suppress(AeorError):
-        return parse(b"".join(read(content)), shape)
+        record = parse(b"".join(read(content)), shape)
+        if record is not None:
+            if len(_parsed) >= _MOST_PARSED:
+                _parsed.clear()
+            _parsed[content.hash] = record
+        return record
     return None
 
 
