@@ -7,7 +7,8 @@ While one is not (its nodes are still to be fetched), everything stays. No recor
 A crash anywhere leaves more kept than need be; what is too much is for the garbage collection.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from aeorsync.core.diff import diff
 from aeorsync.core.hashing import node_id
@@ -80,7 +81,7 @@ class Keeper:
         forks = read_forks(view, self._reader.read)
         return [*(found.trees for found in snapshots), *(found.trees for found in forks)]
 
-    def _check(self, trees: tuple[bytes, bytes], head: Head, noted: Set[str]) -> bool:
+    def _check(self, trees: tuple[bytes, bytes], head: Head, noted: AbstractSet[str]) -> bool:
         fresh = [root for root in trees if root.hex() not in noted and root != EMPTY]
         if fresh and not self.is_whole(trees, head):
             return False
