@@ -23,11 +23,12 @@ import msgspec
 
 from aeorsync.core.cursors import Cursor, Phase
 from aeorsync.core.globs import Globs
-from aeorsync.core.paths import from_key
+from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Entry, decode_entry, encode_entry
 from aeorsync.errors import StaleError
 from aeorsync.storage.base import Change, Head
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.version_records import path_in_fork
 from aeorsync.storage.views import View, is_system_key
 
 MAX_SCAN = 20_000
@@ -78,7 +79,8 @@ class Sieve:
 
     Attributes:
         globs: Only matching paths; None for all.
-        shows_system: Whether the system namespace is told of; no glob hides it then.
+        shows_system: Whether the system namespace is told of; no glob hides it then, save what
+            is in forks.
         asker: Node id of the reader; what came from there is not told. 0 for no node.
         shows_graves: Whether a listing goes on with the deletions.
     """
@@ -90,9 +92,14 @@ class Sieve:
 
     def passes(self, key: bytes) -> bool:
         """Whether the path is told of."""
-        if is_system_key(key):
-            return self.shows_system
-        return self.globs is None or self.globs.matches(from_key(key))
+        if not is_system_key(key):
+            return self._wants(from_key(key))
+        # What is in a fork passes where the same would pass outside.
+        forked = path_in_fork(key)
+        return self.shows_system and (forked is None or self._wants(forked))
+
+    def _wants(self, path: TreePath) -> bool:
+        return self.globs is None or self.globs.matches(path)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from aeorsync.core.nodes import EMPTY
-from aeorsync.core.paths import SYSTEM, TreePath, join, to_key
+from aeorsync.core.paths import SYSTEM, TreePath, from_key, join, to_key
 from aeorsync.core.versions import Content
 from aeorsync.errors import AeorError
 from aeorsync.storage.views import View
@@ -27,6 +27,7 @@ FORKS = join(SYSTEM, "forks")
 MAX_RECORD = 64 * 1024
 """Bytes of JSON; what is longer is no record of ours."""
 _FOLDERS = tuple(to_key(folder) + b"\0" for folder in (SNAPSHOTS, FORKS))
+_FORKS = to_key(FORKS) + b"\0"
 _EMPTY = EMPTY.hex()
 
 _MOST_PARSED = 4096
@@ -119,6 +120,14 @@ Record = TypeVar("Record", Snapshot, Fork)
 def is_record_key(key: bytes) -> bool:
     """Whether a record lies at a key, and not something inside a fork."""
     return any(key.startswith(folder) and b"\0" not in key[len(folder) :] for folder in _FOLDERS)
+
+
+def path_in_fork(key: bytes) -> TreePath | None:
+    """The path, as its fork has it, of what was changed in a fork; None for any other key."""
+    if not key.startswith(_FORKS):
+        return None
+    own = key[len(_FORKS) :].partition(b"\0")[2]
+    return from_key(own) if own else None
 
 
 def read_snapshots(view: View, read: ReadContent) -> list[Snapshot]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from aeorsync.core.tokens import SYNC
 from tests.api.conftest import Browser
 from tests.support.repositories import files
 
@@ -212,6 +213,17 @@ def test_a_fork_is_hidden_from_whoever_does_not_ask_for_it(call: Browser) -> Non
     assert call("GET", "/files/.aeordb-system/forks").status_code == 404
     assert "secret-plan" not in call("GET", "/files?depth=-1").text
     assert "secret-plan" not in call("GET", "/files/deleted").text
+
+
+@pytest.mark.usefixtures("fork")
+def test_a_filter_holds_for_what_is_in_forks_too(call: Browser) -> None:
+    for path in ("docs/a", "private/b"):
+        call("PUT", f"/files/{path}?fork=f", content=b"x")
+    peer = call.here.mint(scope=SYNC)
+    asked = {"paths": ["/docs/**"]}
+    told = call("POST", "/sync/diff", json=asked, token=peer).json()["changes"]["files_added"]
+    inside = [item["path"].split("/", 4)[4] for item in told if item["path"].count("/") > 3]
+    assert inside == ["docs/a"]
 
 
 @pytest.mark.usefixtures("fork")
