@@ -22,7 +22,10 @@ from aeorsync.api import (
     downloads,
     events,
     files,
+    forks,
     health,
+    histories,
+    lenses,
     links,
     logins,
     metrics,
@@ -33,6 +36,7 @@ from aeorsync.api import (
     problems,
     trash,
     uploads,
+    versions,
 )
 from aeorsync.api.auth import Authenticator, query_token
 from aeorsync.api.endpoint import Call, Endpoint
@@ -50,6 +54,9 @@ _TABLE = (
     *files.ENDPOINTS,
     *trash.ENDPOINTS,
     *links.ENDPOINTS,
+    *versions.ENDPOINTS,
+    *forks.ENDPOINTS,
+    *histories.ENDPOINTS,
     *diff.ENDPOINTS,
     *chunks.ENDPOINTS,
     *offers.ENDPOINTS,
@@ -117,7 +124,8 @@ class App:
         scope["recheck"] = check
         scope["path_prefix"] = match.prefix
         scope["path_params"] = match.segments
-        return await match.endpoint.handler(Call(Request(scope, receive), node, caller))
+        call = Call(Request(scope, receive), node, caller)
+        return await match.endpoint.handler(await lenses.enter(call, match.endpoint))
 
     def _is_health(self, scope: Scope) -> bool:
         try:

@@ -8,6 +8,7 @@ unknown or damaged is left out.
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from itertools import chain, takewhile
 from typing import TypeVar
 
 import msgspec
@@ -19,7 +20,7 @@ from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, par
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wanted_encoding, wants_frames
 from aeorsync.core.hashing import HASH_SIZE, parse_hash
 from aeorsync.core.manifest import pieces
-from aeorsync.core.paths import SYSTEM
+from aeorsync.core.paths import SYSTEM, to_key
 from aeorsync.core.versions import Content, decode_entry
 from aeorsync.errors import (
     AeorError,
@@ -34,6 +35,7 @@ from aeorsync.runtime.log import get_logger
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.version_records import FORKS
 from aeorsync.wire import framing, limits
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.protocol import (
@@ -50,6 +52,7 @@ T = TypeVar("T")
 _BATCH_BYTES = 2 * limits.MIB
 _BATCH_MIN, _BATCH_MAX = 8, 64
 """Chunks one thread hop reads, so it never holds more than 16 MiB of them."""
+_FORKS = to_key(FORKS)
 _MISSING_MAX = limits.MAX_FRAME // HASH_SIZE
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})*", re.ASCII).fullmatch
 _encode = msgspec.json.Encoder().encode
@@ -124,11 +127,15 @@ def _check_count(count: int) -> None:
 
 
 def _system_chunks(repository: Repository) -> frozenset[bytes]:
-    """Every chunk that a file of the system namespace refers to, or referred to."""
+    """Every chunk that a file of the system namespace refers to, or referred to.
+
+    What was put into a fork is left out: root may read it, and the tree may have it, too.
+    """
     found: set[bytes] = set()
     with repository.view() as view:
         for walk in (view.walk, view.graves):
-            for _, data in walk(SYSTEM, system=True):
+            before = takewhile(lambda item: item[0] <= _FORKS, walk(SYSTEM, system=True))
+            for _, data in chain(before, walk(SYSTEM, system=True, after=_FORKS + b"\1")):
                 for version in decode_entry(data).versions:
                     found.update(_chunks_of(repository, version.content))
     return frozenset(found)

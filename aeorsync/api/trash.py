@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from starlette.responses import Response
 
 from aeorsync.api import downloads
-from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
+from aeorsync.api.endpoint import Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.replies import DeletedItem, DeletedListing, PathRequest, RestoredReply
@@ -117,6 +117,7 @@ ENDPOINTS = (
             Parameter("path", {"type": "string"}, "A folder, or one path."),
             Parameter("limit", {"type": "integer", "minimum": 0}, "At most so many rows."),
         ),
+        sees=Sees.PRESENT,
     ),
     Endpoint(
         "POST",
@@ -126,5 +127,6 @@ ENDPOINTS = (
         request=PathRequest,
         reply=RestoredReply,
         errors=(BadRequestError, InvalidFieldError, NotFoundError, ConflictError),
+        sees=Sees.PRESENT,
     ),
 )

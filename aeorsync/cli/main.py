@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from aeorsync import __version__, config
-from aeorsync.cli import peers, start, status
+from aeorsync.cli import peers, snapshots, start, status
 from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.redact import redact
@@ -21,6 +21,8 @@ app = typer.Typer(
 app.command("start", epilog=start.EPILOG)(start.start)
 app.command("status")(status.status)
 app.add_typer(peers.app, name="peers", epilog=peers.EPILOG)
+app.add_typer(snapshots.app, name="snapshots", epilog=snapshots.EPILOG)
+app.command("history", epilog=snapshots.EPILOG)(snapshots.history)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so

@@ -23,7 +23,7 @@ from aeorsync.cluster.peers import (
 from aeorsync.cluster.site import Site
 from aeorsync.cluster.tally import Tally
 from aeorsync.cluster.terms import RESTARTING, news, parse_terms
-from aeorsync.cluster.trigger import cycle, moves
+from aeorsync.cluster.trigger import cycle, moves, skipped
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge

@@ -29,6 +29,7 @@ from aeorsync.errors import StaleError
 from aeorsync.runtime.bus import Batch
 from aeorsync.storage.base import Change, Head
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.version_records import path_in_fork
 from aeorsync.storage.views import View, is_system_key
 from aeorsync.storage.writer import Committed
 
@@ -81,7 +82,8 @@ class Sieve:
 
     Attributes:
         wanted: Which paths.
-        shows_system: Whether the system namespace is told of; no filter hides it then.
+        shows_system: Whether the system namespace is told of; no filter hides it then, save what
+            is in forks.
         asker: Node id of the reader; what came from there is not told. 0 for no node.
         shows_graves: Whether a listing goes on with the deletions.
     """
@@ -93,9 +95,11 @@ class Sieve:
 
     def passes(self, key: bytes) -> bool:
         """Whether the path is told of."""
-        if is_system_key(key):
-            return self.shows_system
-        return self.wanted.passes(from_key(key))
+        if not is_system_key(key):
+            return self.wanted.passes(from_key(key))
+        # What is in a fork passes where the same would pass outside.
+        forked = path_in_fork(key)
+        return self.shows_system and (forked is None or self.wanted.passes(forked))
 
 
 @dataclass(frozen=True)

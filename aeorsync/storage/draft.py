@@ -99,9 +99,18 @@ class Draft:
         self._incarnation, self._n, self.owns_incarnation = self._mark
 
     @property
+    def view(self) -> View:
+        """The head this is built on, without any edits."""
+        return self._view
+
+    @property
     def node(self) -> int:
         """Id of this node."""
         return self._view.head.node
+
+    def may_collide(self, path: TreePath) -> None:
+        """Look, at commit, whether what was written at a path makes a file and a folder of one."""
+        self._merged.add(to_key(path))
 
     # Reading
 

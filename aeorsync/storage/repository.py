@@ -5,16 +5,18 @@ operation runs in the writer thread, together with whatever else waits, and its 
 when it is durable.
 """
 
+import copy
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
 from aeorsync.core import clock
+from aeorsync.core.diff import diff
 from aeorsync.core.manifest import check_piece, check_references
 from aeorsync.core.merge import Sight, see
 from aeorsync.core.nodes import EMPTY
@@ -26,6 +28,8 @@ from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, Stor
 from aeorsync.storage.compression import pack, unpack
 from aeorsync.storage.content import Reader, Upload, store_small
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.keeping import Keeper
+from aeorsync.storage.lenses import Lens
 from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed, Pins, Writer
 
@@ -98,8 +102,12 @@ class Repository:
         self._pins = Pins()
         self._reader = Reader(store)
         self._writer = Writer(store, self._cache, self._pins, wall.now_ms, new_incarnation)
+        self._keeper = Keeper(store, self._cache, self._reader, self.settle_trees)
+        self._writer.listen(self._keeper.heard)
+        self._lens: Lens | None = None
         self.database_id = _database_id(store)
         self._epochs = _begin_epoch(store)
+        self.settle_trees()
 
     # Reading
 
@@ -110,12 +118,32 @@ class Repository:
 
     def view(self) -> View:
         """A snapshot of the current trees; use it in a ``with`` block."""
-        return View(self._pins.take(self._store.head), self._cache, self._pins.release)
+        view = View(self._pins.take(self._store.head), self._cache, self._pins.release)
+        return view if self._lens is None else self._lens.view(view)
+
+    @property
+    def is_present(self) -> bool:
+        """Whether its tree is the present one, not seen through a lens."""
+        return self._lens is None
+
+    def through(self, lens: Lens) -> Self:
+        """This repository with its tree in another state; the two share everything else."""
+        other = copy.copy(self)
+        other._lens = lens  # noqa: SLF001 - of the same class
+        return other
 
     def read(
         self, content: Content, start: int = 0, stop: int | None = None
     ) -> Iterator[bytes | memoryview]:
-        """Checked bytes of a file; see `storage.content.Reader.read`."""
+        """Checked bytes of a file; see `storage.content.Reader.read`.
+
+        Raises:
+            UnavailableError: It is seen through a lens, and not all of it is here.
+        """
+        if self._lens is not None and self.lacking([content])[0]:
+            raise UnavailableError(
+                "the bytes of this file are not all on this node; ask another, or try later"
+            )
         return self._reader.read(content, start, stop)
 
     def references(self, content: Content) -> Iterator[tuple[int, bytes, int]]:
@@ -144,13 +172,20 @@ class Repository:
 
     # Writing
 
-    def commit(self, operation: Callable[[Draft], T]) -> "Future[T]":
+    def commit(self, operation: Callable[[Draft], T], *, alone: bool = False) -> "Future[T]":
         """Run an operation on the draft of the next commit.
 
         The future carries what the operation returned, once that is durable, or what it raised.
         An operation may be run again on a newer head, so it must not do anything but decide.
+
+        Args:
+            operation: What to do.
+            alone: Give it a commit of its own, so that ``draft.view`` is what it changes.
         """
-        return self._writer.submit(operation)
+        lens = self._lens
+        if lens is None:
+            return self._writer.submit(operation, alone=alone)
+        return self._writer.submit(lambda draft: operation(lens.draft(draft)), alone=alone)
 
     def upload(self) -> Upload:
         """Start taking in a file; commit the content that its ``finish`` returns."""
@@ -168,6 +203,27 @@ class Repository:
     def waiting(self) -> int:
         """Operations that wait for the next commit, about."""
         return self._writer.waiting
+
+    # Trees of the past
+
+    def keep_everything(self) -> None:
+        """Let no tree node go until `settle_trees` is done; see `storage.keeping`."""
+        self._keeper.keep_everything()
+
+    def settle_trees(self) -> "Future[None]":
+        """Look again which trees records name and whether they are whole; see `keeping`."""
+        return self._writer.submit(lambda draft: self._keeper.settle(draft.view), alone=True)
+
+    def has_trees(self, trees: tuple[bytes, bytes]) -> bool:
+        """Whether every node of a live tree and of its graves is here."""
+        with self.view() as view:
+            return self._keeper.is_whole(trees, view.head)
+
+    def differences(
+        self, old: bytes, new: bytes
+    ) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+        """Keys whose entries differ in two trees that are here; see `core.diff.diff`."""
+        return diff(old, new, self._cache.read, self._cache.read)
 
     # Replication
 
