@@ -24,11 +24,12 @@ import msgspec
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
 from aeorsync.cluster.honeymoon import BURST, PATIENCE, Acquaintance
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
-from aeorsync.cluster.pusher import Pusher, fail
+from aeorsync.cluster.pusher import Pusher
 from aeorsync.cluster.rounds import Rounds
 from aeorsync.cluster.site import Site
 from aeorsync.cluster.standing import Standing
 from aeorsync.cluster.together import together
+from aeorsync.cluster.waiting import Waiters
 from aeorsync.core.links import LinkEvent, LinkState, unsettled
 from aeorsync.errors import AeorError, BadRequestError, ConflictError, UnavailableError
 from aeorsync.remote.calls import Remote
@@ -84,7 +85,7 @@ class Link:
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._waiters: list[asyncio.Future[Report]] = []
+        self._waiters = Waiters()
         self._record_lock = asyncio.Lock()
 
     @property
@@ -125,8 +126,7 @@ class Link:
         Raises:
             AeorError: The cycle failed, or the link did.
         """
-        waiter: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        waiter = self._waiters.add()
         self._news.set()
         return await waiter
 
@@ -266,10 +266,10 @@ class Link:
             # Also when there is news: a peer that always has some must not hide what failed.
             is_due = rounds.due_in_s() <= 0
             self._news.clear()
-            waiters, self._waiters = self._waiters, []
+            waiters = self._waiters.take()
             if not self.record.pulls:
                 rounds.put_off()
-                fail(waiters, ConflictError("nothing is pulled over a link of direction push"))
+                waiters.fail(ConflictError("nothing is pulled over a link of direction push"))
                 self._worked.set()
                 continue
             try:
@@ -281,11 +281,9 @@ class Link:
                     await bridge.run(self._book.drop_cursor, self.record)
                     self._news.set()
             except BaseException as error:
-                fail(waiters, error)
+                waiters.fail(error)
                 raise
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(report)
+            waiters.tell(report)
             if self._news.is_set() and not self._waiters:
                 await asyncio.sleep(DEBOUNCE_S)
 
@@ -364,8 +362,7 @@ class Link:
         self._is_forced = False
         self._step(LinkEvent.LOST, error.message)
         self.standing.note_failure(error.message)
-        waiters, self._waiters = self._waiters, []
-        fail(waiters, error)
+        self._waiters.take().fail(error)
         self.pusher.lose(error)
 
     async def _pause(self, seconds: float) -> None:

@@ -173,11 +173,15 @@ class Member:
             NotFoundError: No such peer.
         """
         changes = parse_terms(terms)
+        address = changes.get("address")
+        there = await self._introduce(address) if isinstance(address, str) else None
         async with self._links_lock:
             link = self._found(node_id)
-            address = changes.get("address")
             if isinstance(address, str):
                 self._check_address(link, address)
+            if there is not None:
+                self._check_id(link, there)
+                changes["node_id"] = there
             return await self._change(link, changes)
 
     async def admit(self, address: str, label: str | None, node_id: int | None) -> PeerState:

@@ -19,8 +19,9 @@ from aeorsync.cluster.peers import LinkRecord
 from aeorsync.cluster.push import Pushed, run_push
 from aeorsync.cluster.site import Site
 from aeorsync.cluster.together import together
+from aeorsync.cluster.waiting import Waiters
 from aeorsync.cluster.walk import is_news
-from aeorsync.errors import AeorError, ConflictError, UnavailableError
+from aeorsync.errors import AeorError, ConflictError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime.bus import Listener
 from aeorsync.runtime.log import get_logger
@@ -62,7 +63,7 @@ class Pusher:
         self._due_at = 0.0
         self._ahead: tuple[LinkRecord, str] | None = None
         self._news = asyncio.Event()
-        self._waiters: list[asyncio.Future[Report]] = []
+        self._waiters = Waiters()
 
     async def pushed(self) -> Report:
         """Wait for a whole cycle that begins after this call.
@@ -70,8 +71,7 @@ class Pusher:
         Raises:
             AeorError: The cycle failed, or the link did.
         """
-        waiter: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        waiter = self._waiters.add()
         self._news.set()
         return await waiter
 
@@ -82,8 +82,7 @@ class Pusher:
 
     def lose(self, error: BaseException) -> None:
         """Tell those who wait that there will be no cycle."""
-        waiters, self._waiters = self._waiters, []
-        fail(waiters, error)
+        self._waiters.take().fail(error)
 
     async def run(self, remote: Remote) -> None:
         """Push for as long as the connection lasts."""
@@ -115,7 +114,7 @@ class Pusher:
                 await self._turn(remote, is_due=is_due)
 
     async def _turn(self, remote: Remote, *, is_due: bool) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters = self._waiters.take()
         peering = self._peering(remote)
         try:
             if not peering.link.pushes:
@@ -124,16 +123,14 @@ class Pusher:
             ahead = None if is_due or waiters else self._mark(peering)
             pushed = await run_push(peering, ahead, is_asked_for=bool(waiters))
         except AeorError as error:
-            fail(waiters, error)
+            waiters.fail(error)
             self._note_failure(peering, error)
         except BaseException as error:
-            fail(waiters, error)
+            waiters.fail(error)
             raise
         else:
             self._note(peering, pushed, is_whole=ahead is None)
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(pushed.report)
+            waiters.tell(pushed.report)
 
     def _mark(self, peering: Peering) -> str | None:
         """Where a partial cycle got to, if the link is still what it was."""
@@ -169,11 +166,3 @@ class Pusher:
         self._due_at = asyncio.get_running_loop().time() + wait
         self.error = error.message
         _log.info("not pushed", peer=peering.link.address, why=error.message)
-
-
-def fail(waiters: list["asyncio.Future[Report]"], error: BaseException) -> None:
-    """Tell those who wait for a cycle that there will be none."""
-    told = error if isinstance(error, AeorError) else UnavailableError("the cycle was stopped")
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_exception(told)

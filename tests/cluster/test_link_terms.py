@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aeorsync.cluster.link import DEBOUNCE_S
+from aeorsync.cluster import link as link_module
 from aeorsync.cluster.peers import Direction, LinkBook
 from aeorsync.errors import ConflictError
 from aeorsync.storage.repository import Repository
@@ -82,26 +82,30 @@ def test_nothing_is_pulled_in_the_direction_push_and_who_waits_is_told(
 
 
 def test_a_burst_of_news_is_few_cycles_and_the_first_waits_for_nothing(
-    ours: Repository, peer: FakePeer
+    ours: Repository, peer: FakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(link_module, "DEBOUNCE_S", 0.2)
+
     async def main() -> None:
         async with running(make_link(ours, peer)) as link:
             await until(lambda: link.peer_state().last_sync_at and peer.listeners)
-            await asyncio.sleep(2 * DEBOUNCE_S)
+            await asyncio.sleep(0.5)
             before = link.peer_state().sync_status.total_syncs
             loop = asyncio.get_running_loop()
             began = loop.time()
-            for i in range(200):
-                put(peer.repository, f"/f{i}", bytes([i]))
+            put(peer.repository, "/a", b"1")
+            peer.tell()
+            await until(lambda: files(ours))
+            assert loop.time() - began < 0.15
+            for _ in range(500):
                 peer.tell()
-                await asyncio.sleep(0)
-                if i == 0:
-                    await until(lambda: files(ours))
-                    assert loop.time() - began < 0.5
-            await until(lambda: len(files(ours)) == 200)
+                await asyncio.sleep(0.001)
+            put(peer.repository, "/b", b"2")
+            peer.tell()
+            await until(lambda: len(files(ours)) == 2)
             took = loop.time() - began
             cycles = link.peer_state().sync_status.total_syncs - before
-            assert cycles <= took / DEBOUNCE_S + 3
+            assert cycles <= 2 * took / 0.2 + 4
 
     run(main())
 

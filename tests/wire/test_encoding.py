@@ -56,6 +56,7 @@ def test_a_bomb_is_unpacked_only_as_far_as_somebody_wants_it() -> None:
 @pytest.mark.parametrize(
     "data",
     [b"plain text", gzip.compress(b"one") + gzip.compress(b"two"), gzip.compress(b"one") + b"x"],
+    ids=["not gzip", "two", "one and more"],
 )
 def test_what_is_not_one_whole_gzip_is_refused(data: bytes) -> None:
     inflater = Inflater()
