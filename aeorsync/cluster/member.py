@@ -9,14 +9,13 @@ from typing import Final
 
 import msgspec
 
+from aeorsync.cluster.asked import run_cycles
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link
 from aeorsync.cluster.offers import Stance
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
-    PeerResult,
-    PeerSkipped,
     PeerState,
     TriggerReport,
     is_id,
@@ -35,8 +34,6 @@ from aeorsync.storage.repository import Repository, new_node_id
 from aeorsync.storage.writer import Committed
 from aeorsync.wire.protocol import PeerTerms
 
-TRIGGER_S: Final = 60.0
-"""Longest time one peer's cycle may take when somebody waits for it."""
 LEAVE_S: Final = 2.0
 """Longest time a peer is given to hear that the link to it was removed."""
 NO_TERMS: Final = PeerTerms()
@@ -242,7 +239,7 @@ class Member:
         node_id: int | None = None,
         is_push: bool = False,
     ) -> TriggerReport:
-        """Run a cycle with every active peer now and wait for it, at most `TRIGGER_S` each.
+        """Run a cycle with every active peer now and wait for it, 60 s at most each.
 
         Args:
             force_activate: Activate the other links first, whatever their clocks say.
@@ -253,23 +250,7 @@ class Member:
             NotFoundError: No such peer.
         """
         links = list(self._links.values()) if node_id is None else [self._found(node_id)]
-        able = [link for link in links if _moves(link, is_push=is_push)]
-        asleep = [link for link in able if not link.is_active]
-        forced = [link for link in asleep if force_activate and link.record.enabled]
-        for link in forced:
-            link.force()
-        asked = [link for link in able if link.is_active or link in forced]
-        results = await asyncio.gather(*(_cycle(link, is_push=is_push) for link in asked))
-        skipped = [link for link in links if link not in asked]
-        good = sum(result.ok for result in results)
-        return TriggerReport(
-            peers_synced=good,
-            peers_failed=len(results) - good,
-            peers_skipped=len(skipped),
-            results=tuple(results),
-            skipped=tuple(_skipped(link, is_push=is_push) for link in skipped),
-            forced_active=tuple(link.record.peer_id for link in forced if link.is_active),
-        )
+        return await run_cycles(links, force_activate=force_activate, is_push=is_push)
 
     def stance(self, node_id: int) -> Stance:
         """How this node stands to one that offers it something, or asks how it stands."""
@@ -367,36 +348,3 @@ class Member:
 
 def _task_name(link: Link) -> str:
     return f"link {link.record.id}"
-
-
-def _moves(link: Link, *, is_push: bool) -> bool:
-    return link.record.pushes if is_push else link.record.pulls
-
-
-def _skipped(link: Link, *, is_push: bool) -> PeerSkipped:
-    state = link.peer_state()
-    reason = state.reason or "not active"
-    if not _moves(link, is_push=is_push):
-        word = "pushed" if is_push else "pulled"
-        reason = f"nothing is {word}: its direction is {link.record.direction.value}"
-    return PeerSkipped(state.node_id, state.state, reason)
-
-
-async def _cycle(link: Link, *, is_push: bool) -> PeerResult:
-    try:
-        async with asyncio.timeout(TRIGGER_S):
-            report = await (link.pusher.pushed() if is_push else link.pulled())
-    except TimeoutError:
-        return PeerResult(
-            node_id=link.record.peer_id, ok=False, error=f"no end after {TRIGGER_S:g} s"
-        )
-    except AeorError as error:
-        return PeerResult(node_id=link.record.peer_id, ok=False, error=error.message)
-    return PeerResult(
-        node_id=link.record.peer_id,
-        ok=not report.is_partial,
-        changes_applied=report.changed > 0,
-        operations_applied=report.changed,
-        conflicts_detected=report.conflicts,
-        error=msgspec.UNSET if report.complaint is None else report.complaint,
-    )
