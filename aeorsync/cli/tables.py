@@ -14,14 +14,14 @@ _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 def peers_table(peers: list[dict[str, Any]]) -> Table:
     """Peers with their states, as ``GET /sync/peers`` tells them."""
-    table = _table("PEER", "NODE ID", "STATE", "SYNCED", "CLOCK", "NOTES")
+    table = _table("PEER", "STATE", "SYNCED", "CLOCK", "NOTES")
     for peer in peers:
         state = "paused" if not peer.get("enabled", True) else str(peer["state"])
-        name = Text(str(peer["label"] or ""), "bold")
-        name.append(("\n" if peer["label"] else "") + str(peer["address"]), "default")
+        names = [peer["label"], peer["address"], peer["node_id"]]
+        name = Text("\n".join(str(text) for text in names if text))
+        name.stylize("bold", 0, len(str(peer["label"] or peer["address"])))
         table.add_row(
             name,
-            str(peer["node_id"]),
             Text(state, _COLOURS.get(state, "dim")),
             ago(max(peer["last_sync_at"] or 0, peer.get("last_push_at") or 0)),
             _clock(peer),
@@ -63,7 +63,9 @@ def ago(ms: int) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # What a person may want to copy stays in one piece, as long as there is room.
+        is_loose = column in {"NOTES", "WHY"}
+        table.add_column(column, overflow="fold", no_wrap=not is_loose)
     return table
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from aeorsync.cluster.asked import run_cycles
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link
 from aeorsync.cluster.offers import Stance
@@ -23,7 +24,6 @@ from aeorsync.cluster.peers import (
 from aeorsync.cluster.site import Site
 from aeorsync.cluster.tally import Tally
 from aeorsync.cluster.terms import RESTARTING, news, parse_terms
-from aeorsync.cluster.trigger import cycle, moves, skipped
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
@@ -243,7 +243,7 @@ class Member:
         node_id: int | None = None,
         is_push: bool = False,
     ) -> TriggerReport:
-        """Run a cycle with every active peer now and wait for it, at most `TRIGGER_S` each.
+        """Run a cycle with every active peer now and wait for it, 60 s at most each.
 
         Args:
             force_activate: Activate the other links first, whatever their clocks say.
@@ -254,23 +254,7 @@ class Member:
             NotFoundError: No such peer.
         """
         links = list(self._links.values()) if node_id is None else [self._found(node_id)]
-        able = [link for link in links if moves(link, is_push=is_push)]
-        asleep = [link for link in able if not link.is_active]
-        forced = [link for link in asleep if force_activate and link.record.enabled]
-        for link in forced:
-            link.force()
-        asked = [link for link in able if link.is_active or link in forced]
-        results = await asyncio.gather(*(cycle(link, is_push=is_push) for link in asked))
-        passed_over = [link for link in links if link not in asked]
-        good = sum(result.ok for result in results)
-        return TriggerReport(
-            peers_synced=good,
-            peers_failed=len(results) - good,
-            peers_skipped=len(passed_over),
-            results=tuple(results),
-            skipped=tuple(skipped(link, is_push=is_push) for link in passed_over),
-            forced_active=tuple(link.record.peer_id for link in forced if link.is_active),
-        )
+        return await run_cycles(links, force_activate=force_activate, is_push=is_push)
 
     def stance(self, node_id: int) -> Stance:
         """How this node stands to one that offers it something, or asks how it stands."""

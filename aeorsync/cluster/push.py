@@ -19,7 +19,7 @@ from typing import Final
 
 from aeorsync import __version__
 from aeorsync.cluster.cycle import MAX_PROBLEMS, Peering, Problem, Report
-from aeorsync.cluster.fetch import BATCH_BYTES, BATCH_IDS, IN_FLIGHT
+from aeorsync.cluster.fetch import BATCH_IDS, IN_FLIGHT
 from aeorsync.cluster.pages import Page, entry_frames, read_page
 from aeorsync.cluster.peers import Filters, LinkBook, PushRecord
 from aeorsync.cluster.together import together
@@ -32,12 +32,13 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.redact import redact
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.framing import Codec, encode_chunk
-from aeorsync.wire.limits import GIB, MAX_LACKING
+from aeorsync.wire.limits import GIB, MAX_LACKING, MIB
 from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
 
 MAX_CONTENT: Final = GIB
 """Bytes of files in one page, so that what is being sent is acknowledged now and then."""
-_READ_IDS: Final = 32
+SEND_BYTES: Final = 4 * MIB
+_READ_IDS: Final = 16
 _MAX_RESTARTS: Final = 2
 _MAX_RECEIPT: Final = 16_384
 
@@ -234,10 +235,10 @@ class _Batch:
 
 
 def _read_batch(repository: Repository, names: Sequence[bytes]) -> _Batch:
-    """Read chunks, `BATCH_BYTES` or a little more. Blocking."""
+    """Read chunks, `SEND_BYTES` or a little more. Blocking."""
     batch = _Batch([], [], 0)
     read = size = 0
-    while read < len(names) and size < BATCH_BYTES:
+    while read < len(names) and size < SEND_BYTES:
         part = names[read : read + _READ_IDS]
         found = {chunk.id: chunk for chunk in repository.stored_chunks(part)}
         for name in part:

@@ -9,8 +9,8 @@ import httpx
 import msgspec
 import pytest
 
+from aeorsync.cluster import asked
 from aeorsync.cluster import member as member_module
-from aeorsync.cluster import trigger as trigger_module
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.peers import LinkBook, PeerState
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError
@@ -334,7 +334,7 @@ def test_a_trigger_by_force_activates_whatever_answers(
 def test_a_trigger_does_not_wait_for_ever(
     ours: Repository, peer: FakePeer, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trigger_module, "TRIGGER_S", 0.05)
+    monkeypatch.setattr(asked, "TRIGGER_S", 0.05)
 
     async def main() -> None:
         async with started(network.member(ours)) as member:

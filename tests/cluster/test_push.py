@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeorsync.cluster import pages
-from aeorsync.cluster.fetch import BATCH_BYTES
 from aeorsync.cluster.offers import Stance
 from aeorsync.cluster.peers import LinkBook
-from aeorsync.cluster.push import Pushed, run_push
+from aeorsync.cluster.push import SEND_BYTES, Pushed, run_push
 from aeorsync.core.hashing import chunk_id
 from aeorsync.errors import BadRequestError, UnavailableError
 from aeorsync.storage.repository import Repository
@@ -108,7 +107,7 @@ def test_a_large_file_goes_in_bounded_rounds_and_a_small_edit_sends_little(
     assert report.changed == 1
     assert offers(peer) > 3
     sizes = [len(request.body) for request in peer.asked("/sync/offer/chunks")]
-    assert max(sizes) < 2 * BATCH_BYTES
+    assert max(sizes) < 2.5 * SEND_BYTES
     put_large(source, "/big", b"!" + data)
     assert pushed(source, peer).chunks <= 6
     assert source.head.root == target.head.root
