@@ -2,7 +2,8 @@
 
 Operations wait in a queue; the writer takes all that wait, runs each on one shared draft, and
 commits once. An operation that raises leaves nothing and fails alone. A future resolves only
-when its operation is durable.
+when its operation is durable. An operation may ask for a commit of its own: then the head its
+draft was opened on is exactly what it changes.
 """
 
 import queue
@@ -41,6 +42,7 @@ class Committed:
 class _Operation:
     run: Callable[[Draft], Any]
     future: "Future[Any]"
+    is_alone: bool
 
 
 class Pins:
@@ -107,6 +109,7 @@ class Writer:
         self._now_ms = now_ms
         self._new_incarnation = new_incarnation
         self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._held: _Operation | None = None
         self._listeners: list[Callable[[Committed], None]] = []
         self._session: int | None = None
         self._is_closed = False
@@ -118,14 +121,19 @@ class Writer:
         """Call ``listener`` in the writer thread after each durable commit; it must not block."""
         self._listeners.append(listener)
 
-    def submit(self, run: Callable[[Draft], T]) -> "Future[T]":
-        """Queue an operation. It may run more than once; its last run is the one that counts."""
+    def submit(self, run: Callable[[Draft], T], *, alone: bool = False) -> "Future[T]":
+        """Queue an operation. It may run more than once; its last run is the one that counts.
+
+        Args:
+            run: The operation.
+            alone: Give it a commit of its own.
+        """
         future: Future[T] = Future()
         with self._close_lock:
             if self._is_closed:
                 future.set_exception(UnavailableError("this node is shutting down"))
                 return future
-            self._queue.put(_Operation(run, future))
+            self._queue.put(_Operation(run, future, alone))
         return future
 
     def close(self) -> None:
@@ -144,11 +152,15 @@ class Writer:
 
     def _take_group(self) -> tuple[list[_Operation], bool]:
         group: list[_Operation] = []
-        operation = self._queue.get()
+        operation = self._held or self._queue.get()
+        self._held = None
         while operation is not None:
+            if operation.is_alone and group:
+                self._held = operation
+                return group, True
             if operation.future.set_running_or_notify_cancel():
                 group.append(operation)
-            if len(group) >= _GROUP:
+            if len(group) >= _GROUP or operation.is_alone:
                 return group, True
             try:
                 operation = self._queue.get_nowait()
