@@ -10,6 +10,7 @@ from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.accounts import Accounts
+from aeorsync.storage.gc import Collector
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
 from aeorsync.wire import limits
@@ -67,6 +68,7 @@ class Node:
         logins: How often each API key was tried.
         address_logins: How often each address tried any API key.
         joins: How often each address asked to join, in a minute and in an hour.
+        collector: Collects the garbage of the repository.
     """
 
     repository: Repository
@@ -84,3 +86,7 @@ class Node:
     logins: Attempts = field(default_factory=_logins)
     address_logins: Attempts = field(default_factory=_address_logins)
     joins: tuple[Attempts, Attempts] = field(default_factory=_joins)
+    collector: Collector = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "collector", Collector(self.repository, self.wall))

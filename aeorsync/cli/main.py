@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from aeorsync import __version__, config
-from aeorsync.cli import start
+from aeorsync.cli import care, start
 from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.redact import redact
 
@@ -18,6 +18,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("start", epilog=start.EPILOG)(start.start)
+app.command("gc", epilog=care.GC_EPILOG)(care.gc)
+app.command("verify", epilog=care.VERIFY_EPILOG)(care.verify)
+app.command("export", epilog=care.EXPORT_EPILOG)(care.export)
+app.command("import", epilog=care.IMPORT_EPILOG)(care.import_)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so

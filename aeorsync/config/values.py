@@ -30,6 +30,8 @@ class Exit(IntEnum):
     JOIN_REFUSED = 7
     JOIN_UNREACHABLE = 8
     TLS = 9
+    DAMAGED = 20
+    BAD_ARCHIVE = 21
 
 
 class AuthMode(StrEnum):

@@ -35,7 +35,9 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.log import get_logger
+from aeorsync.runtime.tasks import Supervisor
 from aeorsync.server.addresses import own_url
+from aeorsync.server.housekeeping import collecting
 from aeorsync.server.opening import Data, fingerprint, open_data
 from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.storage.folder import DataFolder
@@ -237,12 +239,15 @@ async def _running(
         started_ms=wall.now_ms(),
         folder=folder.path,
     )
+    supervisor = Supervisor()
     try:
         await member.start()
         await _carry_out_join(folder, member, data, bus)
         for url in settings.peers:
             await _add_peer(member, url)
         gate.open(node)
+        if settings.gc_interval:
+            supervisor.start("gc", collecting(node, settings.gc_interval))
         yield Ready(
             version=__version__,
             url=own_url(settings, port),
@@ -255,6 +260,8 @@ async def _running(
     finally:
         gate.close()
         bus.close()
+        node.collector.stop()
+        await supervisor.stop("gc")
         await member.stop()
         await drain()
         await bridge.run(data.repository.close)

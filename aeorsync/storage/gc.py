@@ -89,6 +89,10 @@ class Collector:
         """End a collection that is under way within moments, and start none any more."""
         self._is_stopped.set()
 
+    def last_ms(self) -> int:
+        """When the last collection ended, in milliseconds since the Unix epoch; 0 for never."""
+        return int(self._repository.note("care", "collected") or 0)
+
     def run(self, *, dry_run: bool = False, progress: Progress = _quiet) -> Collected:
         """Collect; blocking, for as long as it takes to read all tree nodes.
 
@@ -106,7 +110,11 @@ class Collector:
             raise BusyError("a garbage collection is under way; wait until it has ended")
         try:
             run = _Run(self._repository, self._wall.now_ms(), self._is_stopped, progress)
-            return run.look() if dry_run else run.collect()
+            if dry_run:
+                return run.look()
+            found = run.collect()
+            self._repository.set_note("care", "collected", b"%d" % self._wall.now_ms())
+            return found
         finally:
             self._turn.release()
 
