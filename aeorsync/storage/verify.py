@@ -15,7 +15,8 @@ with the current tree is not read again. Memory grows with the number of tree no
 an entry) and with the damage, not with the data.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -43,9 +44,11 @@ from aeorsync.storage.base import Store
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import Peeking, Reader
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.versions import kept_roots
+from aeorsync.storage.versions import SNAPSHOTS, kept_roots
 from aeorsync.storage.views import NodeCache, View
 
+CURRENT = "current"
+DELETED = "deleted"
 MAX_FINDINGS = 10_000
 """Findings that are told in full; the others are counted."""
 _PAGE = 1000
@@ -62,11 +65,13 @@ class Finding(msgspec.Struct, frozen=True):
         kind: ``file``, ``entry``, ``node``, ``chunk``, ``snapshot``, ``feed`` or ``conflict``.
         path: Where; None when it belongs to no path.
         text: What, in one sentence.
+        tree: ``current``, ``deleted``, or which kept tree (``snapshot monday``).
     """
 
     kind: str
     path: str | None
     text: str
+    tree: str = CURRENT
 
 
 @dataclass(slots=True)
@@ -95,11 +100,11 @@ class Verified:
     quarantined: int = 0
     recovered: int = 0
 
-    def add(self, kind: str, path: str | None, text: str) -> None:
+    def add(self, kind: str, path: str | None, text: str, tree: str = CURRENT) -> None:
         """Note a finding."""
         self.count += 1
         if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(Finding(kind, path, text))
+            self.findings.append(Finding(kind, path, text, tree))
 
 
 def verify(
@@ -111,13 +116,20 @@ def verify(
         repository: Of a node that does not run, or at rest.
         progress: Told how it goes.
         repair: Mend what can be mended here.
+
+    Raises:
+        CorruptError: The database itself cannot be read any further.
     """
-    with repository.view() as view:
-        run = _Run(repository, view, progress)
-        run.look_at_chunks()
-        run.look_at_trees()
-        run.look_at_records()
-        return run.finish(repair=repair)
+    try:
+        with repository.view() as view:
+            run = _Run(repository, view, progress)
+            run.look_at_chunks()
+            run.look_at_trees()
+            run.look_at_records()
+            return run.finish(repair=repair)
+    except sqlite3.DatabaseError as error:
+        text = f"the database is damaged: {error}; put a backup of the folder back, or join again"
+        raise CorruptError(text) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,7 @@ class _Failed:
 
     path: str
     content: Content
+    tree: str
 
 
 class _Run:
@@ -142,6 +155,7 @@ class _Run:
         self._failed: list[_Failed] = []
         self._seen: set[bytes] = {EMPTY}
         self._conflicts: set[bytes] = set()
+        self._was_hidden = False
         self.found = Verified()
 
     # Chunks
@@ -171,29 +185,37 @@ class _Run:
         """Check every tree, and every file in it."""
         head = self._view.head
         self._load_conflicts()
-        for key, data in self._walk(head.root, ""):
-            self._check(key, data, is_live=True)
+        for key, data in self._walk(head.root, CURRENT):
+            self._check(key, data, CURRENT)
         for key in sorted(self._conflicts):
             if self._current(key) is None:
                 self.found.add("conflict", _shown(key), "is listed as a conflict and is not there")
-        for key, data in self._walk(head.graves, "deleted files: "):
-            self._check(key, data, is_live=False)
-        for root, name in self._kept_roots():
+        for key, data in self._walk(head.graves, DELETED):
+            self._check(key, data, DELETED)
+        self._was_hidden = self._hides_snapshots
+        if not self._was_hidden:
+            self._look_at_snapshots()
+
+    @property
+    def _hides_snapshots(self) -> bool:
+        """Whether the records of snapshots cannot be read."""
+        return any(failed.path.startswith(SNAPSHOTS) for failed in self._failed)
+
+    def _look_at_snapshots(self) -> None:
+        try:
+            roots = kept_roots(self._repository)
+        except CorruptError as error:
+            self.found.add("snapshot", None, f"their list cannot be read: {error.message}")
+            roots = {}
+        for root, name in roots.items():
             if root != EMPTY and self._store.missing_nodes([root]):
-                self.found.add("snapshot", None, f"the tree of {name} is not here")
+                self.found.add("snapshot", None, "its tree is not here", name)
                 continue
-            for key, data in self._walk(root, f"{name}: "):
-                self._check(key, data, is_live=True, prefix=f"{name}: ")
+            for key, data in self._walk(root, name):
+                self._check(key, data, name)
         self._look_at_other_nodes()
 
-    def _kept_roots(self) -> Iterable[tuple[bytes, str]]:
-        try:
-            return kept_roots(self._repository).items()
-        except (AeorError, msgspec.MsgspecError) as error:
-            self.found.add("snapshot", None, f"the list of snapshots cannot be read: {error}")
-            return ()
-
-    def _walk(self, root: bytes, prefix: str) -> Iterator[tuple[bytes, bytes]]:
+    def _walk(self, root: bytes, where: str) -> Iterator[tuple[bytes, bytes]]:
         """The items of a tree, as far as they can be read and were not seen before."""
         waiting = [Place(root)]
         while waiting:
@@ -205,7 +227,7 @@ class _Run:
             if node is not None:
                 problem = node_problem(place, node)
             if problem is not None or node is None:
-                self.found.add("node", _where(place), f"{prefix}{_lost(place)}: {problem}")
+                self.found.add("node", _where(place), f"{_lost(place)}: {problem}", where)
             if node is None:
                 continue
             if node.level:
@@ -238,24 +260,24 @@ class _Run:
 
     # Entries and files
 
-    def _check(self, key: bytes, data: bytes, *, is_live: bool, prefix: str = "") -> None:
-        path = prefix + _shown(key)
+    def _check(self, key: bytes, data: bytes, where: str) -> None:
+        path = _shown(key)
         self.found.entries += 1
         try:
             parse_key(key, allow_system=True)
             entry = parse_entry(data)
         except AeorError as error:
-            self.found.add("entry", path, error.message)
+            self.found.add("entry", path, error.message, where)
             return
         sight = see(entry)
-        if sight.is_live != is_live:
-            self.found.add("entry", path, "a deletion and a live entry are in each other's place")
-        if not prefix and is_live and sight.losers and key not in self._conflicts:
+        if sight.is_live == (where == DELETED):
+            self.found.add("entry", path, "it is deleted in one tree, and live by itself", where)
+        if where == CURRENT and sight.losers and key not in self._conflicts:
             self.found.add("conflict", path, "is in conflict and not listed as one")
-        known = self._contents_now(key) if prefix else frozenset()
+        known = frozenset() if where == CURRENT else self._contents_now(key)
         for version in entry.versions:
             if version.content not in known:
-                self._check_content(path, version)
+                self._check_content(path, version, where)
 
     def _contents_now(self, key: bytes) -> frozenset[Content]:
         """Files of the current entry, which have been read through already."""
@@ -269,20 +291,20 @@ class _Run:
             return None
         return None if data is None else decode_entry(data)
 
-    def _check_content(self, path: str, version: Version) -> None:
+    def _check_content(self, path: str, version: Version, where: str) -> None:
         content = version.content
         if version.kind == Kind.SYMLINK:
             if content_hash(version.target.encode()) != content.hash:
-                self.found.add("entry", path, "the target of the link does not match its hash")
+                self.found.add("entry", path, "the link's target is not of its hash", where)
         elif version.deleted:
             # What was deleted need not be here, but what is here must be right.
             if self._damaged and not self._damaged.isdisjoint(self._needed(content)):
-                self._failed.append(_Failed(path, content))
+                self._failed.append(_Failed(path, content, where))
         elif version.kind == Kind.FILE:
             self.found.files += 1
             self._progress("files", self.found.files, 0)
             if self._problem(content) is not None:
-                self._failed.append(_Failed(path, content))
+                self._failed.append(_Failed(path, content, where))
 
     def _problem(self, content: Content) -> str | None:
         try:
@@ -327,10 +349,15 @@ class _Run:
         blamed = {name for failed in self._failed for name in self._needed(failed.content)}
         if repair:
             self._repair(blamed)
+        self._failed = [f for f in self._failed if self._problem(f.content) is not None]
+        if self._was_hidden and not self._hides_snapshots:
+            self._look_at_snapshots()
+        elif self._was_hidden:
+            self.found.add("snapshot", None, "their records are damaged, so none was looked at")
         for failed in self._failed:
             problem = self._problem(failed.content)
             if problem is not None:
-                self.found.add("file", failed.path, problem)
+                self.found.add("file", failed.path, problem, failed.tree)
         left = self._damaged - blamed if not repair else set()
         for name in sorted(left):
             self.found.add("chunk", None, f"chunk {name.hex()} is damaged; no file needs it")
@@ -339,8 +366,11 @@ class _Run:
     def _repair(self, blamed: set[bytes]) -> None:
         if self._damaged:
             self._store.quarantine(self._damaged)
-        held = {name for name in blamed if self._store.peek([name])}
-        recovered = self._store.recover((self._damaged | blamed) - held)
+        wanted, recovered = self._damaged | blamed, set[bytes]()
+        while found := self._store.recover({n for n in wanted if not self._store.peek([n])}):
+            recovered |= found
+            # What a manifest names is known only now that it is here again.
+            wanted = {name for failed in self._failed for name in self._needed(failed.content)}
         self.found.recovered = len(recovered)
         self.found.quarantined = len(self._damaged - recovered)
 
