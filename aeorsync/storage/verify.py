@@ -346,33 +346,40 @@ class _Run:
 
     def finish(self, *, repair: bool) -> Verified:
         """Mend what can be mended if that is wished, and say what is left."""
-        blamed = {name for failed in self._failed for name in self._needed(failed.content)}
         if repair:
-            self._repair(blamed)
-        self._failed = [f for f in self._failed if self._problem(f.content) is not None]
+            self._repair()
+        blamed = self._blamed()
         if self._was_hidden and not self._hides_snapshots:
             self._look_at_snapshots()
+            if repair:
+                self._repair()
         elif self._was_hidden:
             self.found.add("snapshot", None, "their records are damaged, so none was looked at")
         for failed in self._failed:
             problem = self._problem(failed.content)
             if problem is not None:
                 self.found.add("file", failed.path, problem, failed.tree)
-        left = self._damaged - blamed if not repair else set()
+        left = self._damaged - blamed
         for name in sorted(left):
             self.found.add("chunk", None, f"chunk {name.hex()} is damaged; no file needs it")
         return self.found
 
-    def _repair(self, blamed: set[bytes]) -> None:
-        if self._damaged:
-            self._store.quarantine(self._damaged)
-        wanted, recovered = self._damaged | blamed, set[bytes]()
+    def _blamed(self) -> set[bytes]:
+        """Chunks of the files that cannot be read, as far as their manifests can be."""
+        return {name for failed in self._failed for name in self._needed(failed.content)}
+
+    def _repair(self) -> None:
+        self._store.quarantine(self._damaged)
+        wanted = self._damaged | self._blamed()
+        recovered: set[bytes] = set()
         while found := self._store.recover({n for n in wanted if not self._store.peek([n])}):
             recovered |= found
             # What a manifest names is known only now that it is here again.
-            wanted = {name for failed in self._failed for name in self._needed(failed.content)}
-        self.found.recovered = len(recovered)
-        self.found.quarantined = len(self._damaged - recovered)
+            wanted = self._blamed()
+        self._failed = [f for f in self._failed if self._problem(f.content) is not None]
+        self.found.recovered += len(recovered)
+        self.found.quarantined += len(self._damaged - recovered)
+        self._damaged = set()
 
 
 def _where(place: Place) -> str | None:
