@@ -161,7 +161,7 @@ def test_a_lost_tree_node_names_what_is_lost_with_it(tmp_path: Path, how: str) -
     root = decode_node(repository.store.node(repository.head.root))
     repository.close()
     assert root.level == 1
-    sql(tmp_path, f"{how} WHERE name = ?", root.values[0][:32])  # noqa: S608 - ours
+    sql(tmp_path, f"{how} WHERE name = ?", root.values[0][:32])
     found = looked(tmp_path)
     nodes = [finding for finding in found.findings if finding.kind == "node"]
     assert nodes
