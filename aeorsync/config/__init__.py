@@ -77,7 +77,7 @@ class Settings:
     jwt_expiry: int
     log_format: LogFormat
     sync_interval: int
-    gc_interval: int
+    gc_interval: int = 24
 
 
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> Settings:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -186,29 +187,36 @@ def test_a_chunk_that_goes_while_it_is_looked_for_is_left_out(
     store.close()
 
 
-def test_readers_and_writers_go_on_while_packs_are_rewritten(tmp_path: Path) -> None:
-    store, chunks = filled(tmp_path, 200)
-    kept = chunks[:60]
-    stop = threading.Event()
-    failures: list[object] = []
+@dataclass
+class Users:
+    """Threads that read what is kept and write what is new, and note what goes wrong."""
 
-    def read() -> None:
-        while not stop.is_set():
-            found = store.chunks([c.id for c in kept])
-            if [bytes(c.data) for c in found] != [c.data for c in kept]:
-                failures.append(len(found))
+    store: EmbeddedStore
+    kept: list[StoredChunk]
+    stop: threading.Event = field(default_factory=threading.Event)
+    failures: list[object] = field(default_factory=list)
 
-    def write() -> None:
+    def read(self) -> None:
+        while not self.stop.is_set():
+            found = self.store.chunks([c.id for c in self.kept])
+            if [bytes(c.data) for c in found] != [c.data for c in self.kept]:
+                self.failures.append(len(found))
+
+    def write(self) -> None:
         number = 0
-        while not stop.is_set():
+        while not self.stop.is_set():
             fresh = chunk(b"w%08d" % number * 100)
-            store.put_chunks([fresh])
-            store.flush()
-            if bytes(store.chunks([fresh.id])[0].data) != fresh.data:
-                failures.append(fresh.id)
+            self.store.put_chunks([fresh])
+            self.store.flush()
+            if bytes(self.store.chunks([fresh.id])[0].data) != fresh.data:
+                self.failures.append(fresh.id)
             number += 1
 
-    threads = [threading.Thread(target=work) for work in (read, read, write)]
+
+def test_readers_and_writers_go_on_while_packs_are_rewritten(tmp_path: Path) -> None:
+    store, chunks = filled(tmp_path, 200)
+    users = Users(store, chunks[:60])
+    threads = [threading.Thread(target=work) for work in (users.read, users.read, users.write)]
     for thread in threads:
         thread.start()
     drop(store, chunks[60:])
@@ -218,13 +226,13 @@ def test_readers_and_writers_go_on_while_packs_are_rewritten(tmp_path: Path) -> 
         store.flush()
         drop(store, extra)
         store.compact(0.05, always)
-    stop.set()
+    users.stop.set()
     for thread in threads:
         thread.join()
-    assert failures == []
+    assert users.failures == []
     store.close()
     store = EmbeddedStore(tmp_path, HEAD)
-    assert len(store.chunks([c.id for c in kept])) == 60
+    assert len(store.chunks([c.id for c in users.kept])) == 60
     store.close()
 
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -415,50 +416,70 @@ steps = st.lists(
 BODIES = [b"%d" % number * 40 for number in range(4)]
 
 
+class World:
+    """A repository, and what must be true of it."""
+
+    def __init__(self) -> None:
+        self.wall = FakeClock()
+        self.repository = memory_repository(wall=self.wall)
+        self.begun: list[tuple[str, bytes, FileState]] = []
+        self.expected: dict[str, bytes] = {}
+        self.kept: dict[int, dict[str, bytes]] = {}
+
+    def begin(self, path: str, number: int) -> None:
+        content = self.repository.store_small(BODIES[number])
+        self.begun.append((path, BODIES[number], FileState(content, "")))
+
+    def commit(self, _: str, number: int) -> None:
+        if not self.begun:
+            return
+        path, body, file = self.begun.pop(number % len(self.begun))
+        future = self.repository.commit(lambda draft: put_file(draft, parse(path), file))
+        with suppress(UnavailableError):
+            future.result(30)
+            self.expected[path] = body
+
+    def delete(self, path: str, _: int) -> None:
+        if self.expected.pop(path, None) is not None:
+            remove(self.repository, path)
+
+    def snapshot(self, _: str, number: int) -> None:
+        if number not in self.kept:
+            take_snapshot(self.repository, str(number))
+            self.kept[number] = dict(self.expected)
+
+    def drop(self, _: str, number: int) -> None:
+        if self.kept.pop(number, None) is not None:
+            drop_snapshot(self.repository, str(number))
+
+    def gc(self, _path: str, _number: int) -> None:
+        Collector(self.repository, self.wall).run()
+
+    def wait(self, _path: str, _number: int) -> None:
+        self.wall.now += GRACE_MS
+
+    def wanted(self) -> set[bytes]:
+        """Bodies that something refers to: files, snapshots, what can be undeleted."""
+        with self.repository.view() as view:
+            graves = b"".join(data for _, data in view.graves())
+        found = {body for body in BODIES if chunk_id(body) in graves}
+        return found.union(self.expected.values(), *(k.values() for k in self.kept.values()))
+
+
 @settings(max_examples=60, deadline=None)
 @given(steps)
 def test_whatever_happens_acknowledged_content_is_readable_and_garbage_goes(
     history: list[tuple[str, int, int]],
 ) -> None:
-    wall = FakeClock()
-    repository = memory_repository(wall=wall)
-    begun: list[tuple[int, bytes, FileState]] = []
-    expected: dict[str, bytes] = {}
-    kept: dict[str, dict[str, bytes]] = {}
+    world = World()
     for word, path, number in history:
-        if word == "begin":
-            content = repository.store_small(BODIES[number])
-            begun.append((path, BODIES[number], FileState(content, "")))
-        elif word == "commit" and begun:
-            at, body, file = begun.pop(number % len(begun))
-            target = parse(f"/f{at}")
-            try:
-                repository.commit(lambda d, t=target, f=file: put_file(d, t, f)).result(30)
-            except UnavailableError:
-                continue
-            expected[f"/f{at}"] = body
-        elif word == "delete" and f"/f{path}" in expected:
-            remove(repository, f"/f{path}")
-            del expected[f"/f{path}"]
-        elif word == "snapshot" and str(number) not in kept:
-            take_snapshot(repository, str(number))
-            kept[str(number)] = dict(expected)
-        elif word == "drop" and kept.pop(str(number), None) is not None:
-            drop_snapshot(repository, str(number))
-        elif word == "gc":
-            Collector(repository, wall).run()
-        elif word == "wait":
-            wall.now += GRACE_MS
-        assert files(repository) == expected
-    collect(repository, wall)
-    assert files(repository) == expected
-    wanted = set(expected.values()).union(*(found.values() for found in kept.values()))
-    with repository.view() as view:
-        graves = b"".join(data for _, data in view.graves())
-    for body in BODIES:
-        is_kept = body in wanted or chunk_id(body) in graves
-        assert (chunk_id(body) in held(repository)) == is_kept
-    repository.close()
+        getattr(world, word)(f"/f{path}", number)
+        assert files(world.repository) == world.expected
+    collect(world.repository, world.wall)
+    assert files(world.repository) == world.expected
+    left = {body for body in BODIES if chunk_id(body) in held(world.repository)}
+    assert left == world.wanted()
+    world.repository.close()
 
 
 def test_chunks_swept_can_be_put_again(repository: Repository, wall: FakeClock) -> None:

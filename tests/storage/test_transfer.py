@@ -145,7 +145,7 @@ def test_a_patch_whose_base_is_not_here_says_so_and_changes_nothing(tmp_path: Pa
     file = write(source, tmp_path / "patch", base="monday")
     put(target, "/a", b"1")
     head, chunks = target.head, held(target)
-    with pytest.raises(CorruptError, match="/big.*snapshot monday: import that first"):
+    with pytest.raises(CorruptError, match=r"/big.*snapshot monday: import that first"):
         read(target, file)
     assert (target.head, held(target)) == (head, chunks)
 
