@@ -5,7 +5,7 @@ that is a terminal; the result to standard output, for people or, with ``--json`
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -22,12 +22,13 @@ from aeorsync.config import SETTINGS, Exit, load
 from aeorsync.errors import BadRequestError, CorruptError, StartupError
 from aeorsync.runtime.clock import SystemClock
 from aeorsync.runtime.redact import redact
+from aeorsync.storage.exporting import export as export_tree
 from aeorsync.storage.folder import DataFolder
 from aeorsync.storage.gc import Collected, Collector
+from aeorsync.storage.importing import import_archive
 from aeorsync.storage.opening import open_repository
+from aeorsync.storage.progress import Progress as Tell
 from aeorsync.storage.repository import Repository, new_node_id
-from aeorsync.storage.transfer import export as export_tree
-from aeorsync.storage.transfer import import_archive
 from aeorsync.storage.verify import Verified
 from aeorsync.storage.verify import verify as verify_store
 
@@ -73,8 +74,6 @@ DataOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The file.")]
 _MAX_SHOWN: Final = 100
-
-Tell = Callable[[str, int, int], None]
 
 
 def gc(

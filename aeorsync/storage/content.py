@@ -1,6 +1,6 @@
 """Bytes of whole files: in as a stream, out as a range."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 from aeorsync.core.chunking import Chunker
@@ -26,8 +26,15 @@ class Upload:
     An upload that is dropped half-way leaves chunks nobody refers to, and nothing else.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, ended: Callable[[Content], None]) -> None:
+        """Begin.
+
+        Args:
+            store: Takes the chunks.
+            ended: Told the content in the end; see `storage.holdings`.
+        """
         self._store = store
+        self._ended = ended
         self._chunker = Chunker()
         self._whole = hasher()
         self._references = ReferenceList(self._add_piece)
@@ -53,7 +60,9 @@ class Upload:
             self._add_chunk(rest)
         depth, refs = self._references.finish()
         self._store_waiting()
-        return Content(self._whole.digest(), self.size, depth, refs)
+        content = Content(self._whole.digest(), self.size, depth, refs)
+        self._ended(content)
+        return content
 
     def _add_chunk(self, chunk: bytes | memoryview) -> None:
         name = chunk_id(chunk)
@@ -68,13 +77,6 @@ class Upload:
         fresh = self._store.missing([name for name, _ in waiting])
         # Compressing is the dear part, so it is done only for what the store lacks.
         self._store.put_chunks([pack(name, data) for name, data in waiting if name in fresh])
-
-
-def store_small(store: Store, data: bytes) -> Content:
-    """Store a file that is at hand whole; cheaper than an `Upload` for small ones."""
-    upload = Upload(store)
-    upload.feed(data)
-    return upload.finish()
 
 
 class ChunkSource(Protocol):

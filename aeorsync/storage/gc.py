@@ -23,7 +23,7 @@ nothing is swept either, and the report says why.
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -31,6 +31,7 @@ from aeorsync.errors import BusyError, UnavailableError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import TOUCH_MS, ChunkRow, Compacted, Head, Store
 from aeorsync.storage.marking import Marking
+from aeorsync.storage.progress import Progress, quiet
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.versions import kept_roots
 
@@ -42,9 +43,6 @@ PACK_GARBAGE = 0.2
 FEED_ROWS = 1_000_000
 _STEP = 2000
 _OLD_READERS_S = 40
-
-Progress = Callable[[str, int, int], None]
-"""Told (what is being done, how much is done, of how much; 0 when that is not known)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +70,6 @@ class Collected:
     held_back: str | None = None
 
 
-def _quiet(_what: str, _done: int, _all: int) -> None:
-    pass
-
-
 class Collector:
     """Collects the garbage of one repository, once at a time. Safe from any thread."""
 
@@ -93,7 +87,7 @@ class Collector:
         """When the last collection ended, in milliseconds since the Unix epoch; 0 for never."""
         return int(self._repository.note("care", "collected") or 0)
 
-    def run(self, *, dry_run: bool = False, progress: Progress = _quiet) -> Collected:
+    def run(self, *, dry_run: bool = False, progress: Progress = quiet) -> Collected:
         """Collect; blocking, for as long as it takes to read all tree nodes.
 
         Args:

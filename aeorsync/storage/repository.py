@@ -23,7 +23,7 @@ from aeorsync.errors import UnavailableError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
 from aeorsync.storage.compression import unpack
-from aeorsync.storage.content import Reader, Upload, lacking, store_small
+from aeorsync.storage.content import Reader, Upload, lacking
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed, Pins, Writer
@@ -123,8 +123,11 @@ class Repository:
         """
 
         def operation(_: Draft) -> T:
-            self._writer.holdings.look_twice()
-            return work()
+            self._writer.holdings.begin_sweep()
+            try:
+                return work()
+            finally:
+                self._writer.holdings.end_sweep()
 
         return self._writer.submit(operation, alone=True)
 
@@ -181,11 +184,13 @@ class Repository:
 
     def upload(self) -> Upload:
         """Start taking in a file; commit the content that its ``finish`` returns."""
-        return Upload(self._store)
+        return Upload(self._store, self._writer.holdings.prove())
 
     def store_small(self, data: bytes) -> Content:
         """Take in a file that is at hand whole."""
-        return store_small(self._store, data)
+        upload = self.upload()
+        upload.feed(data)
+        return upload.finish()
 
     def listen(self, listener: Callable[[Committed], None]) -> None:
         """Be called in the writer thread after each commit; must not block."""

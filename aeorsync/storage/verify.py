@@ -16,7 +16,7 @@ an entry) and with the damage, not with the data.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -43,6 +43,7 @@ from aeorsync.runtime.redact import redact
 from aeorsync.storage.base import Store
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import Peeking, Reader
+from aeorsync.storage.progress import Progress, quiet
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.versions import SNAPSHOTS, kept_roots
 from aeorsync.storage.views import NodeCache, View
@@ -53,9 +54,6 @@ MAX_FINDINGS = 10_000
 """Findings that are told in full; the others are counted."""
 _PAGE = 1000
 _PEEK = 16
-
-Progress = Callable[[str, int, int], None]
-"""Told (what is being done, how much is done, of how much; 0 when that is not known)."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -108,7 +106,7 @@ class Verified:
 
 
 def verify(
-    repository: Repository, progress: Progress = lambda *_: None, *, repair: bool = False
+    repository: Repository, progress: Progress = quiet, *, repair: bool = False
 ) -> Verified:
     """Look at everything; blocking, for as long as it takes to read all data twice.
 

@@ -1,7 +1,7 @@
 """Nothing in use is ever collected, and everything else is; while writers and readers go on."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +18,7 @@ from aeorsync.storage import gc
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.changes import FileState, delete, put_file, rename, restore
 from aeorsync.storage.gc import DAY_MS, GRACE_MS, Collected, Collector
+from aeorsync.storage.holdings import Holdings
 from aeorsync.storage.marking import Marking
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.versions import SNAPSHOTS, Snapshot
@@ -275,16 +276,23 @@ def test_the_feed_is_trimmed_and_what_is_left_is_whole(
 class Interrupted:
     """A store that lets somebody in at a chosen moment of a collection."""
 
-    def __init__(self, repository: Repository, method: str, action: object) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        method: str,
+        action: Callable[[], object],
+        applies: Callable[..., bool] = lambda *_: True,
+    ) -> None:
+        self.applies = applies
         self.method = getattr(repository.store, method)
         self.action = action
         self.is_done = False
         setattr(repository.store, method, self)
 
     def __call__(self, *arguments: object, **named: object) -> object:
-        if not self.is_done:
+        if not self.is_done and self.applies(*arguments):
             self.is_done = True
-            self.action()  # type: ignore[operator]
+            self.action()
         return self.method(*arguments, **named)
 
 
@@ -306,6 +314,44 @@ def test_an_upload_that_was_told_a_chunk_is_held_and_commits_after_it_was_swept_
     assert get(repository, "/a") is None
     put(repository, "/a", b"garbage" * 9)
     assert get(repository, "/a") == b"garbage" * 9
+
+
+def test_an_upload_that_is_told_a_chunk_is_held_while_it_is_swept_is_refused(
+    repository: Repository, wall: FakeClock
+) -> None:
+    repository.store_small(b"garbage" * 9)
+    repository.store.flush()
+    wall.now += 2 * GRACE_MS
+    begun: list[FileState] = []
+
+    def upload() -> None:
+        # The answer is out, and no touch of it is noted yet.
+        real = repository.store.missing
+        repository.store.missing = lambda _: set()  # type: ignore[method-assign]
+        begun.append(FileState(repository.store_small(b"garbage" * 9), ""))
+        repository.store.missing = real  # type: ignore[method-assign]
+
+    interrupted = Interrupted(repository, "sweep", upload, lambda _, chunks, __: bool(chunks))
+    assert Collector(repository, wall).run().chunks == 1
+    assert interrupted.is_done
+    future = repository.commit(lambda draft: put_file(draft, parse("/a"), begun[0]))
+    with pytest.raises(UnavailableError, match="send them again"):
+        future.result(30)
+
+
+def test_uploads_after_a_collection_are_taken_at_their_word(
+    repository: Repository, wall: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect(repository, wall)
+    content = repository.store_small(b"fresh" * 9)
+    asked: list[object] = []
+    monkeypatch.setattr(Holdings, "_lacks", lambda _, contents: asked.append(contents))
+    file = FileState(content, "")
+    repository.commit(lambda draft: put_file(draft, parse("/a"), file)).result(30)
+    assert asked == []
+    collect(repository, wall)
+    repository.commit(lambda draft: put_file(draft, parse("/b"), file)).result(30)
+    assert asked == [{content}]
 
 
 def test_a_peers_entry_whose_chunks_were_swept_before_it_was_applied_is_refused(

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from aeorsync.errors import AeorError, BadRequestError, ConflictError, CorruptError, NotFoundError
 from aeorsync.storage.archive import MAGIC, ArchiveReader, ArchiveWriter, Header
+from aeorsync.storage.exporting import export
+from aeorsync.storage.importing import Imported, import_archive
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.transfer import Imported, export, import_archive
 from aeorsync.storage.verify import verify
 from aeorsync.storage.versions import kept_roots
 from tests.storage.test_gc import held, take_snapshot
