@@ -101,6 +101,22 @@ def test_what_is_not_indexed_yet_is_never_lost(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_pack_in_which_something_waits_to_be_indexed_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, chunks = filled(tmp_path)
+    fresh = chunk(b"came after the flush" * 100)
+    drop(store, chunks)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "flush", lambda: store.put_chunks([fresh]))
+        patch.setattr(store._packs, "sealed", lambda: {1, 2})
+        store.compact(0.2, always)
+    assert bytes(store.chunks([fresh.id])[0].data) == fresh.data
+    commit_once(store, b"k2")
+    assert bytes(store.chunks([fresh.id])[0].data) == fresh.data
+    store.close()
+
+
 def test_a_damaged_chunk_is_not_copied(tmp_path: Path) -> None:
     store, chunks = filled(tmp_path)
     drop(store, chunks[10:])
