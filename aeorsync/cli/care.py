@@ -5,8 +5,9 @@ that is a terminal; the result to standard output, for people or, with ``--json`
 """
 
 import json
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -167,11 +168,8 @@ def import_(
     What was changed on both sides becomes a conflict; nothing is lost. Exit code 21 says that the
     file is torn, altered or incomplete; then nothing was changed.
     """
-    try:
-        with _opened(data, make=True) as repository, _progress(as_json=as_json) as tell:
-            done = import_archive(repository, file, system=system, progress=tell)
-    except (BadRequestError, CorruptError) as error:
-        raise StartupError(error.message, Exit.BAD_ARCHIVE) from error
+    with _opened(data, importing=True) as repository, _progress(as_json=as_json) as tell:
+        done = import_archive(repository, file, system=system, progress=tell)
     if as_json:
         facts = {"entries": done.entries, "skipped": done.skipped, "changed": done.changed}
         _print_json({**facts, "conflicts": done.conflicts, "file": str(file)})
@@ -186,28 +184,38 @@ def import_(
 
 
 @contextmanager
-def _opened(data: str | None, *, make: bool = False) -> Iterator[Repository]:
+def _opened(data: str | None, *, importing: bool = False) -> Iterator[Repository]:
+    """The repository in a data folder; to import, it may be a new one."""
     folder = DataFolder(load({"data": data}).data)
     folder.check()
-    if folder.is_new:
-        if not make:
-            text = f"{folder.path} holds no data of a node; choose another folder with -D"
-            raise StartupError(text, Exit.DATA_UNUSABLE)
-        folder.make()
+    if folder.is_new and not importing:
+        text = f"{folder.path} holds no data of a node; choose another folder with -D"
+        raise StartupError(text, Exit.DATA_UNUSABLE)
+    was_there = folder.path.exists()
+    folder.make()
     try:
-        repository = open_repository(folder, new_node_id())
+        with closing(_open(folder)) as repository:
+            yield repository
+    except (BadRequestError, CorruptError) as error:
+        if not was_there:
+            # It was made a moment ago for a file that cannot be imported: nothing is in it.
+            shutil.rmtree(folder.path)
+        is_damage = isinstance(error, CorruptError)
+        code = Exit.DAMAGED if is_damage else Exit.FAILED
+        raise StartupError(error.message, Exit.BAD_ARCHIVE if importing else code) from error
+
+
+def _open(folder: DataFolder) -> Repository:
+    try:
+        return open_repository(folder, new_node_id())
     except StartupError as error:
-        if error.exit_code == Exit.DATA_LOCKED:
-            text = (
-                f"a node or another command uses {folder.path}; stop it first"
-                " (garbage of a running node: POST /system/gc)"
-            )
-            raise StartupError(text, Exit.DATA_LOCKED) from error
-        raise
-    try:
-        yield repository
-    finally:
-        repository.close()
+        if error.exit_code != Exit.DATA_LOCKED:
+            raise
+        text = (
+            f"a node or another command uses {folder.path}; stop it first"
+            " (garbage of a running node: POST /system/gc)"
+        )
+        raise StartupError(text, Exit.DATA_LOCKED) from error
 
 
 @contextmanager

@@ -88,6 +88,18 @@ def test_a_torn_file_is_named_and_has_an_exit_code_of_its_own(data: Path, tmp_pa
     assert done.returncode == 21
     assert "all.export is torn" in done.stderr
     assert "nothing was changed" in done.stderr
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_damaged_file_stops_an_export(data: Path, tmp_path: Path) -> None:
+    pack = next((data / "packs").glob("*.pack"))
+    body = bytearray(pack.read_bytes())
+    body[-3] ^= 1
+    pack.write_bytes(body)
+    done = aeorsync("export", "-D", data, tmp_path / "all.export")
+    assert done.returncode == 20
+    assert "/b.txt cannot be exported" in done.stderr
+    assert not (tmp_path / "all.export").exists()
 
 
 @pytest.mark.parametrize("command", [["gc"], ["verify"], ["export", "x"], ["import", "x"]])
