@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
+    care,
     chunks,
     conflicts,
     diff,
@@ -65,6 +66,7 @@ _TABLE = (
     *events.ENDPOINTS,
     *peer_events.ENDPOINTS,
     *metrics.ENDPOINTS,
+    *care.ENDPOINTS,
 )
 ENDPOINTS: tuple[Endpoint, ...] = (*_TABLE, openapi.endpoint(_TABLE))
 """The route table."""

@@ -13,6 +13,7 @@ from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.accounts import Accounts
+from aeorsync.storage.gc import Collector
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
 from aeorsync.wire import limits
@@ -73,6 +74,7 @@ class Node:
         tally: What the cycles of the member did.
         meter: Counts commits and requests.
         offers: What peers that we cannot reach were asked to bring.
+        collector: Collects the garbage of the repository.
     """
 
     repository: Repository
@@ -93,3 +95,7 @@ class Node:
     tally: Tally = field(default_factory=Tally)
     meter: Meter = field(default_factory=Meter)
     offers: Offers = field(default_factory=Offers)
+    collector: Collector = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "collector", Collector(self.repository, self.wall))

@@ -68,6 +68,7 @@ class Settings:
         jwt_expiry: Seconds.
         log_format: For ``runtime.log``.
         sync_interval: Seconds.
+        gc_interval: Hours; 0 for never.
     """
 
     data: Path
@@ -84,6 +85,7 @@ class Settings:
     jwt_expiry: int
     log_format: LogFormat
     sync_interval: int
+    gc_interval: int = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,7 @@ def _parsed(given: Mapping[str, Given]) -> Settings:
         jwt_expiry=values.parse_whole(given["jwt_expiry"], 60, 4 * WEEK),
         log_format=values.parse_log_format(given["log_format"]),
         sync_interval=values.parse_whole(given["sync_interval"], 1, 3600),
+        gc_interval=values.parse_whole(given["gc_interval"], 0, 8760),
     )
 
 

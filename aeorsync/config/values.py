@@ -32,6 +32,8 @@ class Exit(IntEnum):
     TLS = 9
     NODE_UNREACHABLE = 10
     NODE_REFUSED = 11
+    DAMAGED = 20
+    BAD_ARCHIVE = 21
 
 
 class AuthMode(StrEnum):

@@ -37,7 +37,9 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.log import get_logger
+from aeorsync.runtime.tasks import Supervisor
 from aeorsync.server.addresses import own_url
+from aeorsync.server.housekeeping import collecting
 from aeorsync.server.opening import Data, fingerprint, open_data
 from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.storage.folder import DataFolder
@@ -249,12 +251,15 @@ async def _running(
         tally=tally,
         meter=meter,
     )
+    supervisor = Supervisor()
     try:
         await member.start()
         await _carry_out_join(folder, member, data, bus)
         for url in settings.peers:
             await _add_peer(member, url)
         gate.open(node)
+        if settings.gc_interval:
+            supervisor.start("gc", collecting(node, settings.gc_interval))
         yield Ready(
             version=__version__,
             url=own_url(settings, port),
@@ -267,6 +272,8 @@ async def _running(
     finally:
         gate.close()
         bus.close()
+        node.collector.stop()
+        await supervisor.stop("gc")
         await member.stop()
         await drain()
         await bridge.run(tally.ledger.close)

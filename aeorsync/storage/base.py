@@ -7,7 +7,7 @@ the *feed* of changes that led there, the paths in conflict, and *notes*: small 
 Every implementation passes ``tests/storage/test_store_contract.py``.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -122,6 +122,23 @@ class StoreSizes:
     conflicts: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What giving space back did, or would do.
+
+    Attributes:
+        packs: Files that were rewritten or removed.
+        moved_bytes: Bytes in use that were copied for it.
+        freed_bytes: Bytes given back to the file system.
+        damaged: Chunks that were found damaged on the way, and quarantined.
+    """
+
+    packs: int = 0
+    moved_bytes: int = 0
+    freed_bytes: int = 0
+    damaged: tuple[bytes, ...] = ()
+
+
 class Store(Protocol):
     """Chunks, nodes, one head, its feed. Blocking; every method is safe from any thread."""
 
@@ -144,6 +161,9 @@ class Store(Protocol):
 
         Chunks whose place is gone are quarantined on the way.
         """
+
+    def peek(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """Like `chunks`, but changes nothing, whatever it finds."""
 
     def quarantine(self, ids: Collection[bytes]) -> None:
         """Hold these chunks no more, since their bytes are damaged: they may be put again."""
@@ -180,6 +200,27 @@ class Store(Protocol):
 
         Chunks touched at or after ``touched_before`` (milliseconds since the Unix epoch) stay.
         """
+
+    def compact(
+        self, garbage: float, goes_on: Callable[[], bool], *, dry_run: bool = False
+    ) -> Compacted:
+        """Give back the space of chunks that are held no more; a crash leaves only garbage.
+
+        Args:
+            garbage: Leave files alone of which a smaller part (0 to 1) is garbage.
+            goes_on: Asked every few MiB; False ends it early.
+            dry_run: Only say what there is to do.
+        """
+
+    def recover(self, ids: Collection[bytes]) -> set[bytes]:
+        """Hold chunks again whose bytes are still here though the index lost them.
+
+        Returns:
+            Those of ``ids`` that were found, each checked; durable on return.
+        """
+
+    def trim_feed(self, upto: int) -> None:
+        """Forget feed rows with ``seq`` <= ``upto``, and the places of roots from before it."""
 
     def commit(self, commit: Commit) -> None:
         """Publish a new head with all that belongs to it; all or nothing, durable on return.

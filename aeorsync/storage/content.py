@@ -1,10 +1,16 @@
 """Bytes of whole files: in as a stream, out as a range."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Protocol
 
 from aeorsync.core.chunking import Chunker
 from aeorsync.core.hashing import chunk_id, content_hash, hasher
-from aeorsync.core.manifest import ReferenceList, data_references
+from aeorsync.core.manifest import (
+    ReferenceList,
+    check_piece,
+    check_references,
+    data_references,
+)
 from aeorsync.core.versions import Content
 from aeorsync.errors import CorruptError
 from aeorsync.storage.base import Store, StoredChunk
@@ -20,8 +26,15 @@ class Upload:
     An upload that is dropped half-way leaves chunks nobody refers to, and nothing else.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, ended: Callable[[Content], None]) -> None:
+        """Begin.
+
+        Args:
+            store: Takes the chunks.
+            ended: Told the content in the end; see `storage.holdings`.
+        """
         self._store = store
+        self._ended = ended
         self._chunker = Chunker()
         self._whole = hasher()
         self._references = ReferenceList(self._add_piece)
@@ -47,7 +60,9 @@ class Upload:
             self._add_chunk(rest)
         depth, refs = self._references.finish()
         self._store_waiting()
-        return Content(self._whole.digest(), self.size, depth, refs)
+        content = Content(self._whole.digest(), self.size, depth, refs)
+        self._ended(content)
+        return content
 
     def _add_chunk(self, chunk: bytes | memoryview) -> None:
         name = chunk_id(chunk)
@@ -64,17 +79,34 @@ class Upload:
         self._store.put_chunks([pack(name, data) for name, data in waiting if name in fresh])
 
 
-def store_small(store: Store, data: bytes) -> Content:
-    """Store a file that is at hand whole; cheaper than an `Upload` for small ones."""
-    upload = Upload(store)
-    upload.feed(data)
-    return upload.finish()
+class ChunkSource(Protocol):
+    """Where a `Reader` gets its chunks; a `Store` is one."""
+
+    def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """Chunks in the order asked, unchecked; those not held are left out."""
+
+    def quarantine(self, ids: Collection[bytes]) -> None:
+        """Take note that these are damaged."""
+
+
+class Peeking:
+    """A store whose damaged chunks are left where they are; see `ChunkSource`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """See the contract."""
+        return self._store.peek(ids)
+
+    def quarantine(self, ids: Collection[bytes]) -> None:
+        """See the contract."""
 
 
 class Reader:
     """Reads checked bytes out of a store. Safe from any thread."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ChunkSource) -> None:
         self._store = store
 
     def chunk(self, name: bytes) -> bytes | memoryview:
@@ -151,6 +183,30 @@ class Reader:
                 raise CorruptError(f"chunk {name.hex()} has another size than its file says")
             low, high = max(0, start - offset), min(size, stop - offset)
             yield plain if (low, high) == (0, size) else memoryview(plain)[low:high]
+
+
+def lacking(
+    store: Store, reader: Reader, contents: Collection[Content]
+) -> tuple[dict[bytes, int], bool]:
+    """What is missing of some files; see `Repository.lacking`."""
+    level = {(content.depth, content.refs) for content in contents}
+    data: dict[bytes, int] = {}
+    while level:
+        # Each piece once a level, however often it is named: a list may repeat itself.
+        pieces: set[tuple[int, bytes, int]] = set()
+        for depth, refs in level:
+            pairs = check_references(refs)
+            if depth:
+                pieces.update((depth, name, size) for name, size in pairs)
+            else:
+                data.update(pairs)
+        unknown = store.missing({name for _, name, _ in pieces})
+        if unknown:
+            return dict.fromkeys(unknown, 0), True
+        level = {
+            (depth - 1, check_piece(reader.piece(name), size)) for depth, name, size in pieces
+        }
+    return {name: data[name] for name in store.missing(data)}, False
 
 
 def is_content_of(content: Content, data: bytes | memoryview) -> bool:

@@ -17,7 +17,6 @@ import msgspec
 
 from aeorsync.core import clock
 from aeorsync.core.diff import diff
-from aeorsync.core.manifest import check_piece, check_references
 from aeorsync.core.merge import Sight, see
 from aeorsync.core.nodes import EMPTY
 from aeorsync.core.paths import TreePath, from_key
@@ -26,7 +25,7 @@ from aeorsync.errors import UnavailableError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
 from aeorsync.storage.compression import pack, unpack
-from aeorsync.storage.content import Reader, Upload, store_small
+from aeorsync.storage.content import Reader, Upload, lacking
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.keeping import Keeper
 from aeorsync.storage.lenses import Lens
@@ -109,6 +108,39 @@ class Repository:
         self._epochs = _begin_epoch(store)
         self.settle_trees()
 
+    # Care of the store
+
+    @property
+    def store(self) -> Store:
+        """What is below, for those who collect garbage, verify, export and import."""
+        return self._store
+
+    @property
+    def oldest_reader(self) -> int | None:
+        """``seq`` of the oldest head that an open view shows; None when none is open."""
+        return self._pins.oldest()
+
+    @property
+    def waiting_nodes(self) -> frozenset[bytes]:
+        """Tree nodes that go by themselves as soon as no open view needs them."""
+        return frozenset(self._pins.leftover())
+
+    def sweep(self, work: Callable[[], T]) -> "Future[T]":
+        """Throw chunks or nodes away, between two commits; from now on commits look twice.
+
+        ``work`` runs in the writer's thread with no operation begun. Whoever was told before
+        that a chunk is here, and commits after, fails when it is gone; see `storage.holdings`.
+        """
+
+        def operation(_: Draft) -> T:
+            self._writer.holdings.begin_sweep()
+            try:
+                return work()
+            finally:
+                self._writer.holdings.end_sweep()
+
+        return self._writer.submit(operation, alone=True)
+
     # Reading
 
     @property
@@ -189,11 +221,13 @@ class Repository:
 
     def upload(self) -> Upload:
         """Start taking in a file; commit the content that its ``finish`` returns."""
-        return Upload(self._store)
+        return Upload(self._store, self._writer.holdings.prove())
 
     def store_small(self, data: bytes) -> Content:
         """Take in a file that is at hand whole."""
-        return store_small(self._store, data)
+        upload = self.upload()
+        upload.feed(data)
+        return upload.finish()
 
     def listen(self, listener: Callable[[Committed], None]) -> None:
         """Be called in the writer thread after each commit; must not block."""
@@ -294,25 +328,7 @@ class Repository:
         Raises:
             CorruptError: A reference list breaks a rule of `core.manifest`.
         """
-        level = {(content.depth, content.refs) for content in contents}
-        data: dict[bytes, int] = {}
-        while level:
-            # Each piece once a level, however often it is named: a list may repeat itself.
-            pieces: set[tuple[int, bytes, int]] = set()
-            for depth, refs in level:
-                pairs = check_references(refs)
-                if depth:
-                    pieces.update((depth, name, size) for name, size in pairs)
-                else:
-                    data.update(pairs)
-            unknown = self._store.missing({name for _, name, _ in pieces})
-            if unknown:
-                return dict.fromkeys(unknown, 0), True
-            level = {
-                (depth - 1, check_piece(self._reader.piece(name), size))
-                for depth, name, size in pieces
-            }
-        return {name: data[name] for name in self._store.missing(data)}, False
+        return lacking(self._store, self._reader, contents)
 
     def check_content(self, content: Content) -> None:
         """Compare a whole stored file with its content hash; see `Reader.check_content`."""

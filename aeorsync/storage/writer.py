@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from aeorsync.errors import StaleError, UnavailableError
 from aeorsync.storage.base import Change, Commit, Head, Store
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.holdings import Holdings
 from aeorsync.storage.views import NodeCache, View
 
 T = TypeVar("T")
@@ -81,6 +82,11 @@ class Pins:
             ready = [name for name, seq in self._dropped.items() if seq <= oldest]
             return replace(commit, dropped=ready)
 
+    def oldest(self) -> int | None:
+        """The oldest head that is being read; None when none is."""
+        with self._lock:
+            return min(self._readers, default=None)
+
     def leftover(self) -> list[bytes]:
         """Nodes that nobody needs any more once all readers are gone."""
         with self._lock:
@@ -111,6 +117,7 @@ class Writer:
         self._pins = pins
         self._now_ms = now_ms
         self._new_incarnation = new_incarnation
+        self.holdings = Holdings(store)
         self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
         self._held: _Operation | None = None
         self._listeners: list[Callable[[Committed], None]] = []
@@ -202,7 +209,7 @@ class Writer:
         head = self._pins.take(self._store.head)
         with View(head, self._cache, self._pins.release) as view:
             draft = Draft(view, self._now_ms(), self._new_incarnation, self._session)
-            results = [_run_one(draft, operation) for operation in group]
+            results = [self._run_one(draft, operation) for operation in group]
             commit = draft.commit(self._cache)
         if commit is None:
             self._store.flush()
@@ -215,13 +222,13 @@ class Writer:
         seconds = time.monotonic() - began
         return results, Committed(commit.after, tuple(commit.changes), seconds)
 
-
-def _run_one(draft: Draft, operation: _Operation) -> tuple[Any, Exception | None]:
-    draft.begin()
-    try:
-        value = operation.run(draft)
-    except Exception as error:  # noqa: BLE001 - handed to the one who asked
-        draft.undo()
-        return None, error
-    draft.keep()
-    return value, None
+    def _run_one(self, draft: Draft, operation: _Operation) -> tuple[Any, Exception | None]:
+        draft.begin()
+        try:
+            value = operation.run(draft)
+            self.holdings.check(draft)
+        except Exception as error:  # noqa: BLE001 - handed to the one who asked
+            draft.undo()
+            return None, error
+        draft.keep()
+        return value, None
