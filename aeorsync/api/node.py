@@ -8,9 +8,10 @@ from aeorsync.api.attempts import Attempts
 from aeorsync.cluster.member import Member
 from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.runtime.bus import Bus
-from aeorsync.runtime.clock import WallClock
+from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.accounts import Accounts
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.shelf import Shelf
 from aeorsync.storage.writer import Committed
 from aeorsync.wire import limits
 
@@ -67,6 +68,7 @@ class Node:
         logins: How often each API key was tried.
         address_logins: How often each address tried any API key.
         joins: How often each address asked to join, in a minute and in an hour.
+        shelf: Trees that peers are reading.
     """
 
     repository: Repository
@@ -84,3 +86,4 @@ class Node:
     logins: Attempts = field(default_factory=_logins)
     address_logins: Attempts = field(default_factory=_address_logins)
     joins: tuple[Attempts, Attempts] = field(default_factory=_joins)
+    shelf: Shelf = field(default_factory=lambda: Shelf(SystemClock().monotonic))

@@ -147,7 +147,7 @@ async def trigger(call: Call) -> Response:
 async def wake(call: Call) -> Response:
     """Be told that a peer has news."""
     request = await call.body(WakeRequest)
-    call.node.member.wake(request.node_id)
+    call.node.member.wake(request.node_id, repair=request.repair)
     return answer(WokenReply(accepted=True), 202)
 
 

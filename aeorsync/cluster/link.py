@@ -18,11 +18,17 @@ from typing import Final
 import msgspec
 
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
+from aeorsync.cluster.mending import Mender
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
 from aeorsync.cluster.standing import Standing
 from aeorsync.cluster.together import together
 from aeorsync.core.links import ClockSample, LinkEvent, LinkState, estimate, unsettled
-from aeorsync.errors import AeorError, BadRequestError, UnavailableError
+from aeorsync.errors import (
+    AeorError,
+    BadRequestError,
+    CorruptError,
+    UnavailableError,
+)
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
@@ -68,6 +74,7 @@ class Link:
     Attributes:
         record: What is remembered of it.
         standing: How it stands.
+        mender: When its trees are compared with ours.
     """
 
     def __init__(
@@ -85,13 +92,13 @@ class Link:
         self.standing = Standing(site.wall, is_paused=not record.enabled)
         self._site = site
         self._claim = claim
+        self.mender = Mender(self.standing.note_failure)
         self._book = LinkBook(site.repository)
         self._samples: deque[ClockSample] = deque(maxlen=_SAMPLES)
         self._database = 0
         self._ahead: str | None = None
         self._full_at = 0.0
         self._roots: tuple[str, str] | None = None
-        self._has_doubted = False
         self._failures = 0
         self._is_forced = False
         self._wants_echo = True
@@ -210,7 +217,6 @@ class Link:
         self._ahead = None
         self._full_at = asyncio.get_running_loop().time()
         self._roots = None
-        self._has_doubted = False
         self._wants_echo = True
         self._worked.clear()
         await together(
@@ -218,6 +224,7 @@ class Link:
             self._pull(remote),
             self._calibrate(remote),
             self._greet(remote),
+            self.mender.run(lambda: self._peering(remote, self._site.node_id)),
         )
 
     async def _listen(self, remote: Remote) -> None:
@@ -268,7 +275,7 @@ class Link:
                 ahead = None if is_due or waiters else self._ahead
                 report = await self._cycle(remote, ahead)
                 if ahead is None:
-                    await self._note_full(report, is_due=is_due)
+                    self._note_full(report, is_due=is_due)
             except BaseException as error:
                 _fail(waiters, error)
                 raise
@@ -281,37 +288,26 @@ class Link:
         ready_at = self._full_at + self._site.sync_interval_s
         return ready_at - asyncio.get_running_loop().time()
 
-    async def _note_full(self, report: Report, *, is_due: bool) -> None:
+    def _note_full(self, report: Report, *, is_due: bool) -> None:
         """A cycle began at the cursor. Doubt that if it seems to hide something.
 
         When neither tree moved for a whole interval, the peer has told everything, and yet the
-        trees differ, everything is listed anew, once a connection: more often would not help
-        where the peer merely does not take from us.
+        trees differ, they are compared node by node.
         """
         self._full_at = asyncio.get_running_loop().time()
         if report.is_partial or self.record.sync_paths is not None:
             self._roots = None
             return
         roots = (self._site.repository.head.root.hex(), report.root)
-        is_stuck = is_due and roots == self._roots and roots[0] != roots[1]
+        if is_due and roots == self._roots and roots[0] != roots[1]:
+            self.mender.doubt()
         self._roots = roots
-        if is_stuck and not self._has_doubted:
-            self._has_doubted = True
-            await bridge.run(self._book.drop_cursor, self.record)
-            self._news.set()
 
     async def _cycle(self, remote: Remote, ahead: str | None) -> Report:
         self.standing.note_attempt()
-        peering = Peering(
-            self._site.repository,
-            remote,
-            self.record,
-            # This database may be an older copy of itself, put back, and lack what it once wrote;
-            # so until one cycle took everything, they ask for that as well.
-            None if self._wants_echo else self._site.node_id,
-            self._database,
-            self._site.wall.now_ms(),
-        )
+        # This database may be an older copy of itself, put back, and lack what it once wrote;
+        # so until one cycle took everything, they ask for that as well.
+        peering = self._peering(remote, None if self._wants_echo else self._site.node_id)
         report = await run_cycle(peering, ahead)
         self._failures = 0
         self._worked.set()
@@ -325,6 +321,12 @@ class Link:
         elif ahead is None:
             self.standing.note_success()
         return report
+
+    def _peering(self, remote: Remote, asker: int | None) -> Peering:
+        site = self._site
+        return Peering(
+            site.repository, remote, self.record, asker, self._database, site.wall.now_ms()
+        )
 
     # Who answers, and what time it is there
 
@@ -365,6 +367,9 @@ class Link:
         self._is_forced = False
         self._step(LinkEvent.LOST, error.message)
         self.standing.note_failure(error.message)
+        self.mender.fail(error)
+        if isinstance(error, CorruptError):
+            self.mender.doubt()
         waiters, self._waiters = self._waiters, []
         _fail(waiters, error)
 

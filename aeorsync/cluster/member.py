@@ -22,6 +22,7 @@ from aeorsync.cluster.peers import (
     parse_filters,
     parse_label,
 )
+from aeorsync.cluster.repairs import Repaired, repair_all
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
@@ -208,11 +209,31 @@ class Member:
             forced_active=tuple(link.record.peer_id for link in forced if link.is_active),
         )
 
-    def wake(self, node_id: int) -> None:
-        """A peer says that it has news; a peer whose node id is not known yet may be meant."""
+    def wake(self, node_id: int, *, repair: bool = False) -> None:
+        """A peer says that it has news; a peer whose node id is not known yet may be meant.
+
+        Args:
+            node_id: The peer.
+            repair: Its feed may not tell all of it: compare the trees.
+        """
         for link in self._links.values():
             if link.record.node_id in {None, node_id}:
                 link.wake()
+                if repair:
+                    link.mender.ask()
+
+    async def repair(self, node_id: int | None = None) -> Repaired:
+        """Compare trees with every active peer, or with one, now, and wait for it.
+
+        Raises:
+            NotFoundError: No such peer.
+        """
+        if node_id is None:
+            return await repair_all(list(self._links.values()))
+        link = self._find(node_id)
+        if link is None:
+            raise NotFoundError(f"no peer goes by {node_id}")
+        return await repair_all([link])
 
     def _find(self, node_id: int) -> Link | None:
         # A node id that was seen counts for more than a stand-in somebody was once told.

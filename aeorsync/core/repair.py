@@ -13,10 +13,10 @@ Nodes come from somebody who may lie. Each is checked against its name, the plac
 levels go down, so no descent goes round in circles.
 """
 
-from collections.abc import Iterator
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Final, TypeAlias
 
 from aeorsync.core.hashing import HASH_SIZE, node_id
@@ -210,19 +210,24 @@ def _problems(node: Node, body: bytes, place: Place) -> Iterator[str]:
         return
     if place.level not in {None, node.level}:
         yield "it is of another level than its place"
-    if any(key >= following for key, following in zip(keys, keys[1:], strict=False)):
+    if any(key >= following for key, following in pairwise(keys)):
         yield "its keys do not ascend"
     if (place.after is not None and keys[0] <= place.after) or place.last not in {None, keys[-1]}:
         yield "its keys lie outside its place"
     if encode_node(node) != body:
         yield "its bytes are not canonical"
     yield from _cut_problems(node, is_edge=place.is_edge)
+    yield from _count_problems(node, place)
+
+
+def _count_problems(node: Node, place: Place) -> Iterator[str]:
+    below = len(node.keys)
     if node.level:
         if any(len(ref) != _REFERENCE or not child_count(ref) for ref in node.values):
             yield "a reference is malformed"
-        if place.level is None and len(keys) == 1:
+        if place.level is None and below == 1:
             yield "it is a root with a single child"
-    below = sum(map(child_count, node.values)) if node.level else len(keys)
+        below = sum(map(child_count, node.values))
     if place.count not in {None, below}:
         yield "another number of items lies below it than its parent says"
 
@@ -261,9 +266,7 @@ def _compare(node: Node, place: Place, ours: Ours) -> Iterator[Difference]:
         here = next(mine, None)
 
 
-def _around(
-    places: list[Place], held: list[bytes | None], ours: Ours
-) -> Iterator[Difference]:
+def _around(places: list[Place], held: list[bytes | None], ours: Ours) -> Iterator[Difference]:
     """What lies in our tree beside the nodes that both hold."""
     for place, first in zip(places, held, strict=True):
         if first is not None:

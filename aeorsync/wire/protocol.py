@@ -267,10 +267,16 @@ class ClockReply(msgspec.Struct, frozen=True):
     version: str = ""
 
 
-class WakeRequest(msgspec.Struct, frozen=True):
-    """``node_id`` has news: pull from it now."""
+class WakeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``node_id`` has news: pull from it now.
+
+    Attributes:
+        node_id: Who has.
+        repair: Compare the whole trees: the feed may not tell all of it.
+    """
 
     node_id: NodeId
+    repair: bool = False
 
 
 # GET /sync/events

@@ -7,8 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeorsync.core.hashing import node_id
-from aeorsync.core.nodes import EMPTY, EMPTY_NODE, Node, child_count, child_id, decode_node
-from aeorsync.core.nodes import encode_node
+from aeorsync.core.nodes import (
+    EMPTY,
+    EMPTY_NODE,
+    Node,
+    child_count,
+    child_id,
+    decode_node,
+    encode_node,
+)
 from aeorsync.core.repair import Descent, Difference, Ours, Place, check_node, children
 from aeorsync.core.tree import MAX_ITEMS, edit, is_boundary
 from aeorsync.errors import BadRequestError
@@ -17,8 +24,9 @@ Model = dict[bytes, bytes]
 
 keys = st.integers(0, 3000).map(lambda i: f"k{i:04d}".encode())
 models = st.builds(
-    lambda some, first, count: {f"k{i:04d}".encode(): b"" for i in range(first, first + count)}
-    | some,
+    lambda some, first, count: (
+        {f"k{i:04d}".encode(): b"" for i in range(first, first + count)} | some
+    ),
     st.dictionaries(keys, st.binary(max_size=2), max_size=40),
     st.integers(0, 2900),
     st.sampled_from([0, 0, 1, 30, 700, 2000]),
@@ -178,7 +186,10 @@ def test_a_node_that_does_not_fit_its_place_is_refused(lie: tuple[bytes, Place])
         check_node(*lie)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x93\x00\x90\x90\x00", b"\x93\xcd\x00\x00\x90\x90"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\xc1", b"\x93\x00\x90\x90\x00", b"\x93\xcd\x00\x00\x90\x90"],
+)
 def test_bytes_that_are_no_node_are_refused(body: bytes) -> None:
     with pytest.raises(BadRequestError):
         check_node(body, Place(node_id(body)))
