@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from aeorsync.api.diff import check_reader, wants_frames
 from aeorsync.api.diff_page import PROJECTED_MAX, projected
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
+from aeorsync.api.node import Node
 from aeorsync.core.hashing import HASH_SIZE, parse_hash
 from aeorsync.core.manifest import pieces
 from aeorsync.core.paths import SYSTEM
@@ -30,9 +31,11 @@ from aeorsync.errors import (
 from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
 from aeorsync.storage.compression import unpack
+from aeorsync.storage.content import LostChunkError
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import framing, limits
 from aeorsync.wire.protocol import (
+    CHUNKS_HEADER,
     FRAMES_TYPE,
     IDS_TYPE,
     ChunkData,
@@ -47,6 +50,8 @@ _BATCH_BYTES = 2 * limits.MIB
 _BATCH_MIN, _BATCH_MAX = 8, 64
 """Chunks one thread hop reads, so it never holds more than 16 MiB of them."""
 _MISSING_MAX = limits.MAX_FRAME // HASH_SIZE
+_HELD = "held"
+_MAX_LOST = 1_000
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})*", re.ASCII).fullmatch
 _encode = msgspec.json.Encoder().encode
 _log = get_logger(__name__)
@@ -78,7 +83,9 @@ async def chunks(call: Call) -> Response:
         hidden = await bridge.run(_system_chunks, repository)
     if wants_frames(call.request):
         names = list(dict.fromkeys(wanted.values()))
-        return StreamingResponse(_frames(repository, names, hidden), media_type=FRAMES_TYPE)
+        manner = call.request.headers.get(CHUNKS_HEADER, "")
+        frames = _frames(call.node, names, hidden, manner)
+        return StreamingResponse(frames, media_type=FRAMES_TYPE)
     pairs = [(text, name) for text, name in wanted.items() if name not in hidden]
     if len(pairs) * projected(limits.MAX_CHUNK) > PROJECTED_MAX:
         fitting = await bridge.run(_fitting, repository, pairs)
@@ -181,6 +188,8 @@ def _encode_batch(repository: Repository, part: Sequence[tuple[str, bytes]]) -> 
                 plain = unpack(held[name])
             except CorruptError as error:
                 _log.error("chunk is damaged", chunk=name.hex(), error=error.message)
+                with suppress(CorruptError):
+                    repository.plain_chunk(name)  # is noted as lost, and fetched again
                 continue
             encoded.append(_encode(ChunkData(text, bytes(plain), len(plain))))
     return encoded
@@ -190,18 +199,27 @@ def _encode_batch(repository: Repository, part: Sequence[tuple[str, bytes]]) -> 
 
 
 async def _frames(
-    repository: Repository, names: Sequence[bytes], hidden: frozenset[bytes]
+    node: Node, names: Sequence[bytes], hidden: frozenset[bytes], manner: str
 ) -> AsyncIterator[bytes]:
+    repository = node.repository
     missing = [name for name in names if name in hidden]
     shown = [name for name in names if name not in hidden] if missing else names
+    read = _checked_batch if manner else _frame_batch
+    lacking: list[bytes] = []
     yield framing.encode(framing.Kind.HEADER, pack({}))
     try:
-        async for part in _batches(shown, lambda part: _frame_batch(repository, part, missing)):
+        async for part in _batches(shown, lambda part: read(repository, part, lacking)):
             yield b"".join(part)
+        lost = [] if manner == _HELD else await bridge.run(_lost, repository, lacking)
+        if lost and await node.member.rescue(lost):
+            lacking = [name for name in lacking if name not in set(lost)]
+            async for part in _batches(lost, lambda part: read(repository, part, lacking)):
+                yield b"".join(part)
     except AeorError as error:
         problem = {"error": error.message, "code": error.code}
         yield framing.encode(framing.Kind.ERROR, pack(problem))
         return
+    missing += lacking
     for at in range(0, len(missing), _MISSING_MAX):
         payload = b"".join(missing[at : at + _MISSING_MAX])
         yield framing.encode(framing.Kind.MISSING, payload)
@@ -218,6 +236,21 @@ def _frame_batch(
     return [
         framing.encode_chunk(c.id, framing.Codec(c.codec), c.size, bytes(c.data)) for c in found
     ]
+
+
+def _checked_batch(
+    repository: Repository, part: Sequence[bytes], missing: list[bytes]
+) -> list[bytes]:
+    """The same, but damaged chunks are found and missing."""
+    for name in part:
+        with suppress(LostChunkError):
+            repository.plain_chunk(name)
+    return _frame_batch(repository, part, missing)
+
+
+def _lost(repository: Repository, names: Sequence[bytes]) -> list[bytes]:
+    """Those of some missing chunks that should be here."""
+    return [name for name in names if repository.damage.is_lost(name)][:_MAX_LOST]
 
 
 async def _batches(

@@ -19,8 +19,8 @@ from aeorsync.core.hashing import HASH_SIZE, parse_hash
 from aeorsync.errors import BadRequestError, DeniedError, InvalidFieldError, TooLargeError
 from aeorsync.runtime import bridge
 from aeorsync.storage.base import Head
-from aeorsync.storage.repository import NodeBodies
 from aeorsync.storage.shelf import HOLD_S
+from aeorsync.storage.trees import NodeBodies
 from aeorsync.wire import framing, limits
 from aeorsync.wire.nodes import (
     ANSWER_BYTES,
@@ -92,7 +92,7 @@ def _read(node: Node, names: list[bytes]) -> tuple[Head, NodeBodies]:
         view = repository.view()
         node.shelf.put(view)
         return view.head, NodeBodies({}, [], [])
-    found = repository.nodes(names, ANSWER_BYTES)
+    found = repository.trees.bodies(names, ANSWER_BYTES)
     large = [name for name, body in found.found.items() if len(body) > _MAX_BODY]
     for name in large:
         del found.found[name]

@@ -108,10 +108,12 @@ class _Haul:
         singles = _singles(self.contents)
         waiting = iter(batches)
 
+        bad: dict[bytes, str] = {}
+
         async def take(chunks: list[Chunk]) -> None:
             received = await bridge.run(_receive, self.repository, chunks, singles)
             self.proven.update(received.proven)
-            self.lost.update(received.bad)
+            bad.update(received.bad)
             self.chunks += len(chunks) - len(received.bad)
 
         async def work() -> None:
@@ -120,6 +122,13 @@ class _Haul:
                 self.lost.update((name, _missing_text(name)) for name in missing)
 
         await together(*(work() for _ in range(min(IN_FLIGHT, len(batches)))))
+        if bad:
+            # Damaged there, most likely, which it does not know: let it look, and heal itself.
+            again, bad = sorted(bad), {}
+            missing = await self.remote.chunks(again[:BATCH_IDS], take, manner="checked")
+            self.lost.update((name, _missing_text(name)) for name in missing)
+            self.lost.update(bad)
+            self.lost.update((name, _missing_text(name)) for name in again[BATCH_IDS:])
 
 
 @dataclass(frozen=True, slots=True)

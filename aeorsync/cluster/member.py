@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -23,7 +23,9 @@ from aeorsync.cluster.peers import (
     parse_label,
 )
 from aeorsync.cluster.repairs import Repaired, repair_all
+from aeorsync.cluster.rescue import Rescue
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
+from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
@@ -75,6 +77,7 @@ class Member:
             jitter,
         )
         self._book = LinkBook(repository)
+        self._rescue = Rescue(repository, self._ways)
         self._links: dict[int, Link] = {}
         self._stack = AsyncExitStack()
         self._supervisor: Supervisor | None = None
@@ -89,6 +92,7 @@ class Member:
                     self._add_link(record)
             for link in self._links.values():
                 self._start_link(link)
+            self._supervisor.start("rescue", self._rescue.run)
 
     async def stop(self) -> None:
         """Stop all links; waits for what they write."""
@@ -234,6 +238,19 @@ class Member:
         if link is None:
             raise NotFoundError(f"no peer goes by {node_id}")
         return await repair_all([link])
+
+    async def rescue(self, chunks: Collection[bytes]) -> bool:
+        """Ask the peers for chunks that are damaged or missing here.
+
+        Returns:
+            Whether all of them are here now.
+        """
+        return await self._rescue.fetch(chunks)
+
+    def _ways(self) -> list[Remote]:
+        """New ways to all active peers; whoever takes them closes them."""
+        active = [link for link in self._links.values() if link.is_active]
+        return [self._site.dial(link.record.address) for link in active]
 
     def _find(self, node_id: int) -> Link | None:
         # A node id that was seen counts for more than a stand-in somebody was once told.

@@ -32,6 +32,7 @@ from aeorsync.core.repair import Descent, Difference, Ours
 from aeorsync.errors import BadRequestError, CorruptError, UnavailableError
 from aeorsync.remote.calls import NodesAnswer
 from aeorsync.runtime import bridge
+from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import View, is_system_key
 from aeorsync.wire.protocol import Item
 
@@ -194,7 +195,7 @@ class _Repair:
 
     def _begin(self) -> None:
         with self.peering.repository.view() as view:
-            ours = _ours(view)
+            ours = _ours(self.peering.repository, view)
             for descent, tree in zip((self.lives, self.graves), ours, strict=True):
                 self._sift(descent.begin(tree))
 
@@ -202,7 +203,7 @@ class _Repair:
         """Take nodes; returns what the peer has that is not the same here."""
         found: list[Item] = []
         with self.peering.repository.view() as view:
-            ours = _ours(view)
+            ours = _ours(self.peering.repository, view)
             for descent, tree in zip((self.lives, self.graves), ours, strict=True):
                 for name in filter(descent.wants, answer.missing):
                     descent.forget(name)
@@ -260,13 +261,13 @@ class _Repair:
         if body is None or self.report.regained >= _MAX_LOST:
             text = f"{lost.message}, and {self.peering.link.address} does not hold it"
             raise CorruptError(text) from lost
-        await bridge.run(self.peering.repository.regain_node, lost.name, body)
+        await bridge.run(self.peering.repository.trees.regain, lost.name, body)
         self.report = replace(self.report, regained=self.report.regained + 1)
 
 
-def _ours(view: View) -> tuple[Ours, Ours]:
+def _ours(repository: Repository, view: View) -> tuple[Ours, Ours]:
     """Our trees, which say by name what they lack."""
-    lives, graves = view.ours()
+    lives, graves = repository.trees.ours(view.head)
     return Ours(lives.root, _named(lives.read)), Ours(graves.root, _named(graves.read))
 
 

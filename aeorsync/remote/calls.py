@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk, pars
 from aeorsync.wire.limits import MAX_FRAME, MIB
 from aeorsync.wire.nodes import NodesHeader
 from aeorsync.wire.protocol import (
+    CHUNKS_HEADER,
     FRAMES_TYPE,
     IDS_TYPE,
     NODE_HEADER,
@@ -166,14 +167,23 @@ class Remote:
                     )
         return self._page(frames)
 
-    async def chunks(self, ids: Sequence[bytes], take: Take) -> set[bytes]:
+    async def chunks(
+        self, ids: Sequence[bytes], take: Take, manner: Literal["checked", "held"] | None = None
+    ) -> set[bytes]:
         """Fetch chunks; ``take`` gets them as they come in, a few MiB at a time.
+
+        Args:
+            ids: Which.
+            take: Takes them.
+            manner: See `wire.protocol.CHUNKS_HEADER`.
 
         Returns:
             Which the peer did not send, because it does not hold them.
         """
         wanted = set(ids)
         headers = {"Content-Type": IDS_TYPE, "Accept": FRAMES_TYPE}
+        if manner is not None:
+            headers[CHUNKS_HEADER] = manner
         waiting: list[Chunk] = []
         size = 0
         async with (

@@ -1,6 +1,6 @@
 """Bytes of whole files: in as a stream, out as a range."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from aeorsync.core.chunking import Chunker
 from aeorsync.core.hashing import chunk_id, content_hash, hasher
@@ -12,6 +12,18 @@ from aeorsync.storage.compression import pack, unpack
 
 _READ_BATCH = 1 << 20
 """Plain bytes read at a time."""
+
+
+class LostChunkError(CorruptError):
+    """Chunks that a file needs are damaged or missing here; a peer may hold them.
+
+    Attributes:
+        chunks: Their ids.
+    """
+
+    def __init__(self, message: str, chunks: Collection[bytes]) -> None:
+        super().__init__(message)
+        self.chunks = frozenset(chunks)
 
 
 class Upload:
@@ -81,11 +93,11 @@ class Reader:
         """Plain bytes of one chunk, checked.
 
         Raises:
-            CorruptError: It is missing or damaged.
+            LostChunkError: It is missing or damaged.
         """
         found = self._store.chunks([name])
         if not found:
-            raise CorruptError(f"chunk {name.hex()} is missing from this node")
+            raise _missing([name])
         return self._unpack(found[0])
 
     def piece(self, name: bytes) -> bytes:
@@ -102,7 +114,8 @@ class Reader:
         """Bytes ``start`` to ``stop`` of a file, in pieces of about 1 MiB or less.
 
         Raises:
-            CorruptError: A chunk is missing or damaged; what was yielded before was right.
+            LostChunkError: A chunk is missing or damaged; what was yielded before was right.
+            CorruptError: The list of chunks breaks a rule; likewise.
         """
         end = content.size if stop is None else stop
         batch: list[tuple[int, bytes, int]] = []
@@ -130,10 +143,10 @@ class Reader:
     def _unpack(self, chunk: StoredChunk) -> bytes | memoryview:
         try:
             return unpack(chunk)
-        except CorruptError:
+        except CorruptError as error:
             # Whoever has the right bytes may put them again now.
             self._store.quarantine([chunk.id])
-            raise
+            raise LostChunkError(error.message, [chunk.id]) from error
 
     def _read_batch(
         self, batch: list[tuple[int, bytes, int]], start: int, stop: int
@@ -143,14 +156,19 @@ class Reader:
         found: dict[bytes, StoredChunk] = {
             chunk.id: chunk for chunk in self._store.chunks([name for _, name, _ in batch])
         }
+        lost = [name for _, name, _ in batch if name not in found]
         for offset, name, size in batch:
             if name not in found:
-                raise CorruptError(f"chunk {name.hex()} is missing from this node")
+                raise _missing(lost)
             plain = self._unpack(found[name])
             if len(plain) != size:
                 raise CorruptError(f"chunk {name.hex()} has another size than its file says")
             low, high = max(0, start - offset), min(size, stop - offset)
             yield plain if (low, high) == (0, size) else memoryview(plain)[low:high]
+
+
+def _missing(names: Sequence[bytes]) -> LostChunkError:
+    return LostChunkError(f"chunk {names[0].hex()} is missing from this node", names)
 
 
 def is_content_of(content: Content, data: bytes | memoryview) -> bool:

@@ -21,6 +21,7 @@ import msgspec
 from aeorsync.errors import CorruptError, StaleError, UnavailableError
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.base import (
+    LOST,
     TOUCH_MS,
     Change,
     ChunkRow,
@@ -141,6 +142,8 @@ class EmbeddedStore:
                 self._pending.pop(name, None)
         with self._database.transaction() as db:
             db.executemany("DELETE FROM chunks WHERE id = ?", ((name,) for name in ids))
+            for name in ids:
+                write_note(db, LOST, name.hex(), b"")
 
     def node(self, name: bytes) -> bytes:
         """See the contract."""

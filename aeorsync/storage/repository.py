@@ -15,18 +15,19 @@ from typing import TypeVar
 import msgspec
 
 from aeorsync.core import clock
-from aeorsync.core.hashing import node_id
 from aeorsync.core.manifest import check_piece, check_references
 from aeorsync.core.merge import Sight, see
-from aeorsync.core.nodes import EMPTY, Node
+from aeorsync.core.nodes import EMPTY
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Content, Entry, Kind
-from aeorsync.errors import CorruptError, UnavailableError
+from aeorsync.errors import UnavailableError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import Reader, Upload, store_small
+from aeorsync.storage.damage import Damage
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.trees import Trees
 from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed, Pins, Writer
 
@@ -82,26 +83,13 @@ class Applied:
     conflicts: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeBodies:
-    """Tree nodes somebody asked for.
-
-    Attributes:
-        found: Bytes by id, checked.
-        missing: Ids of those that are not here, or damaged.
-        rest: Ids of those that were not looked at, since there was enough.
-    """
-
-    found: dict[bytes, bytes]
-    missing: list[bytes]
-    rest: list[bytes]
-
-
 class Repository:
     """One node's files, their history, and the feed of their changes.
 
     Attributes:
         database_id: Random, made with the database; a copy of the database keeps it.
+        trees: The nodes of its trees.
+        damage: Chunks that were damaged or lost here.
     """
 
     def __init__(self, store: Store, wall: WallClock) -> None:
@@ -110,6 +98,8 @@ class Repository:
         self._wall = wall
         self._cache = NodeCache(store)
         self._pins = Pins()
+        self.trees = Trees(store, self._cache)
+        self.damage = Damage(store, wall)
         self._reader = Reader(store)
         self._writer = Writer(store, self._cache, self._pins, wall.now_ms, new_incarnation)
         self.database_id = _database_id(store)
@@ -214,55 +204,6 @@ class Repository:
     def stored_chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
         """Chunks as stored, in the order asked, unchecked; unknown ones are left out."""
         return self._store.chunks(ids)
-
-    def nodes(self, names: Sequence[bytes], most: int) -> NodeBodies:
-        """Tree nodes by id, whatever tree they are of, in the order asked.
-
-        Args:
-            names: Which.
-            most: Bytes after which the rest is left out; one node is told in any case.
-        """
-        found: dict[bytes, bytes] = {}
-        missing: list[bytes] = []
-        size = 0
-        for at, name in enumerate(names):
-            if size >= most:
-                return NodeBodies(found, missing, list(names[at:]))
-            body = self._cache.body(name)
-            if body is None:
-                missing.append(name)
-            else:
-                found[name] = body
-                size += len(body)
-        return NodeBodies(found, missing, [])
-
-    def put_nodes(self, nodes: dict[bytes, bytes]) -> None:
-        """Add checked tree nodes that belong to no head; durable on return."""
-        self._store.put_nodes(nodes)
-
-    def regain_node(self, name: bytes, body: bytes) -> None:
-        """Put a node of our own trees back whose bytes are damaged or gone; durable on return.
-
-        Raises:
-            CorruptError: These bytes are not that node; nothing was changed.
-        """
-        if node_id(body) != name:
-            raise CorruptError(f"tree node {name.hex()} does not match its name")
-        # What is left of it gives way first: a store does not replace what it holds.
-        self._store.sweep([name], [], 0)
-        self._store.put_nodes({name: body})
-
-    def missing_nodes(self, names: Collection[bytes]) -> set[bytes]:
-        """Which of these tree nodes this node does not hold."""
-        return self._store.missing_nodes(names)
-
-    def read_node(self, name: bytes) -> Node:
-        """A decoded tree node.
-
-        Raises:
-            CorruptError: It is missing or damaged.
-        """
-        return self._cache.read(name)
 
     def plain_chunk(self, name: bytes) -> bytes | memoryview:
         """One checked chunk."""

@@ -16,7 +16,6 @@ from aeorsync.core.hashing import node_id
 from aeorsync.core.merge import Sight, see
 from aeorsync.core.nodes import EMPTY, EMPTY_NODE, Node, decode_node
 from aeorsync.core.paths import ROOT, SYSTEM, TreePath, from_key, to_key
-from aeorsync.core.repair import Ours
 from aeorsync.core.versions import Entry, Kind, Version, decode_entry
 from aeorsync.errors import CorruptError
 from aeorsync.storage.base import Head, Store
@@ -52,14 +51,6 @@ class NodeCache:
         if len(self._nodes) > _CACHED_NODES:
             self._trim()
         return node
-
-    def body(self, name: bytes) -> bytes | None:
-        """Bytes of a node; None when it is missing, or its bytes do not match its id."""
-        try:
-            body = self._store.node(name)
-        except CorruptError:
-            return None
-        return body if node_id(body) == name else None
 
     def _trim(self) -> None:
         with self._trim_lock:
@@ -186,10 +177,6 @@ class View:
     ) -> Iterator[tuple[bytes, bytes]]:
         """Deleted (key, entry bytes) pairs below a folder, in tree order, past ``after``."""
         return self._scan(self.head.graves, folder, after, system=system)
-
-    def ours(self) -> tuple[Ours, Ours]:
-        """The live tree and that of the deletions, to be compared with somebody else's."""
-        return Ours(self.head.root, self._read), Ours(self.head.graves, self._read)
 
     def count(self) -> int:
         """Live entries in the tree, system entries included."""

@@ -21,6 +21,10 @@ IDS_TYPE = "application/vnd.aeorsync.ids"
 NODE_HEADER = "X-AeorSync-Node"
 """Node id of the asking node, decimal."""
 
+CHUNKS_HEADER = "X-AeorSync-Chunks"
+"""How chunks are to be read for ``POST /sync/chunks``, in frames: ``checked``, before they are
+sent; ``held``, that too, and peers are not asked for what is damaged."""
+
 Item = tuple[bytes, bytes]
 """(tree key, entry bytes as stored)"""
 NodeId = Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]

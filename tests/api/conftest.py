@@ -42,6 +42,9 @@ class NoMember:
     def peers(self) -> list[object]:
         return []
 
+    async def rescue(self, _chunks: object) -> bool:
+        return False
+
 
 @dataclass
 class Running:

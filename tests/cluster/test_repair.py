@@ -45,7 +45,7 @@ def put_many(repository: Repository, names: list[str], text: bytes = b"x") -> No
 def lose(repository: Repository, *paths: str) -> None:
     """Forget entries behind the node's back: no deletion, no row in the feed."""
     head = repository.head
-    edited = edit(head.root, repository.read_node, {to_key(parse(path)): None for path in paths})
+    edited = edit(head.root, repository.trees.read, {to_key(parse(path)): None for path in paths})
     after = msgspec.structs.replace(head, root=edited.root)
     repository._store.commit(Commit(head, after, nodes=edited.made))
 
@@ -207,7 +207,7 @@ def claim(*nodes: Node) -> Callable[[FakePeer], None]:
 
     def prepare(peer: FakePeer) -> None:
         bodies = {node_id(encode_node(node)): encode_node(node) for node in nodes}
-        peer.repository.put_nodes(bodies)
+        peer.repository.trees.put(bodies)
         peer.root = next(iter(bodies))
 
     return prepare
@@ -306,7 +306,7 @@ def test_a_node_missing_from_our_own_tree_is_fetched(
     put_many(theirs, [f"/file{i:03d}" for i in range(300)])
     ours = open_repository(tmp_path / "ours", node=1)
     pull(ours, theirs)
-    root = ours.read_node(ours.head.root)
+    root = ours.trees.read(ours.head.root)
     lost = [ref[:32] for ref in root.values][:3]
     ours.close()
     ours = open_repository(tmp_path / "ours", node=1)

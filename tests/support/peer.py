@@ -168,7 +168,7 @@ class FakePeer(httpx.AsyncBaseTransport):
 
     def _nodes(self, body: bytes) -> Frames:
         ids = [body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE)]
-        found = self.repository.nodes(ids, 1 << 20)
+        found = self.repository.trees.bodies(ids, 1 << 20)
         head = self.repository.head
         header = NodesHeader(
             self.node_id,
