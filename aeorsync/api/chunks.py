@@ -211,7 +211,9 @@ async def _frames(
         async for part in _batches(shown, lambda part: read(repository, part, lacking)):
             yield b"".join(part)
         lost = [] if manner == _HELD else await bridge.run(_lost, repository, lacking)
-        if lost and await node.member.rescue(lost):
+        if lost:
+            # Whatever came of it: some of them may be here now.
+            await node.member.rescue(lost)
             lacking = [name for name in lacking if name not in set(lost)]
             async for part in _batches(lost, lambda part: read(repository, part, lacking)):
                 yield b"".join(part)

@@ -17,13 +17,13 @@ async def rescued(node: Node, read: Callable[P, T], *args: P.args, **kwargs: P.k
     Raises:
         LostChunkError: No peer could give it in time.
     """
-    tried: frozenset[bytes] = frozenset()
+    tried: set[bytes] = set()
     while True:
         try:
             return await bridge.run(read, *args, **kwargs)
         except LostChunkError as error:
             # The same chunk again: it does not last here, and no peer can help that.
-            if error.chunks == tried or not await node.member.rescue(error.chunks):
+            if error.chunks <= tried or not await node.member.rescue(error.chunks):
                 text = f"{error.message}, and no peer that can be reached could give it"
                 raise LostChunkError(text, error.chunks) from error
-            tried = error.chunks
+            tried |= error.chunks

@@ -292,10 +292,10 @@ def _read_item(repository: Repository, view: View, key: bytes, data: bytes) -> N
         return None
     if repository.is_too_far_ahead(entry):
         raise BadRequestError("it was written in the future; check the clocks (NTP) of all nodes")
-    held = set() if ours is None else set(_contents(ours.versions))
+    held = set() if ours is None else set(contents_of(ours.versions))
     for version in fresh:
         _check_link_target(version)
-    wanted = tuple(content for content in _contents(fresh) if content not in held)
+    wanted = tuple(content for content in contents_of(fresh) if content not in held)
     if any(content.size > MAX_FILE for content in wanted):
         raise BadRequestError(f"the file is larger than {MAX_FILE} bytes")
     return News(key, entry, wanted)
@@ -320,7 +320,7 @@ def _fresh_versions(ours: Entry | None, theirs: Entry) -> Sequence[Version]:
     ]
 
 
-def _contents(versions: Sequence[Version]) -> list[Content]:
+def contents_of(versions: Sequence[Version]) -> list[Content]:
     """The files among some versions; what is deleted need not be here."""
     return [v.content for v in versions if v.kind == Kind.FILE and not v.deleted]
 

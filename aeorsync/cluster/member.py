@@ -10,6 +10,7 @@ import msgspec
 
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link, Site
+from aeorsync.cluster.past import Past
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
@@ -78,6 +79,7 @@ class Member:
         )
         self._book = LinkBook(repository)
         self._rescue = Rescue(repository, self._ways)
+        self._past = Past(repository, lambda: self._ways(is_whole=True))
         self._links: dict[int, Link] = {}
         self._stack = AsyncExitStack()
         self._supervisor: Supervisor | None = None
@@ -93,6 +95,7 @@ class Member:
             for link in self._links.values():
                 self._start_link(link)
             self._supervisor.start("rescue", self._rescue.run)
+            self._supervisor.start("past trees", self._past.run)
 
     async def stop(self) -> None:
         """Stop all links; waits for what they write."""
@@ -247,10 +250,18 @@ class Member:
         """
         return await self._rescue.fetch(chunks)
 
-    def _ways(self) -> list[Remote]:
-        """New ways to all active peers; whoever takes them closes them."""
-        active = [link for link in self._links.values() if link.is_active]
-        return [self._site.dial(link.record.address) for link in active]
+    def _ways(self, *, is_whole: bool = False) -> list[Remote]:
+        """New ways to active peers; whoever takes them closes them.
+
+        Args:
+            is_whole: Only over links that nothing is kept off by a filter.
+        """
+        active = [link.record for link in self._links.values() if link.is_active]
+        return [
+            self._site.dial(record.address)
+            for record in active
+            if not (is_whole and record.sync_paths)
+        ]
 
     def _find(self, node_id: int) -> Link | None:
         # A node id that was seen counts for more than a stand-in somebody was once told.

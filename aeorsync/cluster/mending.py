@@ -19,12 +19,14 @@ from aeorsync.cluster.peers import LinkBook
 from aeorsync.cluster.repair import RepairReport, run_repair
 from aeorsync.errors import AeorError, NotFoundError, UnavailableError
 from aeorsync.runtime import bridge
+from aeorsync.runtime.log import get_logger
 
 INTERVAL_S: Final = 6 * 3600.0
 PAUSE_S: Final = 300.0
 """Between two runs because of doubt."""
 ASKED_PAUSE_S: Final = 2.0
 """Between two runs that the peer asked for."""
+_log = get_logger(__name__)
 
 
 class Mender:
@@ -46,6 +48,7 @@ class Mender:
         self._is_doubted = False
         self._peer_asks = False
         self._waiters: list[asyncio.Future[RepairReport]] = []
+        self._began: float | None = None
         self._ran_at: float | None = None
 
     def doubt(self) -> None:
@@ -83,9 +86,10 @@ class Mender:
         Raises:
             AeorError: A repair failed.
         """
-        began = asyncio.get_running_loop().time()
+        if self._began is None:
+            self._began = asyncio.get_running_loop().time()
         while True:
-            await self._until_due(began)
+            await self._until_due(self._began)
             waiters, self._waiters = self._waiters, []
             # Who was asked must not ask back, or two that cannot agree would never end.
             asks_peer = bool(waiters) or not self._peer_asks
@@ -101,6 +105,14 @@ class Mender:
             finally:
                 self._ran_at = asyncio.get_running_loop().time()
             self.report = report
+            if report.changed or report.regained:
+                _log.info(
+                    "trees repaired",
+                    peer=peering().link.address,
+                    entries=report.changed,
+                    tree_nodes=report.regained,
+                    round_trips=report.round_trips,
+                )
             if report.complaint is not None:
                 self._note_failure(report.complaint)
             for waiter in waiters:

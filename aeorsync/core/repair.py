@@ -139,6 +139,14 @@ class Descent:
         """Do without a node that cannot be had, and so without all that lies below it."""
         self._wanted[self._level_of.pop(name)].pop(name)
 
+    def check(self, name: bytes, body: bytes) -> None:
+        """Demand that a node that is waited for is what it has to be.
+
+        Raises:
+            BadRequestError: It is not.
+        """
+        check_node(body, self._wanted[self._level_of[name]][name])
+
     def take(self, name: bytes, body: bytes, ours: Ours) -> Iterator[Difference]:
         """Take a node that was waited for.
 

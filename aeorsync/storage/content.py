@@ -159,6 +159,7 @@ class Reader:
         lost = [name for _, name, _ in batch if name not in found]
         for offset, name, size in batch:
             if name not in found:
+                self._store.quarantine(lost)  # noted, so that they are fetched again
                 raise _missing(lost)
             plain = self._unpack(found[name])
             if len(plain) != size:
