@@ -5,13 +5,16 @@
     doubt               the trees stood still, all was told, and yet they differ
     now and then        every `INTERVAL_S`, whatever they look like
 
-What nobody waits for keeps `PAUSE_S` between two runs, so that peers which can never agree (one
-takes nothing from the other) cost little. A link that breaks takes a run with it; the wish stays.
+What nobody waits for keeps a pause between two runs, which doubles with each that changed
+nothing, so that peers which can never agree (one takes nothing from the other) cost little. A
+filtered link, over which trees are not meant to be equal, repairs only when it is asked to. A link
+that breaks takes a run with it; the wish stays.
 """
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from aeorsync.cluster.cycle import Peering
@@ -23,9 +26,9 @@ from aeorsync.runtime.log import get_logger
 
 INTERVAL_S: Final = 6 * 3600.0
 PAUSE_S: Final = 300.0
-"""Between two runs because of doubt."""
+"""Between two runs because of doubt, at first."""
 ASKED_PAUSE_S: Final = 2.0
-"""Between two runs that the peer asked for."""
+"""Between two runs that the peer asked for, at first."""
 _log = get_logger(__name__)
 
 
@@ -48,6 +51,7 @@ class Mender:
         self._is_doubted = False
         self._peer_asks = False
         self._waiters: list[asyncio.Future[RepairReport]] = []
+        self._vain = 0
         self._began: float | None = None
         self._ran_at: float | None = None
 
@@ -90,34 +94,50 @@ class Mender:
             self._began = asyncio.get_running_loop().time()
         while True:
             await self._until_due(self._began)
-            waiters, self._waiters = self._waiters, []
-            # Who was asked must not ask back, or two that cannot agree would never end.
-            asks_peer = bool(waiters) or not self._peer_asks
-            wishes = (self._is_doubted, self._peer_asks)
-            self._wish.clear()
-            self._is_doubted = self._peer_asks = False
-            try:
-                report = await _mend(peering(), is_gentle=not waiters, asks_peer=asks_peer)
-            except BaseException as error:
-                self._is_doubted, self._peer_asks = wishes
-                _fail(waiters, error)
-                raise
-            finally:
-                self._ran_at = asyncio.get_running_loop().time()
-            self.report = report
-            if report.changed or report.regained:
-                _log.info(
-                    "trees repaired",
-                    peer=peering().link.address,
-                    entries=report.changed,
-                    tree_nodes=report.regained,
-                    round_trips=report.round_trips,
-                )
-            if report.complaint is not None:
-                self._note_failure(report.complaint)
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(report)
+            self._ran_at = asyncio.get_running_loop().time()
+            wishes, who = self._take(), peering()
+            if not wishes.is_routine or who.link.sync_paths is None:
+                await self._serve(wishes, who)
+
+    def _take(self) -> "_Wishes":
+        wishes = _Wishes(self._is_doubted, self._peer_asks, self._waiters)
+        self._is_doubted = self._peer_asks = False
+        self._waiters = []
+        return wishes
+
+    async def _serve(self, wishes: "_Wishes", peering: Peering) -> None:
+        """Run one repair.
+
+        Raises:
+            AeorError: It failed; the wishes stay.
+        """
+        is_gentle = not wishes.waiters
+        # Who was asked must not ask back, or two that cannot agree would never end.
+        asks_peer = bool(wishes.waiters) or not wishes.peer_asks
+        try:
+            report = await _mend(peering, is_gentle=is_gentle, asks_peer=asks_peer)
+        except BaseException as error:
+            self._is_doubted |= wishes.is_doubted
+            self._peer_asks |= wishes.peer_asks
+            _fail(wishes.waiters, error)
+            raise
+        finally:
+            self._ran_at = asyncio.get_running_loop().time()
+        self.report = report
+        self._vain = 0 if report.changed else self._vain + 1
+        if report.changed or report.regained:
+            _log.info(
+                "trees repaired",
+                peer=peering.link.address,
+                entries=report.changed,
+                tree_nodes=report.regained,
+                round_trips=report.round_trips,
+            )
+        if report.complaint is not None:
+            self._note_failure(report.complaint)
+        for waiter in wishes.waiters:
+            if not waiter.done():
+                waiter.set_result(report)
 
     async def _until_due(self, began: float) -> None:
         while (seconds := self._due_in_s(began)) > 0:
@@ -138,7 +158,22 @@ class Mender:
         if is_first and pause < INTERVAL_S:
             return 0
         since = began if self._ran_at is None else self._ran_at
+        pause = min(pause * 2.0 ** min(self._vain, 64), INTERVAL_S)
         return since + pause - asyncio.get_running_loop().time()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """Why a repair runs."""
+
+    is_doubted: bool
+    peer_asks: bool
+    waiters: "list[asyncio.Future[RepairReport]]"
+
+    @property
+    def is_routine(self) -> bool:
+        """Whether nobody and nothing asks for it but the clock."""
+        return not (self.is_doubted or self.peer_asks or self.waiters)
 
 
 async def _mend(peering: Peering, *, is_gentle: bool, asks_peer: bool) -> RepairReport:

@@ -63,9 +63,11 @@ class Past:
 
     async def complete(self) -> bool:
         """Complete every tree, as far as peers can; returns whether all are whole."""
-        wanted = await bridge.run(self._unknown)
-        if not wanted:
-            return True
+        try:
+            wanted = await bridge.run(self._unknown)
+        except AeorError as error:
+            _log.warning("records cannot be read", reason=error.message)
+            return False
         left = set(wanted)
         for root, name in wanted.items():
             try:

@@ -18,6 +18,7 @@ A link with filters takes what matches and looks past the rest.
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -29,7 +30,7 @@ from aeorsync.core.hashing import parse_hash
 from aeorsync.core.nodes import Node, Reader
 from aeorsync.core.paths import from_key
 from aeorsync.core.repair import Descent, Difference, Ours
-from aeorsync.errors import BadRequestError, CorruptError, UnavailableError
+from aeorsync.errors import AeorError, BadRequestError, CorruptError, UnavailableError
 from aeorsync.remote.calls import NodesAnswer
 from aeorsync.runtime import bridge
 from aeorsync.storage.repository import Repository
@@ -43,6 +44,7 @@ PASSES: Final = 5
 _PAGE: Final = 4_000
 _MAX_LOST: Final = 1_000
 _MAX_PAUSE_S: Final = 1.0
+_BREATH_S: Final = 0.05
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -107,8 +109,10 @@ async def run_repair(
     work = _Repair(peering, is_gentle=is_gentle)
     report = await work.run()
     if report.is_ahead and asks_peer:
-        await peering.remote.wake(peering.repository.head.node, repair=True)
-        report = replace(report, asked_peer=True)
+        # What is here is here; whether the peer hears of the rest now is another matter.
+        with suppress(AeorError):
+            await peering.remote.wake(peering.repository.head.node, repair=True)
+            report = replace(report, asked_peer=True)
     return report
 
 
@@ -133,19 +137,27 @@ class _Repair:
     async def run(self) -> RepairReport:
         """Descend until everything that differs was looked at."""
         passes = 0
-        while passes < PASSES:
+        while True:
             try:
                 is_whole = await self._pass()
             except _LostNodeError as error:
                 await self._regain(error)
                 continue
+            passes += 1
             if is_whole:
                 return self.report
-            passes += 1
-        raise UnavailableError(
-            f"{self.peering.link.address} writes faster than its tree can be read; "
-            "what was found is repaired, and the rest is tried again"
+            if passes == PASSES:
+                return self._cut_short()
+            await asyncio.sleep(_BREATH_S * passes)
+
+    def _cut_short(self) -> RepairReport:
+        text = (
+            "it does not hold the tree that it names: it writes faster than can be read here, or "
+            "its tree is damaged; what was found is repaired, and the rest is tried again"
         )
+        report = self.report
+        problems = (Problem("/", text), *report.problems)
+        return replace(report, problems=problems, problem_count=report.problem_count + 1)
 
     async def _pass(self) -> bool:
         """One descent from the present roots; returns whether no node was gone."""

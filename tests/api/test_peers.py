@@ -67,8 +67,8 @@ class FakeMember:
         self.asked.append(force_activate)
         return TriggerReport(peers_synced=0, peers_failed=0, peers_skipped=0)
 
-    def wake(self, node_id: int) -> None:
-        self.asked.append(node_id)
+    def wake(self, node_id: int, *, repair: bool) -> None:
+        self.asked.append(-node_id if repair else node_id)
 
 
 @contextmanager
@@ -181,7 +181,9 @@ def test_a_trigger_may_force(
 def test_a_peer_may_wake_us(call: Browser, member: FakeMember) -> None:
     token = call.here.mint(scope=SYNC)
     assert call("POST", "/sync/wake", json={"node_id": 9}, token=token).status_code == 202
-    assert member.asked == [9]
+    asked = {"node_id": 9, "repair": True}
+    assert call("POST", "/sync/wake", json=asked, token=token).status_code == 202
+    assert member.asked == [9, -9]
 
 
 def test_a_clock_probe_is_answered_with_two_readings(loop: asyncio.Runner, tmp_path: Path) -> None:

@@ -190,8 +190,9 @@ def test_a_peer_that_never_stands_still_is_given_up_for_now(
 ) -> None:
     put(theirs, "/a", b"a")
     peer.root = bytes(32)
-    with pytest.raises(UnavailableError, match="faster"):
-        repair(ours, peer)
+    report = repair(ours, peer)
+    assert "faster" in (report.complaint or "")
+    assert not report.is_equal
     assert len(peer.asked("/sync/nodes")) == 10
 
 
@@ -358,18 +359,50 @@ def test_a_repair_runs_when_a_peer_asks_and_does_not_ask_back(
 def test_doubt_that_cannot_be_settled_runs_once_in_a_while(
     ours: Repository, peer: FakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mending, "PAUSE_S", 0.05)
+    monkeypatch.setattr(mending, "PAUSE_S", 0.01)
     mender = Mender(lambda _: None)
 
     async def main() -> None:
         task = asyncio.create_task(mender.run(lambda: peering(ours, peer)))
-        for _ in range(60):
+        for _ in range(300):
             mender.doubt()
-            await asyncio.sleep(0.002)
+            mender.ask()
+            await asyncio.sleep(0.001)
+        task.cancel()
+
+    monkeypatch.setattr(mending, "ASKED_PAUSE_S", 0.01)
+    run(main())
+    # After 10, 20, 40, 80, ... ms; every 10 ms it would be over 30.
+    assert 2 <= len(peer.asked("/sync/nodes")) <= 7
+
+
+def test_a_filtered_link_repairs_when_it_is_asked_to_and_not_by_itself(
+    ours: Repository, peer: FakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mending, "INTERVAL_S", 0.005)
+    put(peer.repository, "/in/a", b"one")
+    mender = Mender(lambda _: None)
+
+    async def main() -> None:
+        filtered = peering(ours, peer, sync_paths=("/in/**",))
+        task = asyncio.create_task(mender.run(lambda: filtered))
+        await asyncio.sleep(0.05)
+        assert peer.asked("/sync/nodes") == []
+        assert (await mender.repaired()).changed >= 1
         task.cancel()
 
     run(main())
-    assert 2 <= len(peer.asked("/sync/nodes")) <= 6
+    assert files(ours) == {"/in/a": b"one"}
+
+
+def test_a_peer_that_cannot_be_told_does_not_undo_a_repair(
+    ours: Repository, theirs: Repository, peer: FakePeer
+) -> None:
+    put(theirs, "/theirs", b"t")
+    put(ours, "/ours", b"o")
+    peer.status["/sync/wake"] = (503, b"{}")
+    report = repair(ours, peer)
+    assert (report.changed, report.is_ahead, report.asked_peer) == (1, True, False)
 
 
 def test_trees_are_compared_now_and_then_without_any_reason(
