@@ -220,3 +220,14 @@ def test_every_node_of_an_honest_tree_fits() -> None:
             waiting += children(node, place)
             assert sum(child_count(ref) for ref in node.values) == (place.count or 5_000)
             assert all(child_id(ref) in shelf.nodes for ref in node.values)
+
+
+def test_what_lies_behind_the_end_of_the_other_tree_is_told() -> None:
+    names = [f"k{i:04d}".encode() for i in range(3_000)]
+    ends = [name for name in names if is_boundary(0, name) and is_boundary(1, name)]
+    shelf = Shelf()
+    for end in ends[1:4]:
+        theirs = dict.fromkeys((name for name in names if name <= end), b"")
+        ours = theirs | {end + b"x": b"more", end + b"y": b"more"}
+        result = descend(shelf, shelf.grow(ours), shelf.grow(theirs))
+        assert sorted(result.found) == plain(ours, theirs)
