@@ -14,13 +14,13 @@ from aeorsync.api.listing import PARAMETERS, Options, list_folder
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.replies import LinkReply, Listing
+from aeorsync.api.rescue import rescued
 from aeorsync.api.resolve import Found
-from aeorsync.api.streams import FileResponse, gather
+from aeorsync.api.streams import FileResponse, Pieces
 from aeorsync.core import paths
 from aeorsync.core.paths import TreePath
 from aeorsync.core.versions import Kind, Version
 from aeorsync.errors import BadRangeError, BadRequestError, NotFoundError, PreconditionError
-from aeorsync.runtime import bridge
 from aeorsync.storage.lenses import PastLens
 from aeorsync.storage.versions import find_version
 from aeorsync.storage.views import View
@@ -93,12 +93,12 @@ def _version_id(query: Query) -> str | None:
 
 async def get(call: Call) -> Response:
     """Read a file, or list a folder."""
-    return await bridge.run(respond, call.node, Question.read(call, call.raw_path))
+    return await rescued(call.node, respond, call.node, Question.read(call, call.raw_path))
 
 
 async def get_named(call: Call, path: TreePath) -> Response:
     """The same, for a path that is not in the URL."""
-    return await bridge.run(respond, call.node, Question.read(call, path))
+    return await rescued(call.node, respond, call.node, Question.read(call, path))
 
 
 async def get_root(call: Call) -> Response:
@@ -197,10 +197,11 @@ def _file(node: Node, found: Found, version: Version, tag: str, question: Questi
     fields.append((b"content-length", b"%d" % (stop - start)))
     if part is not None:
         fields.append((b"content-range", print_range(start, stop, size).encode()))
-    pieces = node.repository.read(version.content, start, stop)
-    first = gather(pieces)
+    content, repository = version.content, node.repository
+    pieces = Pieces(lambda at: repository.read(content, at, stop), start)
+    first = pieces.gather()
     is_all = len(first) == stop - start
-    return FileResponse(206 if part else 200, fields, first, None if is_all else pieces)
+    return FileResponse(206 if part else 200, fields, first, None if is_all else pieces, node)
 
 
 def _part(headers: seen.Headers, size: int, tag: str) -> tuple[int, int] | None:

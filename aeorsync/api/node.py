@@ -11,10 +11,11 @@ from aeorsync.cluster.offers import Offers
 from aeorsync.cluster.tally import Tally
 from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.runtime.bus import Bus
-from aeorsync.runtime.clock import WallClock
+from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.accounts import Accounts
 from aeorsync.storage.gc import Collector
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.shelf import Shelf
 from aeorsync.storage.writer import Committed
 from aeorsync.wire import limits
 
@@ -75,6 +76,7 @@ class Node:
         meter: Counts commits and requests.
         offers: What peers that we cannot reach were asked to bring.
         collector: Collects the garbage of the repository.
+        shelf: Trees that peers are reading.
     """
 
     repository: Repository
@@ -99,3 +101,5 @@ class Node:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "collector", Collector(self.repository, self.wall))
+
+    shelf: Shelf = field(default_factory=lambda: Shelf(SystemClock().monotonic))

@@ -9,8 +9,8 @@ from aeorsync import __version__
 from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
-from aeorsync.cluster.member import Removal
 from aeorsync.cluster.peers import PeerState, TriggerReport
+from aeorsync.cluster.terms import Removal
 from aeorsync.core.paths import SYSTEM, join
 from aeorsync.errors import (
     AeorError,
@@ -29,13 +29,10 @@ from aeorsync.wire.protocol import (
     ClockRequest,
     JoinReply,
     JoinRequest,
-    LeaveReply,
-    LeaveRequest,
-    PeerPatch,
-    PeerRequest,
     WakeReply,
     WakeRequest,
 )
+from aeorsync.wire.terms import LeaveReply, LeaveRequest, PeerPatch, PeerRequest
 
 AUDIT = join(SYSTEM, "join-audit")
 _UNSAFE = re.compile(r"[^0-9A-Za-z.:_-]")
@@ -191,7 +188,7 @@ async def trigger(call: Call) -> Response:
 async def wake(call: Call) -> Response:
     """Be told that a peer has news."""
     request = await call.body(WakeRequest)
-    call.node.member.wake(request.node_id)
+    call.node.member.wake(request.node_id, repair=request.repair)
     linked = call.node.member.stance(request.node_id).is_linked
     return answer(WakeReply(accepted=True, linked=linked), 202)
 

@@ -26,10 +26,11 @@ from aeorsync.runtime.redact import redact
 from aeorsync.storage.exporting import export as export_tree
 from aeorsync.storage.folder import DataFolder
 from aeorsync.storage.gc import Collected, Collector
+from aeorsync.storage.identities import new_node_id
 from aeorsync.storage.importing import import_archive
 from aeorsync.storage.opening import open_repository
 from aeorsync.storage.progress import Progress as Tell
-from aeorsync.storage.repository import Repository, new_node_id
+from aeorsync.storage.repository import Repository
 from aeorsync.storage.verify import Verified
 from aeorsync.storage.verify import verify as verify_store
 

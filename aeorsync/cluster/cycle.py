@@ -18,9 +18,10 @@ import msgspec
 
 from aeorsync.cluster.fetch import Spoiled, fetch_contents
 from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord
+from aeorsync.cluster.walk import is_wanted
 from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import content_hash
-from aeorsync.core.paths import ROOT, is_system, parse_key
+from aeorsync.core.paths import ROOT, parse_key
 from aeorsync.core.versions import Content, Entry, Kind, Version, covers, parse_entry
 from aeorsync.errors import AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.calls import DiffPage, Remote
@@ -313,7 +314,7 @@ def _read_item(
     path = parse_key(key, allow_system=True)
     if path == ROOT:
         raise BadRequestError("the root is no entry")
-    if not (wanted.passes(path) or is_system(path)):
+    if not is_wanted(wanted, key):
         return None
     entry = parse_entry(data)
     ours = view.entry(key)
@@ -322,10 +323,10 @@ def _read_item(
         return None
     if repository.is_too_far_ahead(entry):
         raise BadRequestError("it was written in the future; check the clocks (NTP) of all nodes")
-    held = set() if ours is None else set(_contents(ours.versions))
+    held = set() if ours is None else set(contents_of(ours.versions))
     for version in fresh:
         _check_link_target(version)
-    lacking = tuple(content for content in _contents(fresh) if content not in held)
+    lacking = tuple(content for content in contents_of(fresh) if content not in held)
     if any(content.size > MAX_FILE for content in lacking):
         raise BadRequestError(f"the file is larger than {MAX_FILE} bytes")
     return News(key, entry, lacking)
@@ -350,7 +351,7 @@ def _fresh_versions(ours: Entry | None, theirs: Entry) -> Sequence[Version]:
     ]
 
 
-def _contents(versions: Sequence[Version]) -> list[Content]:
+def contents_of(versions: Sequence[Version]) -> list[Content]:
     """The files among some versions; what is deleted need not be here."""
     return [v.content for v in versions if v.kind == Kind.FILE and not v.deleted]
 

@@ -115,12 +115,14 @@ class _Haul:
         waiting = iter(batches)
         are_plain = self.remote.encoding is not Encoding.ZSTD
 
+        bad: dict[bytes, str] = {}
+
         async def take(chunks: list[Chunk]) -> None:
             received = await bridge.run(
                 receive, self.repository, chunks, singles, are_plain=are_plain
             )
             self.proven.update(received.proven)
-            self.lost.update(received.bad)
+            bad.update(received.bad)
             good = [chunk for chunk in chunks if chunk.id not in received.bad]
             self.chunks += len(good)
             self.size += sum(len(chunk.stored) for chunk in good)
@@ -131,6 +133,13 @@ class _Haul:
                 self.lost.update((name, _missing_text(name)) for name in missing)
 
         await together(*(work() for _ in range(min(IN_FLIGHT, len(batches)))))
+        if bad:
+            # Damaged there, most likely, which it does not know: let it look, and heal itself.
+            again, bad = sorted(bad), {}
+            missing = await self.remote.chunks(again[:BATCH_IDS], take, manner="checked")
+            self.lost.update((name, _missing_text(name)) for name in missing)
+            self.lost.update(bad)
+            self.lost.update((name, _missing_text(name)) for name in again[BATCH_IDS:])
 
 
 @dataclass(frozen=True, slots=True)

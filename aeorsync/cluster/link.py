@@ -24,6 +24,7 @@ import msgspec
 
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
 from aeorsync.cluster.honeymoon import BURST, PATIENCE, Acquaintance
+from aeorsync.cluster.mending import Mender
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
 from aeorsync.cluster.pusher import Pusher
 from aeorsync.cluster.rounds import Rounds
@@ -32,7 +33,13 @@ from aeorsync.cluster.standing import Standing
 from aeorsync.cluster.together import together
 from aeorsync.cluster.waiting import Waiters
 from aeorsync.core.links import LinkEvent, LinkState, unsettled
-from aeorsync.errors import AeorError, BadRequestError, ConflictError, UnavailableError
+from aeorsync.errors import (
+    AeorError,
+    BadRequestError,
+    ConflictError,
+    CorruptError,
+    UnavailableError,
+)
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.tasks import backoff
@@ -56,6 +63,7 @@ class Link:
         record: What is remembered of it.
         standing: How it stands.
         pusher: What brings our files there.
+        mender: When its trees are compared with ours.
     """
 
     def __init__(
@@ -74,6 +82,7 @@ class Link:
         self.pusher = Pusher(site, self._peering)
         self._site = site
         self._claim = claim
+        self.mender = Mender(self.standing.note_failure)
         self._book = LinkBook(site.repository)
         self._acquaintance = Acquaintance(site.wall)
         self._throttle = Throttle(record.bandwidth_limit * 1000)
@@ -218,6 +227,7 @@ class Link:
             self._calibrate(remote),
             self._greet(remote),
             self.pusher.run(remote),
+            self.mender.run(lambda: self._peering(remote)),
         )
 
     async def _listen(self, remote: Remote) -> None:
@@ -281,8 +291,7 @@ class Link:
                 ahead = None if is_due or waiters else self._ahead
                 report = await self._cycle(remote, ahead)
                 if ahead is None and rounds.is_doubtful(self.record, report, is_due=is_due):
-                    await bridge.run(self._book.drop_cursor, self.record)
-                    self._news.set()
+                    self.mender.doubt()
             except BaseException as error:
                 waiters.fail(error)
                 raise
@@ -293,7 +302,9 @@ class Link:
     async def _cycle(self, remote: Remote, ahead: str | None) -> Report:
         self.standing.note_attempt()
         remote.encoding = self.record.compression
-        peering = self._peering(remote)
+        # This database may be an older copy of itself, put back, and lack what it once wrote;
+        # so until one cycle took everything, they ask for that as well.
+        peering = self._peering(remote, wants_echo=self._wants_echo)
         cycle = partial(run_cycle, peering, ahead)
         report = await self._site.tally.watch(self.record, "pull", cycle)
         self._failures = 0
@@ -309,15 +320,13 @@ class Link:
             self.standing.note_success()
         return report
 
-    def _peering(self, remote: Remote) -> Peering:
+    def _peering(self, remote: Remote, *, wants_echo: bool = False) -> Peering:
         """The two sides of a cycle, as the link stands."""
         return Peering(
             self._site.repository,
             remote,
             self.record,
-            # This database may be an older copy of itself, put back, and lack what it once wrote;
-            # so until one cycle took everything, they ask for that as well.
-            None if self._wants_echo else self._site.node_id,
+            None if wants_echo else self._site.node_id,
             self._database,
             self._site.wall.now_ms(),
         )
@@ -368,6 +377,9 @@ class Link:
         self.standing.note_failure(error.message)
         self._waiters.take().fail(error)
         self.pusher.lose(error)
+        self.mender.fail(error)
+        if isinstance(error, CorruptError):
+            self.mender.doubt()
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but past `FLOOR_S` not longer than until somebody is in a hurry."""

@@ -2,9 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -13,6 +12,7 @@ from aeorsync.cluster.asked import run_cycles
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link
 from aeorsync.cluster.offers import Stance
+from aeorsync.cluster.past import Past
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
@@ -21,19 +21,23 @@ from aeorsync.cluster.peers import (
     is_id,
     parse_address,
 )
+from aeorsync.cluster.repairs import Repaired, repair_all
+from aeorsync.cluster.rescue import Rescue
 from aeorsync.cluster.site import Site
 from aeorsync.cluster.tally import Tally
-from aeorsync.cluster.terms import RESTARTING, news, parse_terms
+from aeorsync.cluster.terms import RESTARTING, Removal, news, parse_terms
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
+from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import Supervisor
-from aeorsync.storage.repository import Repository, new_node_id
+from aeorsync.storage.identities import new_node_id
+from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
-from aeorsync.wire.protocol import PeerTerms
+from aeorsync.wire.terms import PeerTerms
 
 LEAVE_S: Final = 2.0
 """Longest time a peer is given to hear that the link to it was removed."""
@@ -41,21 +45,6 @@ NO_TERMS: Final = PeerTerms()
 _INTRODUCE_S: Final = 1.0
 
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A link that is gone here.
-
-    Attributes:
-        node_id: The peer's.
-        peer_told: Whether the peer has no link to us any more, either.
-        reason: Why it could not be told.
-    """
-
-    node_id: int
-    peer_told: bool
-    reason: str | None = None
 
 
 class Member:
@@ -104,6 +93,8 @@ class Member:
             commits,
         )
         self._book = LinkBook(repository)
+        self._rescue = Rescue(repository, self._ways)
+        self._past = Past(repository, lambda: self._ways(is_whole=True))
         self._links: dict[int, Link] = {}
         self._stack = AsyncExitStack()
         self._supervisor: Supervisor | None = None
@@ -118,6 +109,8 @@ class Member:
                     self._add_link(record)
             for link in self._links.values():
                 self._start_link(link)
+            self._supervisor.start("rescue", self._rescue.run)
+            self._supervisor.start("past trees", self._past.run)
 
     async def stop(self) -> None:
         """Stop all links; waits for what they write."""
@@ -265,11 +258,52 @@ class Member:
         takes = record.enabled and record.pulls
         return Stance(takes and link.is_active, takes, record.sync_paths, record.excludes)
 
-    def wake(self, node_id: int) -> None:
-        """A peer says that it has news; a peer whose node id is not known yet may be meant."""
+    def wake(self, node_id: int, *, repair: bool = False) -> None:
+        """A peer says that it has news; a peer whose node id is not known yet may be meant.
+
+        Args:
+            node_id: The peer.
+            repair: Its feed may not tell all of it: compare the trees.
+        """
         for link in self._links.values():
             if link.record.node_id in {None, node_id}:
                 link.wake()
+                if repair:
+                    link.mender.ask()
+
+    async def repair(self, node_id: int | None = None) -> Repaired:
+        """Compare trees with every active peer, or with one, now, and wait for it.
+
+        Raises:
+            NotFoundError: No such peer.
+        """
+        if node_id is None:
+            return await repair_all(list(self._links.values()))
+        link = self._find(node_id)
+        if link is None:
+            raise NotFoundError(f"no peer goes by {node_id}")
+        return await repair_all([link])
+
+    async def rescue(self, chunks: Collection[bytes]) -> bool:
+        """Ask the peers for chunks that are damaged or missing here.
+
+        Returns:
+            Whether all of them are here now.
+        """
+        return await self._rescue.fetch(chunks)
+
+    def _ways(self, *, is_whole: bool = False) -> list[Remote]:
+        """New ways to active peers; whoever takes them closes them.
+
+        Args:
+            is_whole: Only over links that nothing is kept off by a filter.
+        """
+        active = [link.record for link in self._links.values() if link.is_active]
+        return [
+            self._site.dial(record.address)
+            for record in active
+            if not (is_whole and record.is_filtered)
+        ]
 
     def _at(self, address: str) -> Link | None:
         links = self._links.values()

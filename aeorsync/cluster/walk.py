@@ -95,11 +95,16 @@ class Sieve:
 
     def passes(self, key: bytes) -> bool:
         """Whether the path is told of."""
-        if not is_system_key(key):
-            return self.wanted.passes(from_key(key))
-        # What is in a fork passes where the same would pass outside.
-        forked = path_in_fork(key)
-        return self.shows_system and (forked is None or self.wanted.passes(forked))
+        return (self.shows_system or not is_system_key(key)) and is_wanted(self.wanted, key)
+
+
+def is_wanted(wanted: Filter, key: bytes) -> bool:
+    """Whether a filter of a link lets a path pass; the system namespace always does."""
+    if not is_system_key(key):
+        return wanted.passes(from_key(key))
+    # What is in a fork passes where the same would pass outside.
+    forked = path_in_fork(key)
+    return forked is None or wanted.passes(forked)
 
 
 @dataclass(frozen=True)

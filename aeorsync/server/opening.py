@@ -20,8 +20,9 @@ from aeorsync.storage.folder import (
     read_identity,
     write_identity,
 )
+from aeorsync.storage.identities import new_node_id
 from aeorsync.storage.opening import open_repository
-from aeorsync.storage.repository import Repository, new_node_id
+from aeorsync.storage.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)

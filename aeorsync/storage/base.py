@@ -69,6 +69,8 @@ class ChunkRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     touched: int
 
 
+LOST = "lost chunks"
+"""Space of the notes that name damaged chunks; see `storage.damage`."""
 TOUCH_MS = 12 * 3_600_000
 """A chunk that was touched so lately is not touched again, which saves the writing."""
 
@@ -166,7 +168,10 @@ class Store(Protocol):
         """Like `chunks`, but changes nothing, whatever it finds."""
 
     def quarantine(self, ids: Collection[bytes]) -> None:
-        """Hold these chunks no more, since their bytes are damaged: they may be put again."""
+        """Hold these chunks no more, since their bytes are damaged: they may be put again.
+
+        Their ids, in hex, become names of empty notes in the space `LOST`, durably.
+        """
 
     def node(self, name: bytes) -> bytes:
         """Bytes of a tree node.

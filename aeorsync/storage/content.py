@@ -20,6 +20,18 @@ _READ_BATCH = 1 << 20
 """Plain bytes read at a time."""
 
 
+class LostChunkError(CorruptError):
+    """Chunks that a file needs are damaged or missing here; a peer may hold them.
+
+    Attributes:
+        chunks: Their ids.
+    """
+
+    def __init__(self, message: str, chunks: Collection[bytes]) -> None:
+        super().__init__(message)
+        self.chunks = frozenset(chunks)
+
+
 class Upload:
     """One file on its way in. Feed it in order from one thread at a time, then `finish`.
 
@@ -113,11 +125,11 @@ class Reader:
         """Plain bytes of one chunk, checked.
 
         Raises:
-            CorruptError: It is missing or damaged.
+            LostChunkError: It is missing or damaged.
         """
         found = self._store.chunks([name])
         if not found:
-            raise CorruptError(f"chunk {name.hex()} is missing from this node")
+            raise _missing([name])
         return self._unpack(found[0])
 
     def piece(self, name: bytes) -> bytes:
@@ -134,7 +146,8 @@ class Reader:
         """Bytes ``start`` to ``stop`` of a file, in pieces of about 1 MiB or less.
 
         Raises:
-            CorruptError: A chunk is missing or damaged; what was yielded before was right.
+            LostChunkError: A chunk is missing or damaged; what was yielded before was right.
+            CorruptError: The list of chunks breaks a rule; likewise.
         """
         end = content.size if stop is None else stop
         batch: list[tuple[int, bytes, int]] = []
@@ -162,10 +175,10 @@ class Reader:
     def _unpack(self, chunk: StoredChunk) -> bytes | memoryview:
         try:
             return unpack(chunk)
-        except CorruptError:
+        except CorruptError as error:
             # Whoever has the right bytes may put them again now.
             self._store.quarantine([chunk.id])
-            raise
+            raise LostChunkError(error.message, [chunk.id]) from error
 
     def _read_batch(
         self, batch: list[tuple[int, bytes, int]], start: int, stop: int
@@ -175,9 +188,11 @@ class Reader:
         found: dict[bytes, StoredChunk] = {
             chunk.id: chunk for chunk in self._store.chunks([name for _, name, _ in batch])
         }
+        lost = [name for _, name, _ in batch if name not in found]
         for offset, name, size in batch:
             if name not in found:
-                raise CorruptError(f"chunk {name.hex()} is missing from this node")
+                self._store.quarantine(lost)  # noted, so that they are fetched again
+                raise _missing(lost)
             plain = self._unpack(found[name])
             if len(plain) != size:
                 raise CorruptError(f"chunk {name.hex()} has another size than its file says")
@@ -207,6 +222,10 @@ def lacking(
             (depth - 1, check_piece(reader.piece(name), size)) for depth, name, size in pieces
         }
     return {name: data[name] for name in store.missing(data)}, False
+
+
+def _missing(names: Sequence[bytes]) -> LostChunkError:
+    return LostChunkError(f"chunk {names[0].hex()} is missing from this node", names)
 
 
 def is_content_of(content: Content, data: bytes | memoryview) -> bool:

@@ -21,6 +21,7 @@ import msgspec
 from aeorsync.errors import CorruptError, StaleError, UnavailableError
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.base import (
+    LOST,
     TOUCH_MS,
     ChunkRow,
     Commit,
@@ -39,6 +40,7 @@ from aeorsync.storage.rows import (
     insert_locations,
     insert_nodes,
     mark_conflicts,
+    refused,
     touch,
     write_note,
 )
@@ -99,7 +101,7 @@ class EmbeddedStore(Records):
             try:
                 locations = self._packs.append(unique)
             except OSError as error:
-                raise _refused(error) from error
+                raise refused(error) from error
             with self._pending_lock:
                 self._pending.update((c.id, at) for c, at in zip(unique, locations, strict=True))
                 is_long = len(self._pending) >= _FLUSH_ROWS
@@ -145,6 +147,8 @@ class EmbeddedStore(Records):
                 self._pending.pop(name, None)
         with self._database.transaction() as db:
             db.executemany("DELETE FROM chunks WHERE id = ?", ((name,) for name in ids))
+            for name in ids:
+                write_note(db, LOST, name.hex(), b"")
 
     def node(self, name: bytes) -> bytes:
         """See the contract."""
@@ -362,7 +366,7 @@ class EmbeddedStore(Records):
             self._packs.sync()
         except OSError as error:
             self._failure = f"the disk lost data it had taken ({error.strerror})"
-            raise _refused(error) from error
+            raise refused(error) from error
 
     def _check_disk(self) -> None:
         """Refuse to write once the disk has lost what it had taken.
@@ -393,7 +397,3 @@ class EmbeddedStore(Records):
         stored = self.note("packs", "end")
         newest, end = msgspec.msgpack.decode(stored, type=tuple[int, int]) if stored else (0, 0)
         return Packs(folder, newest, end)
-
-
-def _refused(error: OSError) -> UnavailableError:
-    return UnavailableError(f"the disk refused a write: {error.strerror}; nothing was changed")

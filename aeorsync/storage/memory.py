@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from aeorsync.errors import CorruptError, StaleError
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.base import (
+    LOST,
     Change,
     ChunkRow,
     Commit,
@@ -64,6 +65,7 @@ class MemoryStore:
         with self._lock:
             for name in ids:
                 self._chunks.pop(name, None)
+                self._notes.setdefault(LOST, {})[name.hex()] = b""
 
     def node(self, name: bytes) -> bytes:
         """See the contract."""

@@ -4,7 +4,8 @@ from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.clock import SystemClock
 from aeorsync.storage.embedded import EmbeddedStore
 from aeorsync.storage.folder import DATA_LOCKED, DATA_UNUSABLE, DataFolder
-from aeorsync.storage.repository import Repository, first_head
+from aeorsync.storage.identities import first_head
+from aeorsync.storage.repository import Repository
 
 
 def open_repository(folder: DataFolder, node_id: int) -> Repository:

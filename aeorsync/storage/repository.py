@@ -6,19 +6,15 @@ when it is durable.
 """
 
 import copy
-import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-import msgspec
-
 from aeorsync.core import clock
 from aeorsync.core.diff import diff
 from aeorsync.core.merge import Sight, see
-from aeorsync.core.nodes import EMPTY
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Content, Entry, Kind
 from aeorsync.errors import UnavailableError
@@ -26,31 +22,16 @@ from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
 from aeorsync.storage.compression import pack, unpack
 from aeorsync.storage.content import Reader, Upload, lacking
+from aeorsync.storage.damage import Damage
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.identities import begin_epoch, database_id, new_incarnation
 from aeorsync.storage.keeping import Keeper
 from aeorsync.storage.lenses import Lens
+from aeorsync.storage.trees import Trees
 from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed, Pins, Writer
 
 T = TypeVar("T")
-
-_MAX_EPOCHS = 10_000
-"""Runs whose cursors stay good; a peer with an older one lists everything again."""
-
-
-def first_head(node: int) -> Head:
-    """The head of an empty store, under a fresh incarnation."""
-    return Head(EMPTY, EMPTY, 0, 0, new_incarnation(), 0, node)
-
-
-def new_incarnation() -> int:
-    """A random id, 1 to 2**63 - 1, under which a database mints its dots."""
-    return secrets.randbelow((1 << 63) - 1) + 1
-
-
-def new_node_id() -> int:
-    """A random node id, 1 to 2**53 - 1, exact in JSON numbers."""
-    return secrets.randbelow((1 << 53) - 1) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +72,8 @@ class Repository:
 
     Attributes:
         database_id: Random, made with the database; a copy of the database keeps it.
+        trees: The nodes of its trees.
+        damage: Chunks that were damaged or lost here.
     """
 
     def __init__(self, store: Store, wall: WallClock) -> None:
@@ -99,13 +82,15 @@ class Repository:
         self._wall = wall
         self._cache = NodeCache(store)
         self._pins = Pins()
+        self.trees = Trees(store, self._cache)
+        self.damage = Damage(store, wall)
         self._reader = Reader(store)
         self._writer = Writer(store, self._cache, self._pins, wall.now_ms, new_incarnation)
         self._keeper = Keeper(store, self._cache, self._reader, self.settle_trees)
         self._writer.listen(self._keeper.heard)
         self._lens: Lens | None = None
-        self.database_id = _database_id(store)
-        self._epochs = _begin_epoch(store)
+        self.database_id = database_id(store)
+        self._epochs = begin_epoch(store)
         self.settle_trees()
 
     # Care of the store
@@ -384,20 +369,3 @@ class Repository:
         with suppress(UnavailableError):
             self._store.commit(Commit(head, head, dropped=self._pins.leftover()))
         self._store.close()
-
-
-def _database_id(store: Store) -> int:
-    stored = store.note("database", "id")
-    if stored is None:
-        stored = msgspec.msgpack.encode(new_incarnation())
-        store.set_note("database", "id", stored)
-    return msgspec.msgpack.decode(stored, type=int)
-
-
-def _begin_epoch(store: Store) -> list[tuple[int, int]]:
-    """Note that the feed goes on under a new epoch; returns all (epoch, first seq), in order."""
-    stored = store.note("database", "epochs")
-    known = msgspec.msgpack.decode(stored, type=list[tuple[int, int]]) if stored else []
-    epochs = [*known[-_MAX_EPOCHS:], (new_incarnation(), store.head().seq + 1)]
-    store.set_note("database", "epochs", msgspec.msgpack.encode(epochs))
-    return epochs

@@ -4,7 +4,13 @@ import sqlite3
 
 import msgspec
 
+from aeorsync.errors import UnavailableError
 from aeorsync.storage.packs import Location
+
+
+def refused(error: OSError) -> UnavailableError:
+    """What is told when the disk does not take a write."""
+    return UnavailableError(f"the disk refused a write: {error.strerror}; nothing was changed")
 
 
 def insert_nodes(db: sqlite3.Connection, nodes: dict[bytes, bytes], seq: int) -> None:

@@ -1,7 +1,7 @@
 """A node in this process, and clients that call it without a socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +41,9 @@ class NoMember:
 
     def peers(self) -> list[object]:
         return []
+
+    async def rescue(self, chunks: Collection[bytes]) -> bool:
+        return not chunks
 
 
 @dataclass

@@ -13,14 +13,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from aeorsync.cluster.member import Removal
 from aeorsync.cluster.offers import Stance
 from aeorsync.cluster.peers import Direction, PeerState, SyncStatus, TriggerReport, parse_address
-from aeorsync.cluster.terms import parse_terms
+from aeorsync.cluster.terms import Removal, parse_terms
 from aeorsync.core.tokens import SYNC
 from aeorsync.errors import NotFoundError
 from aeorsync.wire.encoding import Encoding
-from aeorsync.wire.protocol import PeerTerms
+from aeorsync.wire.terms import PeerTerms
 from tests.api.conftest import KEY, Browser, running
 from tests.support.clock import FakeClock
 from tests.support.repositories import put
@@ -83,8 +82,8 @@ class FakeMember:
         self.asked.append((force_activate, node_id, is_push))
         return TriggerReport(peers_synced=0, peers_failed=0, peers_skipped=0)
 
-    def wake(self, node_id: int) -> None:
-        self.asked.append(node_id)
+    def wake(self, node_id: int, *, repair: bool) -> None:
+        self.asked.append(-node_id if repair else node_id)
 
     def stance(self, node_id: int) -> Stance:
         return Stance(is_linked=node_id in self.links)
@@ -282,7 +281,9 @@ def test_a_peer_may_wake_us(call: Browser, member: FakeMember) -> None:
     token = call.here.mint(scope=SYNC)
     reply = call("POST", "/sync/wake", json={"node_id": 9}, token=token)
     assert (reply.status_code, reply.json()) == (202, {"accepted": True, "linked": False})
-    assert member.asked == [9]
+    asked = {"node_id": 9, "repair": True}
+    assert call("POST", "/sync/wake", json=asked, token=token).status_code == 202
+    assert member.asked == [9, -9]
 
 
 def test_who_wakes_us_is_told_whether_we_pull(call: Browser, member: FakeMember) -> None:

@@ -17,7 +17,7 @@ from aeorsync.errors import BadRequestError, ConflictError, NotFoundError
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Connection, Mint
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.protocol import PeerTerms
+from aeorsync.wire.terms import PeerTerms
 from tests.support.clock import FakeClock
 from tests.support.loops import run, until
 from tests.support.peer import FakePeer

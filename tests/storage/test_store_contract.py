@@ -11,8 +11,8 @@ from aeorsync.core.hashing import chunk_id, node_id
 from aeorsync.errors import CorruptError, StaleError
 from aeorsync.storage.base import TOUCH_MS, Change, Commit, Head, Store, StoredChunk
 from aeorsync.storage.embedded import EmbeddedStore
+from aeorsync.storage.identities import first_head
 from aeorsync.storage.memory import MemoryStore
-from aeorsync.storage.repository import first_head
 from tests.support.clock import FakeClock
 
 HEAD = first_head(7)

@@ -15,6 +15,7 @@ from aeorsync.remote.connection import Connection
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.framing import Codec, Decoder, Frame, Kind, encode, encode_chunk
+from aeorsync.wire.nodes import NodesHeader
 from aeorsync.wire.offers import OfferedChunksReply, OfferReply
 from aeorsync.wire.protocol import (
     ClockReply,
@@ -78,6 +79,8 @@ class FakePeer(httpx.AsyncBaseTransport):
         hang: Never answer these paths.
         items: Changes what a page tells.
         chunk: Changes a chunk frame; None leaves the chunk out, as missing.
+        node: Changes the body of a tree node.
+        root: Root of the live tree it claims to have, to those who ask for tree nodes.
         frames: Changes the frames of an answer.
         status: Answer these paths with a status and a body.
         stance: How it stands to who offers it something.
@@ -94,6 +97,8 @@ class FakePeer(httpx.AsyncBaseTransport):
     chunk: Callable[[StoredChunk], bytes | None] = lambda chunk: encode_chunk(
         chunk.id, Codec(chunk.codec), chunk.size, bytes(chunk.data)
     )
+    node: Callable[[bytes], bytes] = lambda body: body
+    root: bytes | None = None
     frames: Callable[[str, Frames], Frames] = lambda _, frames: frames
     status: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     stance: Stance = field(default_factory=lambda: Stance(is_linked=True))
@@ -132,6 +137,7 @@ class FakePeer(httpx.AsyncBaseTransport):
             "/sync/clock": lambda body: self._clock(msgspec.json.decode(body)["t0"]),
             "/sync/diff": lambda body: self._framed("diff", self._diff(msgspec.json.decode(body))),
             "/sync/chunks": lambda body: self._framed("chunks", self._chunks(body)),
+            "/sync/nodes": lambda body: self._framed("nodes", self._nodes(body)),
             "/sync/events": lambda _: httpx.Response(200, stream=Body(self._events())),
             "/sync/wake": lambda _: answer(
                 202, msgspec.json.encode(WakeReply(linked=self.stance.is_linked))
@@ -195,6 +201,25 @@ class FakePeer(httpx.AsyncBaseTransport):
             encode(Kind.HEADER, pack({})),
             *(frame for _, frame in sent if frame is not None),
             encode(Kind.MISSING, b"".join(name for name, frame in sent if frame is None)),
+            encode(Kind.END, pack({})),
+        ]
+
+    def _nodes(self, body: bytes) -> Frames:
+        ids = [body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE)]
+        found = self.repository.trees.bodies(ids, 1 << 20)
+        head = self.repository.head
+        header = NodesHeader(
+            self.node_id,
+            self.repository.database_id,
+            (self.root or head.root).hex(),
+            head.graves.hex(),
+            head.seq,
+        )
+        bodies = [self.node(body) for body in found.found.values()]
+        return [
+            encode(Kind.HEADER, msgspec.msgpack.encode(header)),
+            encode(Kind.ENTRIES, msgspec.msgpack.encode(bodies)),
+            encode(Kind.MISSING, b"".join(found.missing)),
             encode(Kind.END, pack({})),
         ]
 

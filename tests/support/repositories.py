@@ -7,8 +7,9 @@ from aeorsync.core.versions import Entry, Vector, Version, decode_entry, parse_e
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.changes import Conditions, FileState, put_file
 from aeorsync.storage.embedded import EmbeddedStore
+from aeorsync.storage.identities import first_head
 from aeorsync.storage.memory import MemoryStore
-from aeorsync.storage.repository import Applied, Repository, first_head
+from aeorsync.storage.repository import Applied, Repository
 from tests.support.clock import FakeClock
 
 
