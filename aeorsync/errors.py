@@ -17,6 +17,7 @@ status that carries it.
     ├── StaleError             409    the head moved; re-read and retry
     ├── CorruptError           500    bytes do not match the name they are stored under
     ├── UnavailableError       503    a peer, a disk or this node cannot serve now
+    │   └── UntrustedError     503    a peer could not prove by its certificate who it is
     └── StartupError           -      the node cannot start; carries the exit code
 """
 
@@ -148,6 +149,10 @@ class UnavailableError(AeorError):
     code = "SERVICE_UNAVAILABLE"
     status = 503
     retry = True
+
+
+class UntrustedError(UnavailableError):
+    """A peer by ``https://`` did not prove who it is; nothing was sent to it."""
 
 
 class StartupError(AeorError):

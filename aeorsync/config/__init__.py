@@ -57,6 +57,7 @@ class Settings:
         join_token: Secret; not in the ``repr``.
         tls_cert: PEM file; set iff ``tls_key`` is.
         tls_key: PEM file.
+        cluster_ca: PEM file; None for the system's authorities.
         jwt_expiry: Seconds.
         log_format: For ``runtime.log``.
         sync_interval: Seconds.
@@ -73,6 +74,7 @@ class Settings:
     join_token: str | None = field(repr=False)
     tls_cert: Path | None
     tls_key: Path | None
+    cluster_ca: Path | None
     jwt_expiry: int
     log_format: LogFormat
     sync_interval: int
@@ -191,6 +193,7 @@ def _parsed(given: Mapping[str, Given]) -> Settings:
         join_token=token.text.strip() or None,
         tls_cert=values.parse_optional_path(given["tls_cert"]),
         tls_key=values.parse_optional_path(given["tls_key"]),
+        cluster_ca=values.parse_optional_path(given["cluster_ca"]),
         jwt_expiry=values.parse_whole(given["jwt_expiry"], 60, 4 * WEEK),
         log_format=values.parse_log_format(given["log_format"]),
         sync_interval=values.parse_whole(given["sync_interval"], 1, 3600),

@@ -126,6 +126,14 @@ SETTINGS: Final = (
         metavar="FILE",
     ),
     Setting(
+        name="cluster_ca",
+        flags=("--cluster-ca",),
+        toml="cluster.ca",
+        default="",
+        help="PEM file of the authorities that sign peers' certificates, instead of the system's.",
+        metavar="FILE",
+    ),
+    Setting(
         name="jwt_expiry",
         flags=("--jwt-expiry",),
         toml="auth.jwt_expiry_seconds",

@@ -9,7 +9,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import cache
 from http import HTTPStatus
 from typing import Final
 
@@ -29,6 +28,7 @@ from aeorsync.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from aeorsync.remote.trust import distrust, system_trust
 from aeorsync.runtime.redact import redact
 from aeorsync.wire.limits import MAX_ERROR_BODY, MAX_JSON
 
@@ -66,6 +66,7 @@ class Connection:
         address: str,
         mint: Mint | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare; nothing is connected yet.
 
@@ -73,6 +74,7 @@ class Connection:
             address: Base URL without a trailing slash.
             mint: Makes the bearer token, asked at most every two minutes; None to send none.
             transport: Something else than the network.
+            trust: Whose certificates to believe; None for the system's authorities.
         """
         self.address = address
         self._mint = mint
@@ -82,7 +84,7 @@ class Connection:
             self._client = httpx.AsyncClient(
                 base_url=address,
                 headers={"Accept-Encoding": "identity", "User-Agent": "aeorsync"},
-                verify=_trusted(),
+                verify=system_trust() if trust is None else trust,
                 timeout=httpx.Timeout(IDLE_S, connect=CONNECT_S),
                 limits=httpx.Limits(
                     max_connections=_CONNECTIONS,
@@ -204,10 +206,20 @@ class Connection:
         except httpx.TimeoutException as error:
             raise UnavailableError(f"{self.address} did not answer in time") from error
         except httpx.TransportError as error:
+            untrusted = distrust(self.address, error)
+            if untrusted is not None:
+                raise untrusted from error
             text = redact(str(error)) or type(error).__name__
+            if isinstance(error, httpx.RemoteProtocolError):
+                text += self._hint_at_tls()
             raise UnavailableError(f"cannot reach {self.address}: {text}") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise UnavailableError(f"{self.address}: {redact(str(error))}") from error
+
+    def _hint_at_tls(self) -> str:
+        # A TLS server hangs up on whoever does not begin with a handshake.
+        is_plain = self.address.startswith("http://")
+        return " If it serves HTTPS, its address begins with https://" if is_plain else ""
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -223,9 +235,3 @@ def _told(body: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = body[:_ERROR_TEXT].decode("utf-8", "replace")
     return redact(text[:_ERROR_TEXT]) or "no reason given"
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Which certificates we believe; made once, since reading them takes tens of milliseconds."""
-    return ssl.create_default_context()
