@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from aeorsync import __version__, config
-from aeorsync.cli import start
+from aeorsync.cli import emergency, key, start
 from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.redact import redact
 
@@ -18,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("start", epilog=start.EPILOG)(start.start)
+app.command("emergency-reset")(emergency.reset)
+app.add_typer(key.app)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so

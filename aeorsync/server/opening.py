@@ -58,7 +58,7 @@ async def open_data(
         was_there = folder.path.exists()
         folder.make()
         try:
-            repository = await bridge.run(_open_repository, folder, node_id)
+            repository = await bridge.run(open_repository, folder, node_id)
         except BaseException:
             if not was_there:
                 with contextlib.suppress(OSError):
@@ -67,7 +67,7 @@ async def open_data(
     else:
         gate.report("opening", "The data folder is being opened.", 0.1)
         # The id counts only if a first start was cut short before it noted its own.
-        repository = await bridge.run(_open_repository, folder, new_node_id())
+        repository = await bridge.run(open_repository, folder, new_node_id())
         granted = None
         if settings.join and not _has_joined(folder, repository, settings.join):
             granted = await _ask_to_join(settings, gate, repository.head.node, port, dial)
@@ -76,7 +76,16 @@ async def open_data(
     return await bridge.run(_load_keys, settings, folder, repository, identity, identity_key)
 
 
-def _open_repository(folder: DataFolder, node_id: int) -> Repository:
+def open_repository(folder: DataFolder, node_id: int) -> Repository:
+    """Open the store of a data folder; blocking.
+
+    Args:
+        folder: It exists.
+        node_id: Of the node, if it is new.
+
+    Raises:
+        StartupError: It is in use, or cannot be read.
+    """
     try:
         store = EmbeddedStore(folder.path, first_head(node_id))
     except AeorError as error:
