@@ -10,6 +10,7 @@ status that carries it.
     │   └── BadRangeError      416    the byte range cannot be served
     ├── UnauthorizedError      401    no valid proof of who is asking
     ├── DeniedError            403    the caller may not do this
+    │   └── RemovedError       403    a node that was removed from the cluster
     ├── NotFoundError          404    no such path, version or object (or not for this caller)
     ├── ConflictError          409    the name is taken, or a file is where a folder is
     ├── PreconditionError      412    If-Match or If-None-Match did not hold
@@ -89,6 +90,12 @@ class DeniedError(AeorError):
 
     code = "FORBIDDEN"
     status = 403
+
+
+class RemovedError(DeniedError):
+    """A node that was removed from the cluster; it has to begin anew, with no data."""
+
+    code = "REMOVED"
 
 
 class NotFoundError(AeorError):

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from aeorsync import __version__
 from aeorsync.api.diff_page import DiffPage
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
+from aeorsync.api.members import admit_caller
 from aeorsync.api.node import Caller, Node
 from aeorsync.api.walk import Sieve, is_done, is_usable, start, walk
 from aeorsync.core.cursors import (
@@ -25,6 +26,7 @@ from aeorsync.core.cursors import (
 )
 from aeorsync.core.globs import Globs
 from aeorsync.core.hashing import HASH_SIZE
+from aeorsync.core.knowledge import to_vector
 from aeorsync.errors import BadRequestError, DeniedError, TooLargeError
 from aeorsync.runtime import bridge
 from aeorsync.storage.base import Head
@@ -56,9 +58,11 @@ async def diff(call: Call) -> Response:
     check_reader(call.caller)
     request = await call.body(DiffRequest)
     sieve = _sieve(call, request)
+    await admit_caller(call)
     if wants_frames(call.request):
         cursor = None if request.cursor is None else parse_cursor(request.cursor)
-        body = await bridge.run(_frames, call.node.repository, cursor, sieve)
+        tells = request.knowledge and call.caller.is_peer and sieve.globs is None
+        body = await bridge.run(_frames, call.node.repository, cursor, sieve, tells)
         return Response(body, media_type=FRAMES_TYPE)
     since = _check_hex(request.since_root_hash)
     root = call.node.repository.head.root.hex()
@@ -117,7 +121,14 @@ def _check_hex(since: str | None) -> str | None:
 # In frames
 
 
-def _frames(repository: Repository, cursor: Cursor | None, sieve: Sieve) -> bytes:
+def _frames(
+    repository: Repository,
+    cursor: Cursor | None,
+    sieve: Sieve,
+    tells: bool = False,  # noqa: FBT001, FBT002  # called through the bridge
+) -> bytes:
+    # Before the view is opened: what is known is in the trees by then.
+    known = to_vector(repository.known()) if tells else None
     with repository.view() as view:
         head = view.head
         if cursor is None or not is_usable(cursor, head, repository):
@@ -131,7 +142,8 @@ def _frames(repository: Repository, cursor: Cursor | None, sieve: Sieve) -> byte
                 size += len(step.key) + len(step.data)
             if len(items) >= _PAGE_ITEMS or size >= _PAGE_BYTES:
                 break
-    end = DiffEnd(print_cursor(cursor), not is_done(cursor, head), head.root.hex())
+    more = not is_done(cursor, head)
+    end = DiffEnd(print_cursor(cursor), more, head.root.hex(), None if more else known)
     header = DiffHeader(head.node, repository.database_id, end.root_hash, __version__)
     return b"".join(
         (

@@ -19,6 +19,7 @@ import msgspec
 
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
+from aeorsync.cluster.roster import Roster
 from aeorsync.cluster.standing import Standing
 from aeorsync.cluster.together import together
 from aeorsync.core.links import ClockSample, LinkEvent, LinkState, estimate, unsettled
@@ -52,6 +53,8 @@ class Site:
         dial: Makes the way to an address; nothing is connected yet.
         sync_interval_s: Seconds after which a peer without news is asked all the same.
         jitter: Returns a random number from 0 to 1.
+        roster: Who belongs to the cluster; None where nobody needs to be written down.
+        knowledge_s: Seconds after which a peer is asked again what it knows.
     """
 
     repository: Repository
@@ -60,6 +63,8 @@ class Site:
     dial: Callable[[str], Remote]
     sync_interval_s: float
     jitter: Callable[[], float]
+    roster: Roster | None = None
+    knowledge_s: float = 3600.0
 
 
 class Link:
@@ -89,7 +94,7 @@ class Link:
         self._samples: deque[ClockSample] = deque(maxlen=_SAMPLES)
         self._database = 0
         self._ahead: str | None = None
-        self._full_at = 0.0
+        self._full_at = self._asks_at = 0.0
         self._roots: tuple[str, str] | None = None
         self._has_doubted = False
         self._failures = 0
@@ -208,7 +213,7 @@ class Link:
             AeorError: Anything else that ends the connection.
         """
         self._ahead = None
-        self._full_at = asyncio.get_running_loop().time()
+        self._full_at = self._asks_at = asyncio.get_running_loop().time()
         self._roots = None
         self._has_doubted = False
         self._wants_echo = True
@@ -302,6 +307,8 @@ class Link:
 
     async def _cycle(self, remote: Remote, ahead: str | None) -> Report:
         self.standing.note_attempt()
+        if self._site.roster is not None:
+            await self._site.roster.admit(self.record.peer_id)
         peering = Peering(
             self._site.repository,
             remote,
@@ -311,12 +318,15 @@ class Link:
             None if self._wants_echo else self._site.node_id,
             self._database,
             self._site.wall.now_ms(),
+            asks_knowledge=ahead is None and asyncio.get_running_loop().time() >= self._asks_at,
         )
         report = await run_cycle(peering, ahead)
         self._failures = 0
         self._worked.set()
         if ahead is None and not report.is_partial:
             self._wants_echo = False
+            if peering.asks_knowledge:
+                self._asks_at = asyncio.get_running_loop().time() + self._site.knowledge_s
         is_behind = ahead is not None or report.is_partial
         # With other filters than this cycle's the next one has to begin anew.
         self._ahead = report.reached if is_behind and peering.link is self.record else None

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from aeorsync.cluster.graves import MAX_INTERVAL_S, Graves
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link, Site
 from aeorsync.cluster.peers import (
@@ -22,6 +23,7 @@ from aeorsync.cluster.peers import (
     parse_filters,
     parse_label,
 )
+from aeorsync.cluster.roster import Roster
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
@@ -39,6 +41,7 @@ class Member:
 
     Attributes:
         node_id: This node's id.
+        roster: Who belongs to the cluster.
     """
 
     def __init__(  # noqa: PLR0913  # a node is put together here, by name
@@ -49,6 +52,7 @@ class Member:
         *,
         sync_interval_s: float,
         own_url: str | None = None,
+        grave_retention_s: float | None = None,
         dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -60,18 +64,27 @@ class Member:
             wall: The clock.
             sync_interval_s: Seconds after which a peer without news is asked all the same.
             own_url: Base URL of this node, if it is known.
+            grave_retention_s: Seconds after which a deletion may be forgotten; None for never.
             dial: Makes the way to an address.
             jitter: Returns a random number from 0 to 1.
         """
         self.node_id = repository.head.node
+        self.roster = Roster(repository)
         self._own_url = own_url
+        self._graves: Graves | None = None
+        knowledge_s = MAX_INTERVAL_S
+        if grave_retention_s is not None:
+            self._graves = Graves(repository, wall, grave_retention_s)
+            knowledge_s = self._graves.interval_s
         self._site = Site(
             repository,
             self.node_id,
             wall,
-            lambda address: dial(address, mint),
+            lambda address: dial(address, mint).introduce(self.node_id),
             sync_interval_s,
             jitter,
+            self.roster,
+            knowledge_s,
         )
         self._book = LinkBook(repository)
         self._links: dict[int, Link] = {}
@@ -88,6 +101,9 @@ class Member:
                     self._add_link(record)
             for link in self._links.values():
                 self._start_link(link)
+            self._supervisor.start("roster", self._unlink_removed)
+            if self._graves is not None:
+                self._supervisor.start("graves", self._graves.run)
 
     async def stop(self) -> None:
         """Stop all links; waits for what they write."""
@@ -116,6 +132,7 @@ class Member:
         Raises:
             BadRequestError: The address, label or a glob is malformed.
             ConflictError: It is this node itself, or there is a link to it by another address.
+            RemovedError: It was removed from the cluster.
         """
         address, label = parse_address(address), parse_label(label)
         filters = parse_filters(sync_paths)
@@ -123,6 +140,8 @@ class Member:
             raise ConflictError(f"{address} is this node itself")
         if node_id is None:
             node_id = await self._introduce(address)
+        if node_id is not None:
+            await self.roster.refuse_removed(node_id)
         record = LinkRecord(
             id=new_node_id(),
             address=address,
@@ -148,7 +167,10 @@ class Member:
         Raises:
             BadRequestError: The address or label is malformed.
             ConflictError: It is this node itself.
+            RemovedError: It was removed from the cluster.
         """
+        if node_id is not None:
+            await self.roster.admit(node_id)
         known = self._find(node_id) if node_id is not None else None
         if known is not None and known.record.address != parse_address(address):
             await self.remove_peer(known.record.peer_id)
@@ -164,6 +186,14 @@ class Member:
             await bridge.run(self._book.remove, link.record)
             del self._links[link.record.id]
             return True
+
+    async def _unlink_removed(self) -> None:
+        """Drop the link to every node that is removed, for ever."""
+        while True:
+            for node_id in await self.roster.removed():
+                while await self.remove_peer(node_id):
+                    pass
+            await self.roster.changed()
 
     async def set_enabled(self, node_id: int, *, enabled: bool) -> PeerState:
         """Pause a link or let it run again; remembered over restarts.

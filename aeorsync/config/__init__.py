@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from aeorsync.config import values
-from aeorsync.config.table import SETTINGS, WEEK, Setting
+from aeorsync.config.table import MAX_RETENTION_S, SETTINGS, WEEK, Setting
 from aeorsync.config.values import AuthMode, Exit, Given, LogFormat, is_loopback, refused
 
 __all__ = [
@@ -61,6 +61,7 @@ class Settings:
         jwt_expiry: Seconds.
         log_format: For ``runtime.log``.
         sync_interval: Seconds.
+        grave_retention: Seconds.
     """
 
     data: Path
@@ -78,6 +79,7 @@ class Settings:
     jwt_expiry: int
     log_format: LogFormat
     sync_interval: int
+    grave_retention: int
 
 
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -197,6 +199,7 @@ def _parsed(given: Mapping[str, Given]) -> Settings:
         jwt_expiry=values.parse_whole(given["jwt_expiry"], 60, 4 * WEEK),
         log_format=values.parse_log_format(given["log_format"]),
         sync_interval=values.parse_whole(given["sync_interval"], 1, 3600),
+        grave_retention=values.parse_duration(given["grave_retention"], 1, MAX_RETENTION_S),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 WEEK: Final = 7 * 24 * 3600
+MAX_RETENTION_S: Final = 3650 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,14 @@ SETTINGS: Final = (
         help="Seconds between pulls from each peer when no event asks for one, 1 to 3600.",
         metavar="SECONDS",
         kind=int,
+    ),
+    Setting(
+        name="grave_retention",
+        flags=("--grave-retention",),
+        toml="storage.grave_retention",
+        default="30d",
+        help="How long deletions are remembered at least, like 30d, 12h, 90m or 10s.",
+        metavar="TIME",
     ),
     Setting(
         name="config",

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from aeorsync.core.knowledge import is_vector
 from aeorsync.errors import AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Connection
 from aeorsync.remote.sse import EventDecoder
@@ -88,6 +89,11 @@ class Remote:
         self._connection = connection
         self.address = connection.address
 
+    def introduce(self, node_id: int) -> "Remote":
+        """Say with every call from now on which node is calling; returns this."""
+        self._connection.introduce(node_id)
+        return self
+
     async def close(self) -> None:
         """Let go of all connections."""
         await self._connection.close()
@@ -116,7 +122,12 @@ class Remote:
         await self._connection.call("POST", "/sync/wake", body, deadline_s=PROBE_S)
 
     async def diff(
-        self, cursor: str | None, paths: Sequence[str] | None, asker: int | None
+        self,
+        cursor: str | None,
+        paths: Sequence[str] | None,
+        asker: int | None,
+        *,
+        knowledge: bool = False,
     ) -> DiffPage:
         """Ask for a page of what changed since ``cursor``.
 
@@ -124,9 +135,15 @@ class Remote:
             cursor: From the page before; None for all there is.
             paths: Globs that limit what is told.
             asker: Our node id, to leave out what came from us; None to be told of that, too.
+            knowledge: Ask what the peer knows, too.
         """
         body = msgspec.json.encode(
-            DiffRequest(cursor=cursor, paths=tuple(paths) if paths else None, node_id=asker)
+            DiffRequest(
+                cursor=cursor,
+                paths=tuple(paths) if paths else None,
+                node_id=asker,
+                knowledge=knowledge,
+            )
         )
         headers = {"Content-Type": "application/json", "Accept": FRAMES_TYPE}
         if asker is not None:
@@ -218,6 +235,8 @@ class Remote:
             end = msgspec.msgpack.decode(frames[-1].payload, type=DiffEnd)
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
             raise BadRequestError(f"{self.address} sent a broken page: {error}") from error
+        if end.knowledge is not None and not is_vector(end.knowledge):
+            raise BadRequestError(f"{self.address} claims to know what cannot be known")
         parts = [frame.payload for frame in frames if frame.kind is Kind.ENTRIES]
         return DiffPage(header, parts, end)
 

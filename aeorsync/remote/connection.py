@@ -24,6 +24,7 @@ from aeorsync.errors import (
     NotFoundError,
     PreconditionError,
     RateLimitedError,
+    RemovedError,
     TooLargeError,
     UnauthorizedError,
     UnavailableError,
@@ -31,6 +32,7 @@ from aeorsync.errors import (
 from aeorsync.remote.trust import distrust, system_trust
 from aeorsync.runtime.redact import redact
 from aeorsync.wire.limits import MAX_ERROR_BODY, MAX_JSON
+from aeorsync.wire.protocol import FROM_HEADER
 
 CONNECT_S: Final = 10.0
 IDLE_S: Final = 30.0
@@ -98,6 +100,10 @@ class Connection:
             )
         except (httpx.InvalidURL, ValueError) as error:
             raise BadRequestError(f"{redact(address)} is not an address: {error}") from error
+
+    def introduce(self, node_id: int) -> None:
+        """Say with every call from now on which node is calling."""
+        self._client.headers[FROM_HEADER] = str(node_id)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -193,7 +199,10 @@ class Connection:
             body += piece
             if len(body) > MAX_ERROR_BODY:
                 break
-        text = f"{self.address} answered {status}: {_told(bytes(body))}"
+        told = _told(bytes(body))
+        text = f"{self.address} answered {status}: {told.error or 'no reason given'}"
+        if (status, told.code) == (HTTPStatus.FORBIDDEN, RemovedError.code):
+            return RemovedError(text)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             wait = response.headers.get("Retry-After", "")
             return RateLimitedError(text, int(wait) if wait.isdecimal() and len(wait) < 6 else 60)  # noqa: PLR2004
@@ -226,12 +235,13 @@ class _Told(msgspec.Struct, frozen=True):
     """The body of a refusal."""
 
     error: str = ""
+    code: str = ""
 
 
-def _told(body: bytes) -> str:
+def _told(body: bytes) -> _Told:
     """What a refusal says, fit to be shown."""
     try:
-        text = msgspec.json.decode(body, type=_Told).error
+        told = msgspec.json.decode(body, type=_Told)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        text = body[:_ERROR_TEXT].decode("utf-8", "replace")
-    return redact(text[:_ERROR_TEXT]) or "no reason given"
+        told = _Told(body[:_ERROR_TEXT].decode("utf-8", "replace"))
+    return _Told(redact(told.error[:_ERROR_TEXT]), told.code)

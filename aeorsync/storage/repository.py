@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from aeorsync.core import clock
+from aeorsync.core.knowledge import Knowledge
 from aeorsync.core.manifest import check_piece, check_references
 from aeorsync.core.merge import Sight, see
 from aeorsync.core.nodes import EMPTY
@@ -26,6 +27,7 @@ from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, Stor
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import Reader, Upload, store_small
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.knowledge import KnowledgeBook
 from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed, Pins, Writer
 
@@ -95,7 +97,10 @@ class Repository:
         self._cache = NodeCache(store)
         self._pins = Pins()
         self._reader = Reader(store)
-        self._writer = Writer(store, self._cache, self._pins, wall.now_ms, new_incarnation)
+        self._knowledge = KnowledgeBook(store)
+        self._writer = Writer(
+            store, self._cache, self._pins, wall.now_ms, new_incarnation, self._knowledge
+        )
         self.database_id = _database_id(store)
         self._epochs = _begin_epoch(store)
 
@@ -264,6 +269,23 @@ class Repository:
             return Applied(len(changed), conflicts)
 
         return self._writer.submit(operation)
+
+    def known(self) -> dict[int, int]:
+        """What this node knows; whoever opens a view afterwards finds all of it there."""
+        return self._knowledge.known()
+
+    def learn(self, theirs: Knowledge) -> None:
+        """Add what a peer knew when we had taken in all that it had; durable on return."""
+        self._knowledge.learn(theirs)
+
+    def forget(self, graves: Sequence[tuple[bytes, Entry]]) -> "Future[int]":
+        """Take graves out of the trees, leaving nothing; see `core.knowledge` for when.
+
+        Those that changed meanwhile stay. The future carries how many went.
+        """
+        return self._writer.submit(
+            lambda draft: sum(draft.forget(key, entry) for key, entry in graves)
+        )
 
     def is_too_far_ahead(self, entry: Entry) -> bool:
         """Whether a version claims to come from further in the future than clocks may differ."""

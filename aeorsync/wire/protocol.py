@@ -20,6 +20,8 @@ IDS_TYPE = "application/vnd.aeorsync.ids"
 """A request body of chunk ids, 32 raw bytes each, joined."""
 NODE_HEADER = "X-AeorSync-Node"
 """Node id of the asking node, decimal."""
+FROM_HEADER = "X-AeorSync-From"
+"""Node id of the calling node, decimal; on every call of an aeorsync node."""
 
 Item = tuple[bytes, bytes]
 """(tree key, entry bytes as stored)"""
@@ -37,6 +39,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         cursor: Token of an earlier answer in frames; None for a full listing.
         paths: Globs; only what matches is told. None for everything.
         node_id: Who is asking; what came from there is left out (frames only).
+        knowledge: Tell what you know, in the END frame that reaches the present.
         include_system: Root only: tell of the system namespace too. Peers always hear of it.
         current_root_hash: What an AeorDB node sends; we do not need it.
         virtual_time: Likewise.
@@ -46,6 +49,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cursor: str | None = None
     paths: tuple[str, ...] | None = None
     node_id: int | None = None
+    knowledge: bool = False
     include_system: bool = False
     current_root_hash: str | None = None
     virtual_time: int | None = None
@@ -67,18 +71,21 @@ class DiffHeader(msgspec.Struct, frozen=True):
     version: str = ""
 
 
-class DiffEnd(msgspec.Struct, frozen=True):
+class DiffEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     """How to go on.
 
     Attributes:
         cursor: Send it with the next request.
         more: Whether there is more to ask for at once.
         root_hash: Hex root of the live tree when this page was begun.
+        knowledge: What the node knew when this page was begun, if it was asked and there is no
+            more: highest n of each incarnation, ascending by incarnation.
     """
 
     cursor: str
     more: bool
     root_hash: str
+    knowledge: tuple[tuple[int, int], ...] | None = None
 
 
 class FileAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -114,6 +114,7 @@ def test_every_flag_of_the_table_is_taken(
         "jwt_expiry": "61",
         "log_format": "json",
         "sync_interval": "2",
+        "grave_retention": "3h",
         "config": str(tmp_path / "node.toml"),
     }
     for setting in SETTINGS:
@@ -138,6 +139,7 @@ def test_every_flag_of_the_table_is_taken(
         jwt_expiry=61,
         log_format="json",
         sync_interval=2,
+        grave_retention=10_800,
     )
 
 

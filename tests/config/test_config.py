@@ -53,6 +53,7 @@ def test_nothing_told_means_the_documented_defaults() -> None:
         jwt_expiry=604_800,
         log_format="pretty",
         sync_interval=30,
+        grave_retention=30 * 24 * 3600,
     )
 
 
@@ -117,6 +118,7 @@ def test_every_key_of_a_full_file_is_taken(tmp_path: Path) -> None:
         jwt_expiry=60,
         log_format="json",
         sync_interval=3600,
+        grave_retention=30 * 24 * 3600,
     )
 
 
