@@ -23,6 +23,7 @@ from aeorsync.core.knowledge import (
     is_grave,
     is_within,
     knows,
+    knows_past,
     to_vector,
 )
 from aeorsync.core.versions import Entry, decode_entry
@@ -148,7 +149,7 @@ class Graves:
             vectors = heard(acks, members, known)
             for key, data in view.graves(system=True):
                 entry = decode_entry(data)
-                if not is_grave(entry) or died(entry) > limit or not knows(known, entry):
+                if not is_grave(entry) or died(entry) > limit or not knows_past(known, entry):
                     continue
                 if all(knows(vector, entry) for vector in vectors):
                     ripe.append((key, entry))

@@ -6,7 +6,7 @@ forgotten it together with everybody else.
 
 A grave may be forgotten when nobody is left who could bring back what it deleted:
 
-1. it is older than the retention time;
+1. it is older than the retention time, and we know everything its writer had seen;
 2. every member that was not removed has *acknowledged* it: published knowledge that has its dots;
 3. we know all that those members knew when they published.
 
@@ -58,6 +58,11 @@ def is_within(some: Knowledge, all_: Knowledge) -> bool:
 def knows(knowledge: Knowledge, entry: Entry) -> bool:
     """Whether every version of an entry is known."""
     return all(knowledge.get(v.incarnation, 0) >= v.n for v in entry.versions)
+
+
+def knows_past(knowledge: Knowledge, entry: Entry) -> bool:
+    """Whether all that the writers of an entry had seen of it is known, too."""
+    return all(knowledge.get(incarnation, 0) >= n for incarnation, n in entry.context)
 
 
 def is_grave(entry: Entry) -> bool:

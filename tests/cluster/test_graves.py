@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from aeorsync.cluster.graves import MAX_INTERVAL_S, MIN_INTERVAL_S, interval_s
 from aeorsync.core.knowledge import Ack, to_vector
 from aeorsync.core.paths import parse, to_key
+from aeorsync.core.versions import Entry
+from aeorsync.storage.draft import state_of
 from aeorsync.storage.members import ACKS
 from tests.support.loops import run
+from tests.support.repositories import put
 from tests.support.simulation import PARTS, PATHS, RETENTION_S, Cluster, Sim
 
 AGE_MS = RETENTION_S * 1000 + 1000
@@ -36,7 +39,7 @@ STEPS = st.lists(
 )
 
 
-async def perform(cluster: Cluster, step: tuple[Any, ...]) -> None:
+async def perform(cluster: Cluster, step: tuple[Any, ...]) -> None:  # noqa: C901  # one table
     """Do one thing; what has no place now does nothing."""
     name, *arguments = step
 
@@ -66,6 +69,8 @@ async def perform(cluster: Cluster, step: tuple[Any, ...]) -> None:
             await cluster.join(node(at), cluster.add())
         case "remove", at, other:
             cluster.remove(node(at), node(other))
+        case _:
+            pass
 
 
 async def rounds(cluster: Cluster, count: int) -> None:
@@ -264,6 +269,50 @@ def test_a_forgotten_grave_told_again_is_not_taken_back_and_a_live_version_is() 
     play(2, story)
 
 
+def test_a_node_alone_forgets_by_age_whatever_it_lived_through() -> None:
+    async def story(cluster: Cluster) -> None:
+        (a,) = cluster.nodes
+        cluster.write(a, "/a", 1)
+        cluster.restart(a)
+        cluster.write(a, "/a", 2)
+        cluster.restart(a)
+        cluster.delete(a, "/a")
+        cluster.restart(a)
+        cluster.write(a, "/b", 1)
+        cluster.tend(a)
+        assert graves(a)
+        cluster.clock.now += AGE_MS
+        cluster.tend(a)
+        assert not graves(a)
+        assert cluster.overclaims() == []
+
+    play(1, story)
+
+
+def test_what_the_writer_of_a_grave_had_seen_elsewhere_has_to_be_known_too() -> None:
+    async def story(cluster: Cluster) -> None:
+        a, b, stranger = cluster.nodes
+        version = put(stranger.repository, "/a", b"1")
+        await cluster.cycle(b, a)
+        await cluster.cycle(a, b)
+        # A client read the file on the stranger, and deletes it on a node that never heard of it.
+        seen = Entry((version,)).context
+        state = state_of(version, deleted=True)
+        a.repository.commit(lambda draft: draft.write(parse("/a"), state, seen)).result(timeout=30)
+        cluster.clock.now += AGE_MS
+        for _ in range(4):
+            await cluster.cycle(b, a)
+            await cluster.cycle(a, b)
+            cluster.tend(b)
+            cluster.tend(a)
+        assert graves(a) == graves(b) == {to_key(parse("/a"))}
+        cluster.note()
+        await rounds(cluster, 4)
+        assert not any(graves(node) or node.live() for node in cluster.nodes)
+
+    play(3, story)
+
+
 def test_an_idle_cluster_writes_nothing() -> None:
     async def story(cluster: Cluster) -> None:
         cluster.write(cluster.nodes[0], "/a", 1)
@@ -279,7 +328,7 @@ def test_an_idle_cluster_writes_nothing() -> None:
 
 def test_one_that_told_more_than_it_knows_takes_it_back() -> None:
     async def story(cluster: Cluster) -> None:
-        a, b = cluster.nodes
+        a, _ = cluster.nodes
         cluster.write(a, "/a", 1)
         await cluster.settle()
         a.members.acknowledge(Ack(a.id, 1, ((12345, 7),)))

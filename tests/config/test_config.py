@@ -258,6 +258,21 @@ def test_a_number_is_taken_within_its_range_only(name: str, low: int, high: int)
 
 
 @pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1s", 1), ("90m", 5400), ("12H", 43_200), (" 30d ", 2_592_000), ("3650d", 315_360_000)],
+)
+def test_a_time_is_a_number_with_a_unit(text: str, seconds: int) -> None:
+    assert told(grave_retention=text).grave_retention == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0s", "3651d", "10", "d", "1w", "-1d", "1.5h", "1h30m", "٣d"]
+)
+def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+    assert "like 30d, 12h" in refusal(grave_retention=text)
+
+
+@pytest.mark.parametrize(
     ("text", "url"),
     [
         ("http://a:6830", "http://a:6830"),
