@@ -8,15 +8,16 @@ of the root; whoever echoes it is led on, so AeorDB nodes need not know that the
 from dataclasses import dataclass
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
 from aeorsync import __version__
 from aeorsync.api.diff_page import DiffPage
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
+from aeorsync.api.frames import ENCODING_PARAMETER, framed, wants_frames
 from aeorsync.api.members import admit_caller
 from aeorsync.api.node import Caller, Node
-from aeorsync.api.walk import Sieve, is_done, is_usable, start, walk
+from aeorsync.cluster.pages import entry_frames, read_page
+from aeorsync.cluster.walk import Sieve, is_done, is_usable, start, walk
 from aeorsync.core.cursors import (
     Cursor,
     parse_cursor,
@@ -24,7 +25,7 @@ from aeorsync.core.cursors import (
     print_cursor,
     print_hex,
 )
-from aeorsync.core.globs import Globs
+from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import HASH_SIZE
 from aeorsync.core.knowledge import to_vector
 from aeorsync.errors import BadRequestError, DeniedError, TooLargeError
@@ -40,14 +41,9 @@ from aeorsync.wire.protocol import (
     DiffHeader,
     DiffReply,
     DiffRequest,
-    Item,
     pack,
 )
 
-_PAGE_ITEMS = 4_000
-_PAGE_BYTES = 8 * limits.MIB
-_FRAME_ITEMS = 500
-_FRAME_BYTES = 512 * limits.KIB
 _HEX = frozenset("0123456789abcdefABCDEF")
 _MAX_NODE = 1 << 64
 _encode = msgspec.json.Encoder().encode
@@ -61,9 +57,9 @@ async def diff(call: Call) -> Response:
     await admit_caller(call)
     if wants_frames(call.request):
         cursor = None if request.cursor is None else parse_cursor(request.cursor)
-        tells = request.knowledge and call.caller.is_peer and sieve.globs is None
+        tells = request.knowledge and call.caller.is_peer and sieve.wanted.is_everything
         body = await bridge.run(_frames, call.node.repository, cursor, sieve, tells)
-        return Response(body, media_type=FRAMES_TYPE)
+        return await framed(call.request, body)
     since = _check_hex(request.since_root_hash)
     root = call.node.repository.head.root.hex()
     if since == root:
@@ -82,20 +78,17 @@ def check_reader(caller: Caller) -> None:
         raise DeniedError("only root and the nodes of the cluster may sync the whole tree")
 
 
-def wants_frames(request: Request) -> bool:
-    """Whether the answer is to be in frames."""
-    return FRAMES_TYPE in request.headers.get("accept", "")
-
-
 def _sieve(call: Call, request: DiffRequest) -> Sieve:
-    if len(request.paths or ()) > limits.MAX_FILTERS:
+    in_frames = wants_frames(call.request)
+    excludes = request.excludes if in_frames else None
+    if max(len(request.paths or ()), len(excludes or ())) > limits.MAX_FILTERS:
         raise BadRequestError(f"there are more than {limits.MAX_FILTERS} paths")
     is_peer = call.caller.is_peer
     return Sieve(
-        globs=Globs.parse(request.paths) if request.paths else None,
+        wanted=Filter.parse(request.paths, excludes),
         shows_system=is_peer or request.include_system,
         asker=_asker(call, request) if is_peer else 0,
-        shows_graves=wants_frames(call.request),
+        shows_graves=in_frames,
     )
 
 
@@ -129,42 +122,18 @@ def _frames(
 ) -> bytes:
     # Before the view is opened: what is known is in the trees by then.
     known = to_vector(repository.known()) if tells else None
-    with repository.view() as view:
-        head = view.head
-        if cursor is None or not is_usable(cursor, head, repository):
-            cursor = start(repository, head)
-        items: list[Item] = []
-        size = 0
-        for step in walk(repository, view, cursor, sieve):
-            cursor = step.cursor
-            if step.key is not None and step.data is not None:
-                items.append((step.key, step.data))
-                size += len(step.key) + len(step.data)
-            if len(items) >= _PAGE_ITEMS or size >= _PAGE_BYTES:
-                break
-    more = not is_done(cursor, head)
-    end = DiffEnd(print_cursor(cursor), more, head.root.hex(), None if more else known)
+    page = read_page(repository, cursor, sieve)
+    head = page.head
+    known = None if page.has_more else known
+    end = DiffEnd(print_cursor(page.cursor), page.has_more, head.root.hex(), known)
     header = DiffHeader(head.node, repository.database_id, end.root_hash, __version__)
     return b"".join(
         (
             framing.encode(framing.Kind.HEADER, pack(header)),
-            *_entry_frames(items),
+            *entry_frames(page.items),
             framing.encode(framing.Kind.END, pack(end)),
         )
     )
-
-
-def _entry_frames(items: list[Item]) -> list[bytes]:
-    frames: list[bytes] = []
-    first = size = 0
-    for at, (key, data) in enumerate(items):
-        if at > first and (at - first >= _FRAME_ITEMS or size + len(data) > _FRAME_BYTES):
-            frames.append(framing.encode(framing.Kind.ENTRIES, pack(items[first:at])))
-            first, size = at, 0
-        size += len(key) + len(data)
-    if items:
-        frames.append(framing.encode(framing.Kind.ENTRIES, pack(items[first:])))
-    return frames
 
 
 # In JSON
@@ -226,6 +195,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         errors=(BadRequestError, DeniedError, TooLargeError),
         parameters=(
             Parameter("Accept", {"type": "string"}, f"{FRAMES_TYPE} for frames.", "header"),
+            ENCODING_PARAMETER,
             Parameter(NODE_HEADER, {"type": "integer"}, "Node id of the asking node.", "header"),
         ),
     ),

@@ -17,7 +17,7 @@ from aeorsync.errors import (
 from aeorsync.runtime import bridge
 from aeorsync.storage.members import Members, Membership
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.protocol import FROM_HEADER
+from aeorsync.wire.headers import FROM_HEADER
 
 _FROM = FROM_HEADER.lower().encode()
 _MAX_ID = len(str(1 << 63))

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from aeorsync.api.attempts import Attempts
 from aeorsync.cluster.member import Member
+from aeorsync.cluster.offers import Offers
 from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
@@ -67,6 +68,7 @@ class Node:
         logins: How often each API key was tried.
         address_logins: How often each address tried any API key.
         joins: How often each address asked to join, in a minute and in an hour.
+        offers: What peers that we cannot reach were asked to bring.
     """
 
     repository: Repository
@@ -84,3 +86,4 @@ class Node:
     logins: Attempts = field(default_factory=_logins)
     address_logins: Attempts = field(default_factory=_address_logins)
     joins: tuple[Attempts, Attempts] = field(default_factory=_joins)
+    offers: Offers = field(default_factory=Offers)

@@ -9,11 +9,13 @@ from aeorsync import __version__
 from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
+from aeorsync.cluster.member import Removal
 from aeorsync.cluster.peers import PeerState, TriggerReport
 from aeorsync.core.paths import SYSTEM, join
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
+    ConflictError,
     DeniedError,
     InvalidFieldError,
     NotFoundError,
@@ -27,12 +29,17 @@ from aeorsync.wire.protocol import (
     ClockRequest,
     JoinReply,
     JoinRequest,
+    LeaveReply,
+    LeaveRequest,
+    PeerPatch,
     PeerRequest,
+    WakeReply,
     WakeRequest,
 )
 
 AUDIT = join(SYSTEM, "join-audit")
 _UNSAFE = re.compile(r"[^0-9A-Za-z.:_-]")
+_DIRECTIONS = ("pull", "push")
 _NODE_ID = re.compile(r"[0-9]{1,20}\Z")
 
 
@@ -63,16 +70,19 @@ class StatusReply(msgspec.Struct, frozen=True):
 
 
 class RemovedReply(msgspec.Struct, frozen=True):
-    """The link is gone."""
+    """The link is gone.
+
+    Attributes:
+        removed: True.
+        node_id: The peer.
+        peer_told: Whether the peer has no link to this node any more, either.
+        reason: Why it could not be told.
+    """
 
     removed: bool
     node_id: int
-
-
-class WokenReply(msgspec.Struct, frozen=True):
-    """The node will pull soon."""
-
-    accepted: bool
+    peer_told: bool
+    reason: str | None
 
 
 class JoinRecord(msgspec.Struct, frozen=True):
@@ -105,21 +115,46 @@ async def add_peer(call: Call) -> Response:
     request = await call.body(PeerRequest)
     if not request.address:
         raise BadRequestError("a peer needs an address")
-    peer = await call.node.member.add_peer(
-        request.address, request.label, request.sync_paths, request.node_id
-    )
+    peer = await call.node.member.add_peer(request.address, request, request.node_id)
     return answer(peer, 201)
 
 
+async def change_peer(call: Call) -> Response:
+    """Change what is said of a link."""
+    node_id = _peer_id(call)
+    return answer(await call.node.member.change_peer(node_id, await call.body(PeerPatch)))
+
+
 async def remove_peer(call: Call) -> Response:
-    """Remove a link."""
-    text = call.request.path_params["node_id"]
+    """Remove a link, on both ends if the other one can be reached."""
+    removal: Removal = await call.node.member.remove_peer(_peer_id(call))
+    return answer(
+        RemovedReply(
+            removed=True,
+            node_id=removal.node_id,
+            peer_told=removal.peer_told,
+            reason=removal.reason,
+        )
+    )
+
+
+async def leave(call: Call) -> Response:
+    """Be told by a peer that it has no link to this node any more."""
+    request = await call.body(LeaveRequest)
+    member = call.node.member
+    is_meant = request.told in {None, member.node_id}
+    record = await member.forget_peer(request.node_id) if is_meant else None
+    return answer(LeaveReply(removed=record is not None))
+
+
+def _peer_id(call: Call) -> int:
+    return _parse_node_id(call.request.path_params["node_id"])
+
+
+def _parse_node_id(text: str) -> int:
     if not _NODE_ID.match(text):
         raise BadRequestError("a node id is a number")
-    node_id = int(text)
-    if not await call.node.member.remove_peer(node_id):
-        raise NotFoundError(f"there is no peer {node_id}")
-    return answer(RemovedReply(removed=True, node_id=node_id))
+    return int(text)
 
 
 async def show_status(call: Call) -> Response:
@@ -139,16 +174,26 @@ async def show_status(call: Call) -> Response:
 
 
 async def trigger(call: Call) -> Response:
-    """Pull from every peer now, and tell how it went."""
-    force = Query(call.request.scope["query_string"]).flag("force_activate")
-    return answer(await call.node.member.trigger(force_activate=force))
+    """Run a cycle with every peer, or one, now, and tell how it went."""
+    query = Query(call.request.scope["query_string"])
+    direction = query.text("direction") or "pull"
+    if direction not in _DIRECTIONS:
+        raise BadRequestError(f"direction must be {' or '.join(_DIRECTIONS)}; nothing was done")
+    text = query.text("peer")
+    report = await call.node.member.trigger(
+        force_activate=query.flag("force_activate"),
+        node_id=None if text is None else _parse_node_id(text),
+        is_push=direction == "push",
+    )
+    return answer(report)
 
 
 async def wake(call: Call) -> Response:
     """Be told that a peer has news."""
     request = await call.body(WakeRequest)
     call.node.member.wake(request.node_id)
-    return answer(WokenReply(accepted=True), 202)
+    linked = call.node.member.stance(request.node_id).is_linked
+    return answer(WakeReply(accepted=True, linked=linked), 202)
 
 
 async def compare_clocks(call: Call) -> Response:
@@ -218,13 +263,22 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         request=PeerRequest,
         reply=PeerState,
         status=201,
-        errors=(BadRequestError, InvalidFieldError),
+        errors=(BadRequestError, InvalidFieldError, ConflictError),
+    ),
+    Endpoint(
+        "PATCH",
+        "/sync/peers/{node_id}",
+        change_peer,
+        "Change what is said of a link.",
+        request=PeerPatch,
+        reply=PeerState,
+        errors=(BadRequestError, InvalidFieldError, NotFoundError, ConflictError),
     ),
     Endpoint(
         "DELETE",
         "/sync/peers/{node_id}",
         remove_peer,
-        "Remove a link.",
+        "Remove a link, on both ends if the other one can be reached.",
         reply=RemovedReply,
         errors=(BadRequestError, NotFoundError),
     ),
@@ -235,10 +289,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         "/sync/trigger",
         trigger,
-        "Pull from every peer now, and tell how it went.",
+        "Run a cycle with every peer, or one, now, and tell how it went.",
         reply=TriggerReport,
-        errors=(BadRequestError,),
+        errors=(BadRequestError, NotFoundError),
         parameters=(
+            Parameter("peer", {"type": "integer"}, "Node id of the only peer to ask."),
+            Parameter(
+                "direction",
+                {"type": "string", "enum": list(_DIRECTIONS)},
+                "`pull` (the default) what this node lacks, or `push` what the peer lacks.",
+            ),
             Parameter(
                 "force_activate",
                 {"type": "boolean"},
@@ -266,11 +326,20 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST",
+        "/sync/leave",
+        leave,
+        "Be told that a peer has no link to this node any more, and drop the one to it.",
+        request=LeaveRequest,
+        reply=LeaveReply,
+        errors=(BadRequestError, InvalidFieldError),
+    ),
+    Endpoint(
+        "POST",
         "/sync/wake",
         wake,
         "Be told that a peer has news, and pull from it.",
         request=WakeRequest,
-        reply=WokenReply,
+        reply=WakeReply,
         status=202,
         errors=(BadRequestError, InvalidFieldError),
     ),

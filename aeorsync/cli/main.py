@@ -6,7 +6,8 @@ import typer
 from rich.console import Console
 
 from aeorsync import __version__, config
-from aeorsync.cli import emergency, key, start
+from aeorsync.cli import emergency, key, peers, start, status
+from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.redact import redact
 
@@ -20,6 +21,8 @@ app = typer.Typer(
 app.command("start", epilog=start.EPILOG)(start.start)
 app.command("emergency-reset")(emergency.reset)
 app.add_typer(key.app)
+app.command("status")(status.status)
+app.add_typer(peers.app, name="peers", epilog=peers.EPILOG)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
@@ -46,7 +49,7 @@ def main() -> int:
     """
     try:
         app()
-    except StartupError as error:
+    except (StartupError, CommandError) as error:
         _complain(error.message)
         return error.exit_code
     except AeorError as error:

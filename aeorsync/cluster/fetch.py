@@ -22,6 +22,7 @@ from aeorsync.runtime import bridge
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.content import is_content_of
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk
 from aeorsync.wire.limits import GIB, MAX_CHUNK, MAX_FILE_CHUNKS, MIB
 
@@ -29,7 +30,7 @@ BATCH_IDS: Final = 1000
 BATCH_BYTES: Final = 8 * MIB
 IN_FLIGHT: Final = 3
 _GROUP_BYTES: Final = GIB
-_PROVE_BYTES: Final = 64 * MIB
+PROVE_BYTES: Final = 64 * MIB
 _PIECE_BYTES: Final = 5 * 1024
 # As many as the largest file needs, and no more than that many references in memory.
 _MAX_PIECES: Final = MAX_FILE_CHUNKS // 128
@@ -44,10 +45,12 @@ class Fetched:
 
     Attributes:
         chunks: Chunks that were stored.
+        bytes: Bytes of these chunks as they were sent: mostly compressed, or plain on request.
         spoiled: Files that could not be completed; every other one is here and proven.
     """
 
     chunks: int
+    bytes: int
     spoiled: Spoiled
 
 
@@ -59,13 +62,14 @@ async def fetch_contents(
     Raises:
         AeorError: The peer broke the protocol or cannot be reached, or our disk refused.
     """
-    chunks = 0
+    chunks = size = 0
     spoiled: Spoiled = {}
-    for group in _groups(contents):
+    for group in groups(contents):
         haul = _Haul(repository, remote, group)
         spoiled.update(await haul.bring())
         chunks += haul.chunks
-    return Fetched(chunks, spoiled)
+        size += haul.size
+    return Fetched(chunks, size, spoiled)
 
 
 @dataclass(slots=True)
@@ -79,6 +83,7 @@ class _Haul:
         lost: Chunks that cannot be had, and why.
         proven: Files whose bytes passed through our hands and are right.
         chunks: Chunks stored.
+        size: Bytes of these as they were sent.
     """
 
     repository: Repository
@@ -87,32 +92,38 @@ class _Haul:
     lost: dict[bytes, str] = field(default_factory=dict)
     proven: set[Content] = field(default_factory=set)
     chunks: int = 0
+    size: int = 0
 
     async def bring(self) -> Spoiled:
         """Bring all of it here, and say what could not be."""
         spoiled: Spoiled = {}
         # Every round ends with each wanted chunk held or lost, and nothing is wanted twice.
         while True:
-            survey = await bridge.run(_survey, self.repository, self.contents, self.lost)
-            spoiled.update(survey.spoiled)
-            self.contents = survey.kept
-            if not survey.wanted:
+            found = await bridge.run(survey, self.repository, self.contents, self.lost)
+            spoiled.update(found.spoiled)
+            self.contents = found.kept
+            if not found.wanted:
                 break
-            await self._fetch(list(_batches(survey.wanted)))
+            await self._fetch(list(_batches(found.wanted)))
         unproven = [content for content in self.contents if content not in self.proven]
-        for group in _groups(unproven, _PROVE_BYTES):
-            spoiled.update(await bridge.run(_prove, self.repository, group))
+        for group in groups(unproven, PROVE_BYTES):
+            spoiled.update(await bridge.run(prove, self.repository, group))
         return spoiled
 
     async def _fetch(self, batches: list[list[bytes]]) -> None:
         singles = _singles(self.contents)
         waiting = iter(batches)
+        are_plain = self.remote.encoding is not Encoding.ZSTD
 
         async def take(chunks: list[Chunk]) -> None:
-            received = await bridge.run(_receive, self.repository, chunks, singles)
+            received = await bridge.run(
+                receive, self.repository, chunks, singles, are_plain=are_plain
+            )
             self.proven.update(received.proven)
             self.lost.update(received.bad)
-            self.chunks += len(chunks) - len(received.bad)
+            good = [chunk for chunk in chunks if chunk.id not in received.bad]
+            self.chunks += len(good)
+            self.size += sum(len(chunk.stored) for chunk in good)
 
         async def work() -> None:
             for batch in waiting:
@@ -123,7 +134,7 @@ class _Haul:
 
 
 @dataclass(frozen=True, slots=True)
-class _Survey:
+class Survey:
     """What some files lack.
 
     Attributes:
@@ -137,7 +148,7 @@ class _Survey:
     spoiled: Spoiled
 
 
-def _survey(repository: Repository, contents: list[Content], lost: dict[bytes, str]) -> _Survey:
+def survey(repository: Repository, contents: list[Content], lost: dict[bytes, str]) -> Survey:
     """Ask the store what some files lack. Blocking."""
     try:
         wanted, are_pieces = repository.lacking(contents)
@@ -145,14 +156,14 @@ def _survey(repository: Repository, contents: list[Content], lost: dict[bytes, s
         pass  # one of them; below it is seen which
     else:
         if lost.keys().isdisjoint(wanted) and len(wanted) <= _most(are_pieces=are_pieces):
-            return _Survey(wanted, contents, {})
+            return Survey(wanted, contents, {})
     spoiled = {}
     for content in contents:
         reason = _why_spoiled(repository, content, lost)
         if reason is not None:
             spoiled[content] = reason
     kept = [content for content in contents if content not in spoiled]
-    return _Survey(repository.lacking(kept)[0], kept, spoiled)
+    return Survey(repository.lacking(kept)[0], kept, spoiled)
 
 
 def _why_spoiled(repository: Repository, content: Content, lost: dict[bytes, str]) -> str | None:
@@ -170,7 +181,7 @@ def _most(*, are_pieces: bool) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Received:
+class Received:
     """What became of some chunks.
 
     Attributes:
@@ -182,19 +193,30 @@ class _Received:
     bad: dict[bytes, str]
 
 
-def _receive(
-    repository: Repository, chunks: Sequence[Chunk], singles: dict[bytes, list[Content]]
-) -> _Received:
-    """Check and store chunks. Blocking; readable once this returns."""
+def receive(
+    repository: Repository,
+    chunks: Sequence[Chunk],
+    singles: dict[bytes, list[Content]],
+    *,
+    are_plain: bool,
+) -> Received:
+    """Check and store chunks. Blocking; readable once this returns.
+
+    Args:
+        repository: Where to.
+        chunks: As they came.
+        singles: Files of one chunk, by its id.
+        are_plain: They come plain on request; what shrinks is stored compressed all the same.
+    """
     stored = [StoredChunk(*chunk) for chunk in chunks]
     bad: dict[bytes, str] = {}
     try:
-        plain = repository.receive(stored)
+        plain = repository.receive(stored, are_plain=are_plain)
     except CorruptError:
         good, plain = [], []
         for chunk in stored:
             try:
-                plain += repository.receive([chunk])
+                plain += repository.receive([chunk], are_plain=are_plain)
                 good.append(chunk)
             except CorruptError as error:
                 bad[chunk.id] = error.message
@@ -205,10 +227,10 @@ def _receive(
         for content in singles.get(chunk.id, ())
         if is_content_of(content, data)
     ]
-    return _Received(proven, bad)
+    return Received(proven, bad)
 
 
-def _prove(repository: Repository, contents: list[Content]) -> Spoiled:
+def prove(repository: Repository, contents: list[Content]) -> Spoiled:
     """Read files back and compare them with their content hashes. Blocking."""
     spoiled = {}
     for content in contents:
@@ -219,7 +241,7 @@ def _prove(repository: Repository, contents: list[Content]) -> Spoiled:
     return spoiled
 
 
-def _groups(contents: Iterable[Content], most: int = _GROUP_BYTES) -> Iterator[list[Content]]:
+def groups(contents: Iterable[Content], most: int = _GROUP_BYTES) -> Iterator[list[Content]]:
     """Cut a list of files into groups of at most so many bytes, or of one file."""
     group: list[Content] = []
     size = 0

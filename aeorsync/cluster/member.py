@@ -4,36 +4,59 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from aeorsync.cluster.graves import MAX_INTERVAL_S, Graves
 from aeorsync.cluster.join import Dial, dial
-from aeorsync.cluster.link import Link, Site
+from aeorsync.cluster.link import Link
+from aeorsync.cluster.offers import Stance
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
-    PeerResult,
-    PeerSkipped,
     PeerState,
     TriggerReport,
     is_id,
     parse_address,
-    parse_filters,
-    parse_label,
 )
 from aeorsync.cluster.roster import Roster
+from aeorsync.cluster.site import Site
+from aeorsync.cluster.terms import RESTARTING, news, parse_terms
+from aeorsync.cluster.trigger import trigger_links
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
+from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
+from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import Supervisor
 from aeorsync.storage.repository import Repository, new_node_id
+from aeorsync.storage.writer import Committed
+from aeorsync.wire.protocol import PeerTerms
 
-TRIGGER_S: Final = 60.0
-"""Longest time one peer's cycle may take when somebody waits for it."""
+LEAVE_S: Final = 2.0
+"""Longest time a peer is given to hear that the link to it was removed."""
+NO_TERMS: Final = PeerTerms()
 _INTRODUCE_S: Final = 1.0
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A link that is gone here.
+
+    Attributes:
+        node_id: The peer's.
+        peer_told: Whether the peer has no link to us any more, either.
+        reason: Why it could not be told.
+    """
+
+    node_id: int
+    peer_told: bool
+    reason: str | None = None
 
 
 class Member:
@@ -53,6 +76,7 @@ class Member:
         sync_interval_s: float,
         own_url: str | None = None,
         grave_retention_s: float | None = None,
+        commits: Bus[Committed] | None = None,
         dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -65,6 +89,7 @@ class Member:
             sync_interval_s: Seconds after which a peer without news is asked all the same.
             own_url: Base URL of this node, if it is known.
             grave_retention_s: Seconds after which a deletion may be forgotten; None for never.
+            commits: Tells of local commits; None where nobody does.
             dial: Makes the way to an address.
             jitter: Returns a random number from 0 to 1.
         """
@@ -83,6 +108,7 @@ class Member:
             lambda address: dial(address, mint).introduce(self.node_id),
             sync_interval_s,
             jitter,
+            commits,
             self.roster,
             knowledge_s,
         )
@@ -115,51 +141,60 @@ class Member:
         return [link.peer_state() for link in self._links.values()]
 
     async def add_peer(
-        self,
-        address: str,
-        label: str | None = None,
-        sync_paths: list[str] | None = None,
-        node_id: int | None = None,
+        self, address: str, terms: PeerTerms = NO_TERMS, node_id: int | None = None
     ) -> PeerState:
-        """Link to a peer. Adding the same address again updates what is given.
+        """Link to a peer. Adding the same address again changes what is given.
 
         Args:
             address: Its base URL.
-            label: For people.
-            sync_paths: Globs of what to take; None for everything.
+            terms: What else is said of the link.
             node_id: Whom to expect there; None to ask.
 
         Raises:
-            BadRequestError: The address, label or a glob is malformed.
+            BadRequestError: The address or a term is malformed.
             ConflictError: It is this node itself, or there is a link to it by another address.
             RemovedError: It was removed from the cluster.
         """
-        address, label = parse_address(address), parse_label(label)
-        filters = parse_filters(sync_paths)
-        if address == self._own_url:
-            raise ConflictError(f"{address} is this node itself")
+        address, changes = parse_address(address), parse_terms(terms)
+        self._check_address(None, address)
         if node_id is None:
             node_id = await self._introduce(address)
         if node_id is not None:
             await self.roster.refuse_removed(node_id)
-        record = LinkRecord(
-            id=new_node_id(),
-            address=address,
-            node_id=node_id,
-            label=label,
-            sync_paths=filters,
-            added_at=self._site.wall.now_ms(),
-        )
         async with self._links_lock:
-            link = next((x for x in self._links.values() if x.record.address == address), None)
+            link = self._at(address)
             if node_id is not None:
                 self._check_id(link, node_id)
+                changes["node_id"] = node_id
             if link is not None:
-                return await self._update(link, record)
+                return await self._change(link, changes)
+            record = LinkRecord(
+                id=new_node_id(), address=address, added_at=self._site.wall.now_ms()
+            )
+            record = msgspec.structs.replace(record, **changes)
             await bridge.run(self._book.save, record)
             link = self._add_link(record)
             self._start_link(link)
             return link.peer_state()
+
+    async def change_peer(self, node_id: int, terms: PeerTerms) -> PeerState:
+        """Change what is said of a link, in one step; durable on return.
+
+        What needs no new connection takes effect with the next cycle at the latest. Wider filters
+        bring what was skipped, narrower ones leave what is there.
+
+        Raises:
+            BadRequestError: A term is malformed; nothing was changed.
+            ConflictError: The new address is taken, or this node's own; nothing was changed.
+            NotFoundError: No such peer.
+        """
+        changes = parse_terms(terms)
+        async with self._links_lock:
+            link = self._found(node_id)
+            address = changes.get("address")
+            if isinstance(address, str):
+                self._check_address(link, address)
+            return await self._change(link, changes)
 
     async def admit(self, address: str, label: str | None, node_id: int | None) -> PeerState:
         """Link to a node that joined, or that we joined; an older address of it gives way.
@@ -173,70 +208,84 @@ class Member:
             await self.roster.admit(node_id)
         known = self._find(node_id) if node_id is not None else None
         if known is not None and known.record.address != parse_address(address):
-            await self.remove_peer(known.record.peer_id)
-        return await self.add_peer(address, label, node_id=node_id)
-
-    async def remove_peer(self, node_id: int) -> bool:
-        """Unlink from a peer and forget how far it was followed; returns whether it was one."""
-        async with self._links_lock:
-            link = self._find(node_id)
-            if link is None:
-                return False
-            await self._stop_link(link)
-            await bridge.run(self._book.remove, link.record)
-            del self._links[link.record.id]
-            return True
+            await self.forget_peer(known.record.peer_id)
+        terms = NO_TERMS if label is None else PeerTerms(label=label)
+        return await self.add_peer(address, terms, node_id)
 
     async def _unlink_removed(self) -> None:
         """Drop the link to every node that is removed, for ever."""
         while True:
             for node_id in await self.roster.removed():
-                while await self.remove_peer(node_id):
+                while await self.forget_peer(node_id) is not None:
                     pass
             await self.roster.changed()
 
-    async def set_enabled(self, node_id: int, *, enabled: bool) -> PeerState:
-        """Pause a link or let it run again; remembered over restarts.
+    async def remove_peer(self, node_id: int) -> Removal:
+        """Unlink from a peer, and ask it to do the same; at most `LEAVE_S` are spent on asking.
 
         Raises:
             NotFoundError: No such peer.
         """
+        record = await self.forget_peer(node_id)
+        if record is None:
+            raise NotFoundError(f"there is no peer {node_id}")
+        remote = self._site.dial(record.address)
+        try:
+            # One that answers had a link to us, or has none already: either is what is wanted.
+            await remote.leave(self.node_id, record.node_id, LEAVE_S)
+        except AeorError as error:
+            _log.warning("peer was not told", peer=record.address, why=error.message)
+            return Removal(record.peer_id, peer_told=False, reason=error.message)
+        finally:
+            await remote.close()
+        return Removal(record.peer_id, peer_told=True)
+
+    async def forget_peer(self, node_id: int) -> LinkRecord | None:
+        """Unlink from a peer and forget how far it was followed; durable on return.
+
+        Every removal goes through here: ours, and one that the peer asks for.
+
+        Returns:
+            What was known of it; None when it was no peer.
+        """
         async with self._links_lock:
             link = self._find(node_id)
             if link is None:
-                raise NotFoundError(f"no peer goes by {node_id}")
+                return None
             await self._stop_link(link)
-            await link.amend(enabled=enabled)
-            link.resume() if enabled else link.pause()
-            self._start_link(link)
-            return link.peer_state()
+            await bridge.run(self._book.remove, link.record)
+            del self._links[link.record.id]
+            _log.info("link removed", peer=link.record.address, node=link.record.peer_id)
+            return link.record
 
-    async def trigger(self, *, force_activate: bool = False) -> TriggerReport:
-        """Pull from every active peer now and wait for it, at most `TRIGGER_S` each.
+    async def trigger(
+        self,
+        *,
+        force_activate: bool = False,
+        node_id: int | None = None,
+        is_push: bool = False,
+    ) -> TriggerReport:
+        """Run a cycle with every active peer now and wait for it, at most a minute each.
 
         Args:
             force_activate: Activate the other links first, whatever their clocks say.
+            node_id: Only with this peer; None for all.
+            is_push: Bring there what they lack, instead of pulling what we lack.
+
+        Raises:
+            NotFoundError: No such peer.
         """
-        links = list(self._links.values())
-        asleep = [link for link in links if not link.is_active]
-        forced = [link for link in asleep if force_activate and link.record.enabled]
-        for link in forced:
-            link.force()
-        asked = [link for link in links if link.is_active or link in forced]
-        results = await asyncio.gather(*(_pull(link) for link in asked))
-        skipped = [link.peer_state() for link in links if link not in asked]
-        good = sum(result.ok for result in results)
-        return TriggerReport(
-            peers_synced=good,
-            peers_failed=len(results) - good,
-            peers_skipped=len(skipped),
-            results=tuple(results),
-            skipped=tuple(
-                PeerSkipped(state.node_id, state.state, state.reason or "not active")
-                for state in skipped
-            ),
-            forced_active=tuple(link.record.peer_id for link in forced if link.is_active),
-        )
+        links = list(self._links.values()) if node_id is None else [self._found(node_id)]
+        return await trigger_links(links, force_activate=force_activate, is_push=is_push)
+
+    def stance(self, node_id: int) -> Stance:
+        """How this node stands to one that offers it something, or asks how it stands."""
+        link = next((x for x in self._links.values() if x.record.node_id == node_id), None)
+        if link is None:
+            return Stance()
+        record = link.record
+        takes = record.enabled and record.pulls
+        return Stance(takes and link.is_active, takes, record.sync_paths, record.excludes)
 
     def wake(self, node_id: int) -> None:
         """A peer says that it has news; a peer whose node id is not known yet may be meant."""
@@ -244,10 +293,32 @@ class Member:
             if link.record.node_id in {None, node_id}:
                 link.wake()
 
+    def _at(self, address: str) -> Link | None:
+        links = self._links.values()
+        return next((link for link in links if link.record.address == address), None)
+
+    def _found(self, node_id: int) -> Link:
+        link = self._find(node_id)
+        if link is None:
+            raise NotFoundError(f"there is no peer {node_id}")
+        return link
+
     def _find(self, node_id: int) -> Link | None:
         # A node id that was seen counts for more than a stand-in somebody was once told.
         by_rank = sorted(self._links.values(), key=lambda link: link.record.node_id != node_id)
         return next((link for link in by_rank if link.record.goes_by(node_id)), None)
+
+    def _check_address(self, link: Link | None, address: str) -> None:
+        """Refuse an address that is our own, or, for a link, that of another one.
+
+        Raises:
+            ConflictError: It is.
+        """
+        if address == self._own_url:
+            raise ConflictError(f"{address} is this node itself; nothing was changed")
+        other = self._at(address)
+        if link is not None and other is not None and other is not link:
+            raise ConflictError(f"{address} is linked already; nothing was changed")
 
     def _check_id(self, link: Link | None, node_id: int) -> None:
         """Refuse a node id that answers where it should not.
@@ -273,15 +344,19 @@ class Member:
             await remote.close()
         return reply.node_id if is_id(reply.node_id) else None
 
-    async def _update(self, link: Link, given: LinkRecord) -> PeerState:
-        """Change what was given for an address that is linked already."""
-        changes = {
-            name: value
-            for name in ("label", "sync_paths", "node_id")
-            if (value := getattr(given, name)) is not None
-        }
-        await link.amend(**changes)
-        link.hasten()
+    async def _change(self, link: Link, changes: dict[str, object]) -> PeerState:
+        changes = news(link.record, changes)
+        if RESTARTING.isdisjoint(changes):
+            if changes:
+                await link.amend(**changes)
+            link.hasten()
+            return link.peer_state()
+        await self._stop_link(link)
+        try:
+            await link.amend(**changes)
+            link.resume() if link.record.enabled else link.pause()
+        finally:
+            self._start_link(link)
         return link.peer_state()
 
     def _add_link(self, record: LinkRecord) -> Link:
@@ -299,23 +374,3 @@ class Member:
 
 def _task_name(link: Link) -> str:
     return f"link {link.record.id}"
-
-
-async def _pull(link: Link) -> PeerResult:
-    try:
-        async with asyncio.timeout(TRIGGER_S):
-            report = await link.pulled()
-    except TimeoutError:
-        return PeerResult(
-            node_id=link.record.peer_id, ok=False, error=f"no end after {TRIGGER_S:g} s"
-        )
-    except AeorError as error:
-        return PeerResult(node_id=link.record.peer_id, ok=False, error=error.message)
-    return PeerResult(
-        node_id=link.record.peer_id,
-        ok=not report.is_partial,
-        changes_applied=report.changed > 0,
-        operations_applied=report.changed,
-        conflicts_detected=report.conflicts,
-        error=msgspec.UNSET if report.complaint is None else report.complaint,
-    )

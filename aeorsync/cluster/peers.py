@@ -1,5 +1,7 @@
 """Who this node is linked to: what is remembered of each link, and what is told of it."""
 
+from collections.abc import Sequence
+from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -8,13 +10,23 @@ import msgspec
 from aeorsync.core.globs import Globs
 from aeorsync.errors import BadRequestError
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.limits import MAX_FILTERS
 
 _LINKS: Final = "links"
 _CURSORS: Final = "cursors"
+_PUSHES: Final = "pushes"
 _MAX_ADDRESS: Final = 2048
 _MAX_LABEL: Final = 255
 _MAX_ID: Final = (1 << 63) - 1
+
+
+class Direction(Enum):
+    """Which way data moves over a link, seen from this node; the value is its word."""
+
+    BOTH = "both"
+    PULL = "pull"
+    PUSH = "push"
 
 
 class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +40,10 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
         sync_paths: Globs of what to take; None for everything.
         enabled: False while a person keeps the link paused.
         added_at: Milliseconds since the Unix epoch.
+        excludes: Globs of what not to take after all; None for no exception.
+        direction: Which way data moves.
+        compression: How the peer's answers are to be compressed.
+        bandwidth_limit: Thousands of bytes a second for what is fetched and sent; 0 for no limit.
     """
 
     id: int
@@ -37,6 +53,25 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
     sync_paths: tuple[str, ...] | None = None
     enabled: bool = True
     added_at: int = 0
+    excludes: tuple[str, ...] | None = None
+    direction: Direction = Direction.BOTH
+    compression: Encoding = Encoding.ZSTD
+    bandwidth_limit: int = 0
+
+    @property
+    def pulls(self) -> bool:
+        """Whether we take from the peer."""
+        return self.direction is not Direction.PUSH
+
+    @property
+    def pushes(self) -> bool:
+        """Whether we may offer the peer what we have."""
+        return self.direction is not Direction.PULL
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether something is left out on purpose."""
+        return bool(self.sync_paths or self.excludes)
 
     @property
     def peer_id(self) -> int:
@@ -57,6 +92,7 @@ class CursorRecord(msgspec.Struct, frozen=True, kw_only=True):
         sync_paths: The filters with which it was followed.
         cursor: The peer's own mark.
         synced_at: When it was recorded, in milliseconds since the Unix epoch.
+        excludes: Likewise.
     """
 
     node_id: int
@@ -64,13 +100,48 @@ class CursorRecord(msgspec.Struct, frozen=True, kw_only=True):
     sync_paths: tuple[str, ...] | None
     cursor: str
     synced_at: int
+    excludes: tuple[str, ...] | None = None
 
     def fits(self, link: LinkRecord, database: int) -> bool:
         """Whether the peer may go on from here; a changed filter starts afresh."""
         return (
             self.node_id == link.node_id
             and self.database == database
-            and self.sync_paths == link.sync_paths
+            and (self.sync_paths, self.excludes) == (link.sync_paths, link.excludes)
+        )
+
+
+Filters = tuple[tuple[str, ...] | None, tuple[str, ...] | None]
+"""Globs of what passes, and of what does not after all; None for everything, and for nothing."""
+
+
+class PushRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a peer has acknowledged what this node has.
+
+    Attributes:
+        node_id: The peer's node id.
+        database: Id of the peer's database.
+        offered: Our filters with which it was offered.
+        taken: The peer's own filters.
+        cursor: A place in our feed, or on the way there (`core.cursors`).
+        receipt: What the peer answered; proves to it that it got so far.
+        pushed_at: When this was recorded, in milliseconds since the Unix epoch.
+    """
+
+    node_id: int
+    database: int
+    offered: Filters
+    taken: Filters
+    cursor: str
+    receipt: str | None
+    pushed_at: int
+
+    def fits(self, link: LinkRecord, database: int) -> bool:
+        """Whether pushing may go on from here; a changed filter starts afresh."""
+        return (
+            self.node_id == link.node_id
+            and self.database == database
+            and self.offered == (link.sync_paths, link.excludes)
         )
 
 
@@ -92,8 +163,9 @@ class LinkBook:
         self._repository.set_note(_LINKS, str(link.id), msgspec.msgpack.encode(link))
 
     def remove(self, link: LinkRecord) -> None:
-        """Forget a link and its cursor."""
+        """Forget a link and its cursors."""
         self.drop_cursor(link)
+        self._repository.set_note(_PUSHES, str(link.id), None)
         self._repository.set_note(_LINKS, str(link.id), None)
 
     def cursor(self, link: LinkRecord) -> CursorRecord | None:
@@ -108,6 +180,15 @@ class LinkBook:
     def drop_cursor(self, link: LinkRecord) -> None:
         """Forget how far the peer was followed; durable on return."""
         self._repository.set_note(_CURSORS, str(link.id), None)
+
+    def pushed(self, link: LinkRecord) -> PushRecord | None:
+        """How far the peer has acknowledged what we have, if it did."""
+        note = self._repository.note(_PUSHES, str(link.id))
+        return None if note is None else msgspec.msgpack.decode(note, type=PushRecord)
+
+    def save_pushed(self, link: LinkRecord, mark: PushRecord) -> None:
+        """Note how far the peer has acknowledged; durable on return."""
+        self._repository.set_note(_PUSHES, str(link.id), msgspec.msgpack.encode(mark))
 
 
 class SyncStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,12 +213,21 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
         last_sync_at: When it was last up to date, in milliseconds since the Unix epoch.
         sync_status: How its cycles went.
         sync_paths: Globs of what is taken; None for everything.
-        reason: Why it is not active.
+        reason: Why it is not active; of a link that is active by force, what was overruled.
         since: Since when it is in this state, in milliseconds since the Unix epoch.
         clock_offset_ms: How far the peer's clock is ahead of ours; None when unknown.
         round_trip_ms: Shortest way there and back; None when unknown.
         jitter_ms: How much that varies; None when unknown.
         samples: How many comparisons of the clocks this rests on.
+        forced: Whether it is active only because a person said so.
+        enabled: False while a person keeps it paused.
+        excludes: Globs of what is not taken after all; None for no exception.
+        direction: Which way data moves, seen from this node.
+        compression: How the peer's answers are compressed.
+        bandwidth_limit: Thousands of bytes a second; 0 for no limit.
+        last_push_at: When it last acknowledged all we have, in milliseconds since the Unix epoch;
+            None when it did not, or pulls by itself.
+        push_error: Why it did not; None when nothing is wrong.
     """
 
     node_id: int
@@ -153,6 +243,14 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_ms: float | None = None
     jitter_ms: float | None = None
     samples: int = 0
+    forced: bool = False
+    enabled: bool = True
+    excludes: tuple[str, ...] | None = None
+    direction: Direction = Direction.BOTH
+    compression: Encoding = Encoding.ZSTD
+    bandwidth_limit: int = 0
+    last_push_at: int | None = None
+    push_error: str | None = None
 
 
 class PeerResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,9 +258,9 @@ class PeerResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         node_id: The peer.
-        ok: Whether everything it has is here now.
-        changes_applied: Whether anything changed here.
-        operations_applied: How many entries changed here.
+        ok: Whether everything it has is here now; of a push, everything we have there.
+        changes_applied: Whether anything changed here; of a push, there.
+        operations_applied: How many entries changed.
         conflicts_detected: How many of them are in conflict.
         error: Why it is not ok.
     """
@@ -192,7 +290,8 @@ class TriggerReport(msgspec.Struct, frozen=True, kw_only=True):
         peers_skipped: How many were not asked.
         results: Of those asked.
         skipped: Those not asked.
-        forced_active: Node ids of those that became active by force.
+        forced_active: Node ids of those that were not active and are now, because of
+            ``force_activate``.
     """
 
     peers_synced: int
@@ -242,7 +341,7 @@ def parse_label(text: str | None) -> str | None:
     return text or None
 
 
-def parse_filters(globs: list[str] | None) -> tuple[str, ...] | None:
+def parse_filters(globs: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return filters fit to be kept; None and an empty list both mean everything.
 
     Raises:

@@ -31,6 +31,8 @@ class Exit(IntEnum):
     JOIN_REFUSED = 7
     JOIN_UNREACHABLE = 8
     TLS = 9
+    NODE_UNREACHABLE = 10
+    NODE_REFUSED = 11
 
 
 class AuthMode(StrEnum):

@@ -1,6 +1,7 @@
 """What one node asks of another, as typed calls. Every one may be repeated."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -12,8 +13,12 @@ from aeorsync.errors import AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Connection
 from aeorsync.remote.sse import EventDecoder
 from aeorsync.runtime.redact import redact
+from aeorsync.runtime.throttle import Throttle
+from aeorsync.wire import framing
+from aeorsync.wire.encoding import Encoding, accept
 from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
-from aeorsync.wire.limits import MAX_FRAME, MIB
+from aeorsync.wire.limits import FRAME_COST, MAX_PAGE_BYTES, MIB
+from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
 from aeorsync.wire.protocol import (
     FRAMES_TYPE,
     IDS_TYPE,
@@ -27,8 +32,12 @@ from aeorsync.wire.protocol import (
     Hello,
     JoinReply,
     JoinRequest,
+    LeaveReply,
+    LeaveRequest,
     RootMoved,
+    WakeReply,
     WakeRequest,
+    pack,
 )
 
 T = TypeVar("T")
@@ -39,9 +48,6 @@ STREAM_S: Final = 600.0
 """Longest time for one page or one batch of chunks; a peer slower than that is down."""
 SILENCE_S: Final = 45.0
 """Longest silence of an event stream; three heartbeats."""
-MAX_PAGE_BYTES: Final = 2 * MAX_FRAME
-FRAME_COST: Final = 128
-"""Bytes a frame counts for besides its payload: an empty one takes memory, too."""
 TAKE_BYTES: Final = 2 * MIB
 """Chunk bytes handed over at a time, at least, while there are more."""
 
@@ -82,12 +88,19 @@ class Remote:
 
     Calls raise what `remote.connection` says, and BadRequestError for an answer that breaks the
     protocol.
+
+    Attributes:
+        address: Its base URL.
+        throttle: Passed by pages and chunks, whichever way they go, and by nothing else.
+        encoding: How pages and chunks are to be compressed.
     """
 
     def __init__(self, connection: Connection) -> None:
         """Speak through ``connection``, and close it with `close`."""
         self._connection = connection
         self.address = connection.address
+        self.throttle = Throttle()
+        self.encoding = Encoding.ZSTD
 
     def introduce(self, node_id: int) -> "Remote":
         """Say with every call from now on which node is calling; returns this."""
@@ -116,16 +129,24 @@ class Remote:
         answer = await self._connection.call("POST", "/sync/clock", body, deadline_s=deadline_s)
         return self._parse(answer, ClockReply)
 
-    async def wake(self, node_id: int) -> None:
+    async def wake(self, node_id: int) -> WakeReply:
         """Tell the peer that ``node_id`` (us) has news."""
         body = msgspec.json.encode(WakeRequest(node_id))
-        await self._connection.call("POST", "/sync/wake", body, deadline_s=PROBE_S)
+        answer = await self._connection.call("POST", "/sync/wake", body, deadline_s=PROBE_S)
+        return self._parse(answer, WakeReply)
+
+    async def leave(self, node_id: int, told: int | None, deadline_s: float) -> bool:
+        """Ask node ``told`` to forget its link to ``node_id`` (us); returns whether it had one."""
+        body = msgspec.json.encode(LeaveRequest(node_id, told))
+        answer = await self._connection.call("POST", "/sync/leave", body, deadline_s=deadline_s)
+        return self._parse(answer, LeaveReply).removed
 
     async def diff(
         self,
         cursor: str | None,
         paths: Sequence[str] | None,
         asker: int | None,
+        excludes: Sequence[str] | None = None,
         *,
         knowledge: bool = False,
     ) -> DiffPage:
@@ -135,6 +156,7 @@ class Remote:
             cursor: From the page before; None for all there is.
             paths: Globs that limit what is told.
             asker: Our node id, to leave out what came from us; None to be told of that, too.
+            excludes: Globs of what is not to be told after all.
             knowledge: Ask what the peer knows, too.
         """
         body = msgspec.json.encode(
@@ -143,16 +165,17 @@ class Remote:
                 paths=tuple(paths) if paths else None,
                 node_id=asker,
                 knowledge=knowledge,
+                excludes=tuple(excludes) if excludes else None,
             )
         )
-        headers = {"Content-Type": "application/json", "Accept": FRAMES_TYPE}
+        headers = {"Content-Type": "application/json", **self._wishes()}
         if asker is not None:
             headers[NODE_HEADER] = str(asker)
         frames: list[Frame] = []
         size = 0
         async with (
-            self._connection.deadline(STREAM_S),
-            aclosing(self._frames("/sync/diff", body, headers)) as batches,
+            self._connection.deadline(STREAM_S) as timer,
+            aclosing(self._frames("/sync/diff", body, headers, timer)) as batches,
         ):
             async for batch in batches:
                 frames += batch
@@ -170,12 +193,12 @@ class Remote:
             Which the peer did not send, because it does not hold them.
         """
         wanted = set(ids)
-        headers = {"Content-Type": IDS_TYPE, "Accept": FRAMES_TYPE}
+        headers = {"Content-Type": IDS_TYPE, **self._wishes()}
         waiting: list[Chunk] = []
         size = 0
         async with (
-            self._connection.deadline(STREAM_S),
-            aclosing(self._frames("/sync/chunks", b"".join(ids), headers)) as batches,
+            self._connection.deadline(STREAM_S) as timer,
+            aclosing(self._frames("/sync/chunks", b"".join(ids), headers, timer)) as batches,
         ):
             async for batch in batches:
                 fresh = [parse_chunk(frame.payload) for frame in batch if frame.kind is Kind.CHUNK]
@@ -192,6 +215,36 @@ class Remote:
             if waiting:
                 await take(waiting)
         return wanted
+
+    async def offer(
+        self, header: OfferHeader, entries: Sequence[bytes], missing: Collection[bytes]
+    ) -> OfferReply:
+        """Offer entries.
+
+        Args:
+            header: Who offers.
+            entries: ENTRIES frames.
+            missing: Chunk ids that were asked for and cannot be had here.
+        """
+        lost = [framing.encode(Kind.MISSING, b"".join(missing))] if missing else []
+        return await self._push("/sync/offer", header, [*entries, *lost], OfferReply)
+
+    async def offer_chunks(
+        self, header: OfferHeader, chunks: Sequence[bytes]
+    ) -> OfferedChunksReply:
+        """Send chunks (CHUNK frames) that an offer was answered with."""
+        return await self._push("/sync/offer/chunks", header, chunks, OfferedChunksReply)
+
+    async def _push(
+        self, path: str, header: OfferHeader, frames: Sequence[bytes], shape: type[T]
+    ) -> T:
+        first, last = framing.encode(Kind.HEADER, pack(header)), framing.encode(Kind.END, pack({}))
+        body = b"".join((first, *frames, last))
+        await self.throttle.pay(len(body))
+        answer = await self._connection.call(
+            "POST", path, body, content_type=FRAMES_TYPE, deadline_s=STREAM_S
+        )
+        return self._parse(answer, shape)
 
     async def events(self, node_id: int) -> AsyncGenerator[Event, None]:
         """Listen to the peer for ever; close the iterator to stop.
@@ -213,11 +266,18 @@ class Remote:
                         yield self._parse(data, shape)
         raise UnavailableError(f"{self.address} ended its event stream")
 
+    def _wishes(self) -> dict[str, str]:
+        return {"Accept": FRAMES_TYPE, "Accept-Encoding": accept(self.encoding)}
+
     async def _frames(
-        self, path: str, body: bytes, headers: dict[str, str]
+        self, path: str, body: bytes, headers: dict[str, str], timer: asyncio.Timeout
     ) -> AsyncGenerator[list[Frame], None]:
         decoder = Decoder()
-        async with self._connection.open("POST", path, body, headers) as pieces:
+
+        async def pace(size: int) -> None:
+            await self.throttle.pay(size, timer)
+
+        async with self._connection.open("POST", path, body, headers, pace=pace) as pieces:
             async for piece in pieces:
                 frames = decoder.feed(piece)
                 if frames and frames[-1].kind is Kind.ERROR:

@@ -7,7 +7,7 @@ call between nodes may be repeated, so one that met a connection the peer had ju
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Final
@@ -31,8 +31,9 @@ from aeorsync.errors import (
 )
 from aeorsync.remote.trust import distrust, system_trust
 from aeorsync.runtime.redact import redact
+from aeorsync.wire.encoding import Inflater
+from aeorsync.wire.headers import FROM_HEADER
 from aeorsync.wire.limits import MAX_ERROR_BODY, MAX_JSON
-from aeorsync.wire.protocol import FROM_HEADER
 
 CONNECT_S: Final = 10.0
 IDLE_S: Final = 30.0
@@ -58,6 +59,8 @@ _REFUSALS: Final[dict[int, type[AeorError]]] = {
 
 Mint = Callable[[], str]
 """Makes a bearer token; cheap, but not free."""
+Pace = Callable[[int], Awaitable[None]]
+"""Waits as long as so many bytes are meant to take."""
 
 
 class Connection:
@@ -110,17 +113,24 @@ class Connection:
         await self._client.aclose()
 
     async def call(
-        self, method: str, path: str, body: bytes = b"", *, deadline_s: float = CALL_S
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        content_type: str = "application/json",
+        deadline_s: float = CALL_S,
     ) -> bytes:
-        """Send JSON and return the body of a small JSON answer.
+        """Send JSON, or something else, and return the body of a small JSON answer.
 
         Raises:
             AeorError: See the top of this module.
         """
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
         async with (
             self.deadline(deadline_s),
-            self.open(method, path, body, headers) as pieces,
+            # A node that works on the answer all this time may be silent all this time.
+            self.open(method, path, body, headers, idle_s=max(IDLE_S, deadline_s)) as pieces,
         ):
             answer = bytearray()
             async for piece in pieces:
@@ -138,8 +148,18 @@ class Connection:
         headers: dict[str, str],
         *,
         idle_s: float = IDLE_S,
+        pace: Pace | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Send a request and yield the pieces of a good answer as they come in.
+
+        Args:
+            method: HTTP method.
+            path: Path and query.
+            body: Of the request.
+            headers: Of the request. An ``Accept-Encoding`` of gzip is undone here.
+            idle_s: Longest silence in the middle of the answer.
+            pace: Called with the size of each piece as it came over the network; the next one is
+                read when it returns.
 
         Raises:
             AeorError: See the top of this module.
@@ -158,20 +178,20 @@ class Connection:
             try:
                 if response.status_code // 100 != HTTPStatus.OK // 100:
                     raise await self._refusal(response)
-                yield response.aiter_raw()
+                yield _unpacked(response, _paced(response.aiter_raw(), pace))
             finally:
                 await response.aclose()
 
     @asynccontextmanager
-    async def deadline(self, seconds: float) -> AsyncIterator[None]:
-        """Give what is inside so many seconds.
+    async def deadline(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
+        """Give what is inside so many seconds; it may put that off.
 
         Raises:
             UnavailableError: It took longer.
         """
         try:
-            async with asyncio.timeout(seconds):
-                yield
+            async with asyncio.timeout(seconds) as timer:
+                yield timer
         except TimeoutError as error:
             text = f"{self.address} did not finish an answer in {seconds:g} s"
             raise UnavailableError(text) from error
@@ -229,6 +249,30 @@ class Connection:
         # A TLS server hangs up on whoever does not begin with a handshake.
         is_plain = self.address.startswith("http://")
         return " If it serves HTTPS, its address begins with https://" if is_plain else ""
+
+
+async def _paced(pieces: AsyncIterator[bytes], pace: Pace | None) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        if pace is not None:
+            await pace(len(piece))
+        yield piece
+
+
+async def _unpacked(
+    response: httpx.Response, pieces: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding == "identity":
+        async for piece in pieces:
+            yield piece
+        return
+    if encoding != response.request.headers["Accept-Encoding"]:
+        raise BadRequestError(f"the answer comes as {redact(encoding)}, which nobody asked for")
+    inflater = Inflater()
+    async for piece in pieces:
+        for plain in inflater.feed(piece):
+            yield plain
+    inflater.finish()
 
 
 class _Told(msgspec.Struct, frozen=True):

@@ -226,6 +226,7 @@ async def _running(
         wall=wall,
         sync_interval_s=settings.sync_interval,
         own_url=own_url(settings, port),
+        commits=bus,
         grave_retention_s=settings.grave_retention,
         dial=way,
     )

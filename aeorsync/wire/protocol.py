@@ -1,8 +1,7 @@
 """The bodies of ``/sync/*``, as both ends of a connection know them.
 
-JSON shapes are those of AeorDB 0.9.5 with fields of our own added; none of theirs is missing, so
-every field of ours may be absent in what they send. Between aeorsync nodes ``Accept:
-application/vnd.aeorsync.frames`` chooses frames (`wire.framing`) whose payloads are here too.
+JSON shapes are those of AeorDB 0.9.5 with fields of our own, which may be absent in what they send.
+Between aeorsync nodes ``Accept: application/vnd.aeorsync.frames`` chooses frames (`wire.framing`).
 
     /sync/diff      HEADER `DiffHeader`, ENTRIES list[`Item`]..., END `DiffEnd`
     /sync/chunks    HEADER {}, CHUNK..., MISSING, END {}
@@ -20,8 +19,6 @@ IDS_TYPE = "application/vnd.aeorsync.ids"
 """A request body of chunk ids, 32 raw bytes each, joined."""
 NODE_HEADER = "X-AeorSync-Node"
 """Node id of the asking node, decimal."""
-FROM_HEADER = "X-AeorSync-From"
-"""Node id of the calling node, decimal; on every call of an aeorsync node."""
 
 Item = tuple[bytes, bytes]
 """(tree key, entry bytes as stored)"""
@@ -40,9 +37,9 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         paths: Globs; only what matches is told. None for everything.
         node_id: Who is asking; what came from there is left out (frames only).
         knowledge: Tell what you know, in the END frame that reaches the present.
+        excludes: Globs; what matches is not told after all (frames only). None for no exception.
         include_system: Root only: tell of the system namespace too. Peers always hear of it.
-        current_root_hash: What an AeorDB node sends; we do not need it.
-        virtual_time: Likewise.
+        current_root_hash, virtual_time: What an AeorDB node sends; we do not need it.
     """
 
     since_root_hash: str | None = None
@@ -50,6 +47,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     paths: tuple[str, ...] | None = None
     node_id: int | None = None
     knowledge: bool = False
+    excludes: tuple[str, ...] | None = None
     include_system: bool = False
     current_root_hash: str | None = None
     virtual_time: int | None = None
@@ -78,8 +76,7 @@ class DiffEnd(msgspec.Struct, frozen=True, omit_defaults=True):
         cursor: Send it with the next request.
         more: Whether there is more to ask for at once.
         root_hash: Hex root of the live tree when this page was begun.
-        knowledge: What the node knew when this page was begun, if it was asked and there is no
-            more: highest n of each incarnation, ascending by incarnation.
+        knowledge: What the node knew then (`core.knowledge`), if it was asked and no more follows.
     """
 
     cursor: str
@@ -163,13 +160,11 @@ class DiffReply(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON answer.
 
     Attributes:
-        root_hash: Opaque token for ``since_root_hash``: the root's hex, or, where more is to be
-            told, a longer hex token.
+        root_hash: Token for ``since_root_hash``: the root's hex, or, before the end, longer hex.
         changes: What changed since.
         chunk_hashes_needed: All chunks of added and modified files, sorted, each once.
-        more: Ours: whether there is more to ask for at once.
-        full: Ours: whether this is part of a listing. From a page that is until the first with
-            no ``more``, what is not added or modified is not there.
+        more: Ours: ask for more at once.
+        full: Ours: part of a listing; until one without ``more``, what is not told is not there.
     """
 
     root_hash: str
@@ -239,13 +234,66 @@ class JoinReply(msgspec.Struct, frozen=True):
     new_peer_node_id: int
 
 
-class PeerRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A peer to be added; see `cluster.member.Member.add_peer`."""
+class PeerTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What may be said of a link; what is left out stays as it is. Checked by `cluster.terms`.
+
+    Attributes:
+        label: Its name, for people; null for none.
+        sync_paths: Globs of what to take; null or empty for everything.
+        excludes: Globs of what not to take after all; null or empty for no exception.
+        direction: ``both``, ``pull`` (never offer) or ``push`` (never take).
+        enabled: False pauses the link.
+        compression: ``zstd``, ``gzip`` or ``none``, of what the peer answers.
+        bandwidth_limit: Thousands of bytes a second for what is fetched and sent; 0 for no limit.
+    """
+
+    label: str | msgspec.UnsetType | None = msgspec.UNSET
+    sync_paths: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    excludes: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    direction: str | msgspec.UnsetType = msgspec.UNSET
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    compression: str | msgspec.UnsetType = msgspec.UNSET
+    bandwidth_limit: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class PeerRequest(PeerTerms, frozen=True, kw_only=True, omit_defaults=True):
+    """A peer to be added.
+
+    Attributes:
+        address: Base URL at which it answers.
+        node_id: Whom to expect there; null to ask.
+    """
 
     address: str = ""
-    label: str | None = None
-    sync_paths: list[str] | None = None
     node_id: NodeId | None = None
+
+
+class PeerPatch(PeerTerms, frozen=True, kw_only=True, omit_defaults=True):
+    """Changes to a link.
+
+    Attributes:
+        address: Base URL at which the peer answers from now on.
+    """
+
+    address: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class LeaveRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Forget your link to me.
+
+    Attributes:
+        node_id: Who is leaving.
+        told: Who is meant; another node that answers at that address by now changes nothing.
+    """
+
+    node_id: NodeId
+    told: NodeId | None = None
+
+
+class LeaveReply(msgspec.Struct, frozen=True):
+    """Whether there was such a link."""
+
+    removed: bool
 
 
 class ClockRequest(msgspec.Struct, frozen=True):
@@ -278,6 +326,19 @@ class WakeRequest(msgspec.Struct, frozen=True):
     """``node_id`` has news: pull from it now."""
 
     node_id: NodeId
+
+
+class WakeReply(msgspec.Struct, frozen=True):
+    """The node will pull soon.
+
+    Attributes:
+        accepted: Always true.
+        linked: Whether a link from there to the caller is active: it pulls by itself, and needs
+            no offers.
+    """
+
+    accepted: bool = True
+    linked: bool = False
 
 
 # GET /sync/events

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from aeorsync.api import diff
+from aeorsync.cluster import pages
 from aeorsync.cluster.roster import Roster
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.protocol import FRAMES_TYPE, FROM_HEADER
+from aeorsync.wire.headers import FROM_HEADER
+from aeorsync.wire.protocol import FRAMES_TYPE
 from tests.api.conftest import Running, running
 from tests.api.readers import read_frames
 from tests.support.loops import run
@@ -45,7 +46,7 @@ def test_who_is_told_a_part_only_is_not_told_what_the_whole_is_worth(
                 put(made.node.repository, f"/{name}", b"1")
             assert await knowledge(made, paths=["/a"]) is None
             assert await knowledge(made, is_peer=False) is None
-            monkeypatch.setattr(diff, "_PAGE_ITEMS", 2)
+            monkeypatch.setattr(pages, "PAGE_ITEMS", 2)
             assert await knowledge(made) is None
 
     run(main())

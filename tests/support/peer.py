@@ -7,13 +7,25 @@ from dataclasses import dataclass, field
 import httpx
 import msgspec
 
+from aeorsync.cluster.offers import Offers, Stance, read_offer
 from aeorsync.core.hashing import HASH_SIZE
+from aeorsync.errors import AeorError
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Connection
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.framing import Codec, Kind, encode, encode_chunk
-from aeorsync.wire.protocol import ClockReply, DiffEnd, DiffHeader, Hello, Item, RootMoved, pack
+from aeorsync.wire.framing import Codec, Decoder, Frame, Kind, encode, encode_chunk
+from aeorsync.wire.offers import OfferedChunksReply, OfferReply
+from aeorsync.wire.protocol import (
+    ClockReply,
+    DiffEnd,
+    DiffHeader,
+    Hello,
+    Item,
+    RootMoved,
+    WakeReply,
+    pack,
+)
 
 ADDRESS = "http://peer"
 
@@ -68,6 +80,8 @@ class FakePeer(httpx.AsyncBaseTransport):
         chunk: Changes a chunk frame; None leaves the chunk out, as missing.
         frames: Changes the frames of an answer.
         status: Answer these paths with a status and a body.
+        stance: How it stands to who offers it something.
+        reply: Changes its answer to an offer.
     """
 
     repository: Repository
@@ -82,6 +96,9 @@ class FakePeer(httpx.AsyncBaseTransport):
     )
     frames: Callable[[str, Frames], Frames] = lambda _, frames: frames
     status: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    stance: Stance = field(default_factory=lambda: Stance(is_linked=True))
+    reply: Callable[[OfferReply], OfferReply] = lambda reply: reply
+    offers: Offers = field(default_factory=Offers)
     requests: list[Request] = field(default_factory=list)
     listeners: list["asyncio.Queue[bytes]"] = field(default_factory=list)
 
@@ -106,6 +123,8 @@ class FakePeer(httpx.AsyncBaseTransport):
             await asyncio.Event().wait()
         if path in self.status:
             return answer(*self.status[path])
+        if path.startswith("/sync/offer"):
+            return await self._offered(path, body)
         return self._routes()[path](body)
 
     def _routes(self) -> dict[str, Callable[[bytes], httpx.Response]]:
@@ -114,8 +133,27 @@ class FakePeer(httpx.AsyncBaseTransport):
             "/sync/diff": lambda body: self._framed("diff", self._diff(msgspec.json.decode(body))),
             "/sync/chunks": lambda body: self._framed("chunks", self._chunks(body)),
             "/sync/events": lambda _: httpx.Response(200, stream=Body(self._events())),
-            "/sync/wake": lambda _: answer(202, b"{}"),
+            "/sync/wake": lambda _: answer(
+                202, msgspec.json.encode(WakeReply(linked=self.stance.is_linked))
+            ),
+            "/sync/leave": lambda _: answer(200, b'{"removed":true}'),
         }
+
+    async def _offered(self, path: str, body: bytes) -> httpx.Response:
+        async def frames() -> AsyncIterator[list[Frame]]:
+            yield Decoder().feed(body)
+
+        reply: OfferReply | OfferedChunksReply
+        try:
+            if path.endswith("chunks"):
+                reply = await self.offers.take_chunks(self.repository, frames())
+            else:
+                offer = await read_offer(frames())
+                reply = await self.offers.take(self.repository, offer, self.stance)
+                reply = self.reply(msgspec.structs.replace(reply, node_id=self.node_id))
+        except AeorError as error:
+            return answer(error.status, msgspec.json.encode({"error": error.message}))
+        return answer(200, msgspec.json.encode(reply))
 
     def _framed(self, name: str, frames: Frames) -> httpx.Response:
         return httpx.Response(200, stream=Body(each(self.frames(name, frames))))

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from aeorsync.api import diff
-from aeorsync.api.walk import Sieve
 from aeorsync.cluster.cycle import Peering, make_plan, run_cycle
 from aeorsync.cluster.graves import Graves
 from aeorsync.cluster.peers import LinkRecord
+from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import parse_cursor
 from aeorsync.core.merge import join, see
 from aeorsync.core.paths import parse, to_key
@@ -24,6 +24,7 @@ from aeorsync.storage.members import ACKS, MEMBERS, Members
 from aeorsync.storage.memory import MemoryStore
 from aeorsync.storage.repository import Repository, first_head
 from aeorsync.storage.views import is_system_key
+from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec
 from aeorsync.wire.protocol import pack
 from tests.api.readers import read_frames
@@ -40,6 +41,7 @@ class Wire:
 
     def __init__(self, server: Repository) -> None:
         self.address = "http://peer"
+        self.encoding = Encoding.ZSTD
         self._server = server
 
     async def diff(
@@ -47,10 +49,12 @@ class Wire:
         cursor: str | None,
         paths: Sequence[str] | None,
         asker: int | None,
+        excludes: Sequence[str] | None = None,
         *,
         knowledge: bool = False,
     ) -> DiffPage:
         assert paths is None
+        assert excludes is None
         sieve = Sieve(shows_system=True, asker=asker or 0, shows_graves=True)
         place = None if cursor is None else parse_cursor(cursor)
         header, items, end = read_frames(diff._frames(self._server, place, sieve, knowledge))
