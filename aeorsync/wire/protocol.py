@@ -1,6 +1,6 @@
 """The bodies of ``/sync/*``, as both ends of a connection know them.
 
-JSON shapes are those of AeorDB 0.9.5 with fields of our own, which may be absent in what they send.
+JSON shapes are those of AeorDB 0.9.5 with fields of our own; what it sends may lack those.
 Between aeorsync nodes ``Accept: application/vnd.aeorsync.frames`` chooses frames (`wire.framing`).
 
     /sync/diff      HEADER `DiffHeader`, ENTRIES list[`Item`]..., END `DiffEnd`
