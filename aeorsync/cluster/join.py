@@ -2,14 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Final
 
 from aeorsync.cluster.peers import parse_address
 from aeorsync.core import apikeys
 from aeorsync.core.tokens import SigningKey
-from aeorsync.errors import AeorError, BadRequestError, StartupError, UnavailableError
+from aeorsync.errors import (
+    AeorError,
+    BadRequestError,
+    StartupError,
+    UnavailableError,
+    UntrustedError,
+)
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Connection, Mint
+from aeorsync.remote.trust import TLS
 from aeorsync.wire.protocol import JoinReply, JoinRequest
 
 REFUSED: Final = 7
@@ -53,6 +61,11 @@ def dial(address: str, mint: Mint | None) -> Remote:
     return Remote(Connection(address, mint))
 
 
+def dialer(trust: SSLContext) -> Dial:
+    """The same, for who believes other certificates than those of the system's authorities."""
+    return lambda address, mint: Remote(Connection(address, mint, trust=trust))
+
+
 async def join(target: str, secret: str, joining: Joining, dial: Dial = dial) -> JoinResult:
     """Join the cluster of the node at ``target``.
 
@@ -68,6 +81,8 @@ async def join(target: str, secret: str, joining: Joining, dial: Dial = dial) ->
     request = JoinRequest(joining.own_url, joining.label, joining.node_id)
     try:
         reply = await _ask(parse_address(target), secret, request, dial)
+    except UntrustedError as error:
+        raise StartupError(f"cannot join: {error.message}", TLS) from error
     except UnavailableError as error:
         raise StartupError(f"cannot join: {error.message}", UNREACHABLE) from error
     except AeorError as error:

@@ -27,12 +27,14 @@ from aeorsync.api.app import create_app
 from aeorsync.api.gate import Gate
 from aeorsync.api.meter import Meter
 from aeorsync.api.node import Node
+from aeorsync.cluster.join import dial, dialer
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.tally import Tally
 from aeorsync.config import AuthMode, Exit, Settings
 from aeorsync.core import tokens
 from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.errors import AeorError, StartupError
+from aeorsync.remote.trust import load_trust
 from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import SystemClock, WallClock
@@ -219,7 +221,8 @@ async def _running(
         drain: Waits until every request under way has been answered.
     """
     wall = SystemClock()
-    data = await open_data(settings, folder, gate, port)
+    way = dialer(load_trust(settings.cluster_ca)) if settings.cluster_ca else dial
+    data = await open_data(settings, folder, gate, port, way)
     bus: Bus[Committed] = Bus()
     data.repository.listen(bus.publish_threadsafe)
     meter = Meter()
@@ -235,6 +238,8 @@ async def _running(
         own_url=own_url(settings, port),
         tally=tally,
         commits=bus,
+        grave_retention_s=settings.grave_retention,
+        dial=way,
     )
     node = Node(
         repository=data.repository,
