@@ -58,7 +58,9 @@ async def diff(call: Call) -> Response:
     if wants_frames(call.request):
         cursor = None if request.cursor is None else parse_cursor(request.cursor)
         tells = request.knowledge and call.caller.is_peer and sieve.wanted.is_everything
-        body = await bridge.run(_frames, call.node.repository, cursor, sieve, tells)
+        body = await bridge.run(
+            _frames, call.node.repository, cursor, sieve, _held(request), tells
+        )
         return await framed(call.request, body)
     since = _check_hex(request.since_root_hash)
     root = call.node.repository.head.root.hex()
@@ -114,15 +116,21 @@ def _check_hex(since: str | None) -> str | None:
 # In frames
 
 
+def _held(request: DiffRequest) -> tuple[str, str] | None:
+    root, graves = request.current_root_hash, request.current_graves_hash
+    return None if root is None or graves is None else (root, graves)
+
+
 def _frames(
     repository: Repository,
     cursor: Cursor | None,
     sieve: Sieve,
+    held: tuple[str, str] | None = None,
     tells: bool = False,  # noqa: FBT001, FBT002  # called through the bridge
 ) -> bytes:
     # Before the view is opened: what is known is in the trees by then.
     known = to_vector(repository.known()) if tells else None
-    page = read_page(repository, cursor, sieve)
+    page = read_page(repository, cursor, sieve, held=held)
     head = page.head
     known = None if page.has_more else known
     end = DiffEnd(print_cursor(page.cursor), page.has_more, head.root.hex(), known)

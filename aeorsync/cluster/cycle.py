@@ -222,8 +222,14 @@ async def observe(peering: Peering, cursor: str | None) -> DiffPage:
     """
     remote, link = peering.remote, peering.link
     knowledge = peering.asks_knowledge and peering.takes_everything
+    head = peering.repository.head
     page = await remote.diff(
-        cursor, link.sync_paths, peering.asker, link.excludes, knowledge=knowledge
+        cursor,
+        link.sync_paths,
+        peering.asker,
+        link.excludes,
+        knowledge=knowledge,
+        held=(head.root, head.graves) if cursor is None else None,
     )
     if (page.header.node_id, page.header.database) != (link.node_id, peering.database):
         raise UnavailableError(f"another node answers at {link.address} now")

@@ -150,6 +150,7 @@ class Remote:
         excludes: Sequence[str] | None = None,
         *,
         knowledge: bool = False,
+        held: tuple[bytes, bytes] | None = None,
     ) -> DiffPage:
         """Ask for a page of what changed since ``cursor``.
 
@@ -159,6 +160,8 @@ class Remote:
             asker: Our node id, to leave out what came from us; None to be told of that, too.
             excludes: Globs of what is not to be told after all.
             knowledge: Ask what the peer knows, too.
+            held: Roots of our trees, live and graves; if the peer's are the same, it lists
+                nothing.
         """
         body = msgspec.json.encode(
             DiffRequest(
@@ -167,6 +170,8 @@ class Remote:
                 node_id=asker,
                 knowledge=knowledge,
                 excludes=tuple(excludes) if excludes else None,
+                current_root_hash=held[0].hex() if held else None,
+                current_graves_hash=held[1].hex() if held else None,
             )
         )
         headers = {"Content-Type": "application/json", **self._wishes()}
