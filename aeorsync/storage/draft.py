@@ -187,6 +187,10 @@ class Draft:
         self._merged.add(key)
         return True
 
+    def note_merged(self, key: bytes) -> None:
+        """Say that a key came from elsewhere, so a file may have met a folder of its name."""
+        self._merged.add(key)
+
     def _mint(self, state: State, context: Vector) -> Version:
         if not self.owns_incarnation:
             # The database may be an older copy of itself, put back: never reuse its numbers.
