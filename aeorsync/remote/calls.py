@@ -88,6 +88,11 @@ class Remote:
         self._connection = connection
         self.address = connection.address
 
+    @property
+    def connection(self) -> Connection:
+        """The way to the peer, for those who speak otherwise with it."""
+        return self._connection
+
     async def close(self) -> None:
         """Let go of all connections."""
         await self._connection.close()
