@@ -12,21 +12,23 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
+from aeorsync.cluster.foreign_link import Foreigner, greet
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
 from aeorsync.cluster.standing import Standing
 from aeorsync.cluster.together import together
 from aeorsync.core.links import ClockSample, LinkEvent, LinkState, estimate, unsettled
-from aeorsync.errors import AeorError, BadRequestError, UnavailableError
+from aeorsync.errors import AeorError, BadRequestError, NotFoundError, UnavailableError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.tasks import backoff
+from aeorsync.storage.foreign import ForeignBook
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.protocol import ClockReply, Heartbeat
 
@@ -52,6 +54,7 @@ class Site:
         dial: Makes the way to an address; nothing is connected yet.
         sync_interval_s: Seconds after which a peer without news is asked all the same.
         jitter: Returns a random number from 0 to 1.
+        foreign: What is known of peers that are AeorDB nodes.
     """
 
     repository: Repository
@@ -60,6 +63,7 @@ class Site:
     dial: Callable[[str], Remote]
     sync_interval_s: float
     jitter: Callable[[], float]
+    foreign: ForeignBook = field(default_factory=ForeignBook)
 
 
 class Link:
@@ -68,6 +72,7 @@ class Link:
     Attributes:
         record: What is remembered of it.
         standing: How it stands.
+        foreigner: The peer, while it is connected and an AeorDB node.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class Link:
         self._hurry = asyncio.Event()
         self._waiters: list[asyncio.Future[Report]] = []
         self._record_lock = asyncio.Lock()
+        self.foreigner: Foreigner | None = None
 
     @property
     def is_active(self) -> bool:
@@ -180,11 +186,34 @@ class Link:
         remote = self._site.dial(self.record.address)
         try:
             while True:
-                await self._settle(remote)
+                try:
+                    await self._settle(remote)
+                except NotFoundError:
+                    await self._host(remote)
                 with suppress(_ClockOffError):
                     await self._exchange(remote)
         finally:
+            self.foreigner = None
             await remote.close()
+
+    async def _host(self, remote: Remote) -> None:
+        """Deal with an AeorDB node until the connection ends; see `cluster.foreign_link`."""
+        self.foreigner = foreigner = await greet(remote, is_id)
+        if foreigner.node_id is not None and foreigner.node_id != self.record.node_id:
+            self._claim(self, foreigner.node_id)
+            await self.amend(node_id=foreigner.node_id)
+        self._step(LinkEvent.CONNECTED, "looking how it is")
+        while True:
+            reason = await foreigner.unsettled(self._site.wall)
+            self.standing.clock = foreigner.clock
+            if reason is not None and not self._is_forced:
+                self._step(LinkEvent.CLOCK_OFF, reason)
+                await self._pause(HONEYMOON_S)
+                continue
+            self._step(LinkEvent.CLOCK_SETTLED if reason is None else LinkEvent.FORCED)
+            self._news.set()
+            with suppress(_ClockOffError):
+                await self._pull(remote)
 
     async def _settle(self, remote: Remote) -> None:
         """Probe the clock until it is settled, or a person says it does not matter."""
@@ -289,7 +318,8 @@ class Link:
         where the peer merely does not take from us.
         """
         self._full_at = asyncio.get_running_loop().time()
-        if report.is_partial or self.record.sync_paths is not None:
+        is_filtered = self.record.sync_paths is not None
+        if report.is_partial or is_filtered or self.foreigner is not None:
             self._roots = None
             return
         roots = (self._site.repository.head.root.hex(), report.root)
@@ -302,6 +332,8 @@ class Link:
 
     async def _cycle(self, remote: Remote, ahead: str | None) -> Report:
         self.standing.note_attempt()
+        if self.foreigner is not None:
+            return await self._cycle_with(self.foreigner)
         peering = Peering(
             self._site.repository,
             remote,
@@ -324,6 +356,22 @@ class Link:
             self.standing.note_failure(report.complaint)
         elif ahead is None:
             self.standing.note_success()
+        return report
+
+    async def _cycle_with(self, foreigner: Foreigner) -> Report:
+        site = self._site
+        reason = await foreigner.unsettled(site.wall)
+        self.standing.clock = foreigner.clock
+        if reason is not None and not self._is_forced:
+            raise _ClockOffError(reason)
+        report = await foreigner.cycle(
+            site.repository, site.foreign, self.record, site.wall.now_ms()
+        )
+        self._failures = 0
+        if report.complaint is None:
+            self.standing.note_success()
+        else:
+            self.standing.note_failure(report.complaint)
         return report
 
     # Who answers, and what time it is there

@@ -10,6 +10,7 @@ import msgspec
 
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link, Site
+from aeorsync.cluster.foreign_reader import Asked, Reader, find_reader
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
@@ -27,6 +28,7 @@ from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.tasks import Supervisor
+from aeorsync.storage.foreign import ForeignBook
 from aeorsync.storage.repository import Repository, new_node_id
 
 TRIGGER_S: Final = 60.0
@@ -51,6 +53,7 @@ class Member:
         own_url: str | None = None,
         dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
+        foreign: ForeignBook | None = None,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -62,6 +65,7 @@ class Member:
             own_url: Base URL of this node, if it is known.
             dial: Makes the way to an address.
             jitter: Returns a random number from 0 to 1.
+            foreign: What is known of peers that are AeorDB nodes.
         """
         self.node_id = repository.head.node
         self._own_url = own_url
@@ -72,6 +76,7 @@ class Member:
             lambda address: dial(address, mint),
             sync_interval_s,
             jitter,
+            foreign or ForeignBook(),
         )
         self._book = LinkBook(repository)
         self._links: dict[int, Link] = {}
@@ -149,6 +154,8 @@ class Member:
             BadRequestError: The address or label is malformed.
             ConflictError: It is this node itself.
         """
+        if node_id is not None and not is_id(node_id):
+            node_id = None  # an AeorDB node's may be larger than we can keep; it goes by a stand-in
         known = self._find(node_id) if node_id is not None else None
         if known is not None and known.record.address != parse_address(address):
             await self.remove_peer(known.record.peer_id)
@@ -162,6 +169,7 @@ class Member:
                 return False
             await self._stop_link(link)
             await bridge.run(self._book.remove, link.record)
+            await bridge.run(self._site.foreign.forget, link.record.id)
             del self._links[link.record.id]
             return True
 
@@ -213,6 +221,10 @@ class Member:
         for link in self._links.values():
             if link.record.node_id in {None, node_id}:
                 link.wake()
+
+    async def reader(self, asked: Asked) -> Reader:
+        """Who it is that pulls from us as AeorDB nodes do, and looks at it first."""
+        return await find_reader(asked, list(self._links.values()), self._site.foreign, self._book)
 
     def _find(self, node_id: int) -> Link | None:
         # A node id that was seen counts for more than a stand-in somebody was once told.

@@ -85,6 +85,7 @@ class ForeignDiff(msgspec.Struct, frozen=True):
 class _DiffRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     current_root_hash: str
     since_root_hash: str | None = None
+    paths: Sequence[str] | None = None
 
 
 class _ChunksRequest(msgspec.Struct, frozen=True):
@@ -132,14 +133,17 @@ class ForeignRemote:
         body = await self._connection.call("GET", "/sync/status", deadline_s=PROBE_S)
         return self._parse(body, ForeignStatus).node_id
 
-    async def diff(self, since: str | None, current: str) -> ForeignDiff:
+    async def diff(
+        self, since: str | None, current: str, paths: Sequence[str] | None = None
+    ) -> ForeignDiff:
         """Ask what changed since it answered with the root ``since``; None for everything.
 
         Args:
             since: Its root then.
             current: Our own root; it wants to hear of it.
+            paths: Globs of what to tell; None for everything.
         """
-        body = msgspec.json.encode(_DiffRequest(current, since))
+        body = msgspec.json.encode(_DiffRequest(current, since, paths))
         answer = await self._read("/sync/diff", body, MAX_LISTING, DIFF_S)
         return self._parse(answer, ForeignDiff)
 

@@ -39,6 +39,7 @@ from aeorsync.server.addresses import own_url
 from aeorsync.server.opening import Data, fingerprint, open_data
 from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.storage.folder import DataFolder
+from aeorsync.storage.foreign import FILE_NAME, ForeignBook
 from aeorsync.storage.writer import Committed
 
 PEER_TOKEN_SECONDS = 300
@@ -217,12 +218,14 @@ async def _running(
     data = await open_data(settings, folder, gate, port)
     bus: Bus[Committed] = Bus()
     data.repository.listen(bus.publish_threadsafe)
+    foreign = await bridge.run(_open_book, folder)
     member = Member(
         data.repository,
         mint=lambda: _peer_token(data.key, wall),
         wall=wall,
         sync_interval_s=settings.sync_interval,
         own_url=own_url(settings, port),
+        foreign=foreign,
     )
     node = Node(
         repository=data.repository,
@@ -257,7 +260,15 @@ async def _running(
         bus.close()
         await member.stop()
         await drain()
+        await bridge.run(foreign.close)
         await bridge.run(data.repository.close)
+
+
+def _open_book(folder: DataFolder) -> ForeignBook:
+    try:
+        return ForeignBook(folder.path / FILE_NAME)
+    except AeorError as error:
+        raise StartupError(error.message, Exit.DATA_UNUSABLE) from error
 
 
 async def _carry_out_join(

@@ -1,0 +1,119 @@
+"""Which AeorDB node it is that pulls from us: it does not say.
+
+An AeorDB node overwrites its files with whatever it is told. So before it is told anything, we
+look at what it has; what was changed there is a version of ours then, and safe. To do that we must
+know which link leads to it:
+
+    it sends                                                    it is
+    --------                                                    -----
+    a token of ours                                             the one it was given to
+    its root, and a peer has that root when we look             that peer
+    neither, from the address of a peer that may be it          not told anything for now
+    neither, from elsewhere                                     a stranger: told everything
+
+A peer that cannot be looked at is not told anything either; it asks again in 30 seconds.
+"""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from aeorsync.cluster.peers import LinkBook, LinkRecord
+from aeorsync.errors import AeorError
+from aeorsync.runtime import bridge
+from aeorsync.runtime.log import get_logger
+from aeorsync.storage.foreign import ForeignBook
+
+if TYPE_CHECKING:
+    from aeorsync.cluster.link import Link
+
+LOOK_S: Final = 10.0
+"""Longest time a peer waits for its answer while we look at it."""
+LOOK_AGAIN_S: Final = 2.0
+"""How long after it was told something we look whether it took it."""
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an AeorDB node sent.
+
+    Attributes:
+        link: Of the token it sent; None without one.
+        root: Its root.
+        host: The address it came from.
+    """
+
+    link: int | None
+    root: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who asks.
+
+    Attributes:
+        link: Its link; None for a stranger.
+        book: What is known of it.
+        is_ready: Whether it may be told anything now.
+    """
+
+    link: "Link | None"
+    book: ForeignBook
+    is_ready: bool
+
+    def look_again(self) -> None:
+        """It was told something: see soon whether it took it."""
+        if self.link is not None:
+            asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self.link.wake)
+
+
+async def find_reader(
+    asked: Asked, links: Sequence["Link"], book: ForeignBook, links_book: LinkBook
+) -> Reader:
+    """Tell who asks, having looked at it."""
+    for link in links:
+        if link.record.id == asked.link:
+            return Reader(link, book, await _look(link))
+    foreign = [link for link in links if link.foreigner is not None]
+    are_seen = await asyncio.gather(*map(_look, foreign))
+    for link, is_seen in zip(foreign, are_seen, strict=True):
+        if is_seen and link.foreigner is not None and link.foreigner.root == asked.root:
+            return Reader(link, book, is_ready=True)
+    records = [link.record for link in links]
+    if await bridge.run(_may_be, asked.host, records, book, links_book):
+        _log.info("peer is not told anything until it is known which it is", host=asked.host)
+        return Reader(None, book, is_ready=False)
+    return Reader(None, book, is_ready=True)
+
+
+async def _look(link: "Link") -> bool:
+    if link.foreigner is None or not link.is_active:
+        return False
+    try:
+        async with asyncio.timeout(LOOK_S):
+            await link.pulled()
+    except (TimeoutError, AeorError):
+        return False
+    return True
+
+
+def _may_be(
+    host: str, records: Sequence[LinkRecord], book: ForeignBook, links_book: LinkBook
+) -> bool:
+    """Whether a peer that may be an AeorDB node lives at an address. Blocking."""
+    for record in records:
+        if book.followed(record.id) is None and links_book.cursor(record) is not None:
+            continue  # it speaks frames
+        name = urlsplit(record.address).hostname or ""
+        try:
+            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except OSError:
+            continue
+        if host in {address[4][0] for address in found}:
+            return True
+    return False
