@@ -5,7 +5,7 @@ here and go out plain, in the order asked; what is unknown or damaged is left ou
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -86,7 +86,8 @@ async def chunks(call: Call) -> Response:
         fitting = await bridge.run(_fitting, repository, pairs)
         if fitting < len(pairs):
             return _refusal(fitting)
-    return StreamingResponse(_json(repository, pairs), media_type="application/json")
+    tell = call.node.member.doubt_readers if call.caller.is_peer else None
+    return StreamingResponse(_json(repository, pairs, tell), media_type="application/json")
 
 
 def _hex_ids(body: bytes) -> dict[str, bytes]:
@@ -163,14 +164,20 @@ def _refusal(fitting: int) -> Response:
 
 
 async def _json(
-    repository: Repository, pairs: Sequence[tuple[str, bytes]]
+    repository: Repository,
+    pairs: Sequence[tuple[str, bytes]],
+    tell_gap: Callable[[], Awaitable[None]] | None,
 ) -> AsyncIterator[bytes]:
     yield b'{"chunks":['
     separator = b""
+    sent = 0
     async for encoded in _batches(pairs, lambda part: _encode_batch(repository, part)):
         if encoded:
             yield separator + b",".join(encoded)
             separator = b","
+            sent += len(encoded)
+    if sent < len(pairs) and tell_gap is not None:
+        await tell_gap()
     yield b"]}"
 
 

@@ -29,13 +29,13 @@ _OWED = 1_000
 async def foreign_reader(node: Node, since: str | None, root: str, host: str) -> Reader:
     """Who asks, looked at."""
     token = None if since is None else parse_token(since)
-    return await node.member.reader(Asked(None if token is None else token[0], root, host))
+    return await node.member.reader(Asked(token, root, host))
 
 
 def plain_since(since: str | None) -> str | None:
     """The cursor in a token, as it is read by those who do not care who sends it."""
     token = None if since is None else parse_token(since)
-    return since if token is None else token[1]
+    return since if token is None else token.since
 
 
 async def foreign_reply(node: Node, reader: Reader, since: str | None, sieve: Sieve) -> DiffReply:
@@ -43,7 +43,7 @@ async def foreign_reply(node: Node, reader: Reader, since: str | None, sieve: Si
     if reader.link is None or not reader.is_ready:
         token = since or node.repository.head.root.hex()
         if since is None:
-            token = print_token(0, start(node.repository, node.repository.head))
+            token = print_token(0, 0, start(node.repository, node.repository.head))
         return DiffReply(root_hash=token, changes=Changes())
     reply = await bridge.run(_page, node, reader.book, reader.link.record.id, since, sieve)
     if reply.changes != Changes():
@@ -72,8 +72,8 @@ def _page(node: Node, book: ForeignBook, link: int, since: str | None, sieve: Si
                 break
             cursor = step.cursor
             teller.tell(step)
-        teller.note()
-    return page.reply(print_token(link, cursor), more=not is_done(cursor, head), full=False)
+        turn = teller.note(node.wall.now_ms())
+    return page.reply(print_token(link, turn, cursor), more=not is_done(cursor, head), full=False)
 
 
 def _cursor(repository: Repository, head: Head, since: str | None) -> Cursor:
@@ -109,10 +109,10 @@ class _Teller:
         self._told[key] = state
         self._page.add_for(key, entry, 0 if had is None else had.kind)
 
-    def note(self) -> None:
-        """Note what the peer is about to be told."""
+    def note(self, now_ms: int) -> int:
+        """Note what the peer is about to be told; returns the number of this answer."""
         self._book.settle(self._link, self._settled)
-        self._book.give(self._link, self._told)
+        return self._book.give(self._link, self._told, now_ms)
 
     def _state(self, key: bytes, entry: Entry | None, had: Had | None) -> Had | None:
         """What is here, as the peer would have it; None when it has just that."""

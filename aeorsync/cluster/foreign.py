@@ -59,6 +59,8 @@ async def run_foreign_cycle(peering: ForeignPeering) -> Report:
         AeorError: The peer broke the protocol or cannot be reached, or our disk refused.
     """
     followed = await bridge.run(_followed, peering)
+    # Before it is asked: what it has dealt with by now, its answer shows.
+    peering = replace(peering, acked=await bridge.run(peering.book.acked, peering.link.id))
     answer, is_listing = await observe(peering, followed)
     if is_listing:
         followed = msgspec.structs.replace(followed, listing=followed.listing + 1)
@@ -74,7 +76,8 @@ async def run_foreign_cycle(peering: ForeignPeering) -> Report:
             await bridge.run(_list, peering, group, followed.listing)
     if is_listing:
         report = await _take_unlisted(peering, wanted, followed, report)
-    if not report.is_partial:
+    report = await _take_untold(peering, wanted, followed, answer, report)
+    if not report.is_partial and not peering.deferred:
         followed = msgspec.structs.replace(
             followed, cursor=answer.root_hash, synced_at=peering.now_ms
         )
@@ -157,6 +160,30 @@ async def _take_unlisted(
     return report
 
 
+async def _take_untold(
+    peering: ForeignPeering,
+    wanted: Globs | None,
+    followed: Followed,
+    answer: ForeignDiff,
+    report: Report,
+) -> Report:
+    """Deal with what the peer took from us since it was last looked at, and has no more.
+
+    It is not told of as gone, since it was not there either when the peer was last looked at.
+    """
+    changes = answer.changes
+    live = {x.path for x in (*changes.files_added, *changes.files_modified)}
+    live.update(x.path for x in (*changes.symlinks_added, *changes.symlinks_modified))
+    after, book, link = b"", peering.book, peering.link.id
+    while keys := await bridge.run(book.past, link, peering.acked, after, PART):
+        after = keys[-1]
+        had = await bridge.run(book.had, link, keys)
+        gone = [key for key in keys if key not in had and from_key(key) not in live]
+        told = [Told(from_key(key), None) for key in gone]
+        report = await _take(peering, told, wanted, followed, report)
+    return report
+
+
 # Observe
 
 
@@ -195,7 +222,8 @@ async def _is_listing(
     """Whether a peer that was asked for changes did not know since when, and told it all.
 
     Then it tells of no change and of no deletion, and as new of what it had. Or it has nothing
-    left of that: so the first time, if it had anything, it is asked whether that is still there.
+    left of that: so the first time, and when it has moved and tells of nothing, it is asked
+    whether something that it had is still there.
     """
     changes = answer.changes
     if answer.root_hash == followed.cursor or any(
@@ -209,7 +237,9 @@ async def _is_listing(
         return False
     if await bridge.run(_has_any_of_it, peering, answer):
         return True
-    sample = await bridge.run(peering.book.any_had, peering.link.id) if peering.is_first else None
+    told = [x.path for x in (*changes.files_added, *changes.symlinks_added)]
+    is_odd = peering.is_first or all(map(is_private, told))
+    sample = await bridge.run(peering.book.any_had, peering.link.id) if is_odd else None
     if sample is None:
         return False
     path = from_key(sample)

@@ -20,11 +20,13 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.redact import redact
 from aeorsync.storage.adopt import Finding, adopt, assemble, mark_of
 from aeorsync.storage.compression import pack
-from aeorsync.storage.foreign import ForeignBook
+from aeorsync.storage.foreign import ForeignBook, Given
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import View
 from aeorsync.wire.limits import MAX_CHUNK, MAX_FILE, MAX_FILE_CHUNKS, MIB
 
+DEFER_MS: Final = 90_000
+"""Longest time a peer is waited for to say that it has dealt with what it was told."""
 BATCH_IDS: Final = 1000
 BATCH_BYTES: Final = 16 * MIB
 _MAX_SHOWN: Final = 4096
@@ -42,6 +44,9 @@ class ForeignPeering:
         node: The peer's node id, as text; another one is another database.
         now_ms: Milliseconds since the Unix epoch.
         is_first: Whether this is the first cycle since we connected.
+        acked: The last of our answers that the peer had dealt with before it was asked.
+        deferred: Paths that are left for later: it is not known yet whether the peer changed what
+            it was told just now, or has yet to take it.
     """
 
     repository: Repository
@@ -51,6 +56,8 @@ class ForeignPeering:
     node: str
     now_ms: int
     is_first: bool = False
+    acked: int = 0
+    deferred: set[bytes] = field(default_factory=set)
 
     @property
     def filters(self) -> str:
@@ -138,7 +145,7 @@ def _sort(
     part: Part,
     what: tuple[bytes, TreePath, Told],
     had: Had | None,
-    given: Sequence[Had],
+    given: Sequence[Given],
 ) -> None:
     """Put one path where it belongs.
 
@@ -146,10 +153,11 @@ def _sort(
         AeorError: It breaks a rule.
     """
     key, path, told = what
+    had = _last_had(peering, had, given)
     if told.kind is None:
         if had is None or recognise(GONE, had, given) is not None:
             part.seen[key] = None
-        else:
+        elif not _is_deferred(peering, key, given):
             part.news.append(Finding(path, GONE, had=had))
         return
     if isinstance(told.item, ForeignLink):
@@ -168,9 +176,34 @@ def _sort(
     if context is not None:
         part.seen[key] = Had(told.kind, mark, context)
         return
+    if _is_deferred(peering, key, given):
+        return
     part.news.append(finding)
     if file is not None:
         part.ids[key] = file
+
+
+def _last_had(peering: ForeignPeering, had: Had | None, given: Sequence[Given]) -> Had | None:
+    """What the peer had last, as far as it is certain."""
+    sure = [one for one in given if one.turn <= peering.acked and not one.is_doubtful]
+    if not sure:
+        return had
+    last = sure[-1]
+    context = union(last.context, () if had is None else had.context)
+    return Had(last.kind, last.mark, context)
+
+
+def _is_deferred(peering: ForeignPeering, key: bytes, given: Sequence[Given]) -> bool:
+    """Whether it has yet to be seen if a peer changed what it was told, or had not taken it."""
+    is_young = any(
+        one.turn > peering.acked
+        and not one.is_doubtful
+        and peering.now_ms - one.at < DEFER_MS
+        for one in given
+    )
+    if is_young:
+        peering.deferred.add(key)
+    return is_young
 
 
 def _read_file(item: ForeignFile) -> _File:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from aeorsync.cluster.peers import LinkBook, LinkRecord
+from aeorsync.core.foreign import Token
 from aeorsync.errors import AeorError
 from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
@@ -42,12 +43,12 @@ class Asked:
     """What an AeorDB node sent.
 
     Attributes:
-        link: Of the token it sent; None without one.
+        token: The token of ours that it sent; None without one.
         root: Its root.
         host: The address it came from.
     """
 
-    link: int | None
+    token: Token | None
     root: str
     host: str
 
@@ -76,14 +77,20 @@ async def find_reader(
     asked: Asked, links: Sequence["Link"], book: ForeignBook, links_book: LinkBook
 ) -> Reader:
     """Tell who asks, having looked at it."""
+    token = asked.token
     for link in links:
-        if link.record.id == asked.link:
+        if token is not None and link.record.id == token.link:
+            # It saves a token when it has dealt with the answer, so that is past now.
+            await bridge.run(book.ack, link.record.id, token.turn)
             return Reader(link, book, await _look(link))
     foreign = [link for link in links if link.foreigner is not None]
     are_seen = await asyncio.gather(*map(_look, foreign))
     for link, is_seen in zip(foreign, are_seen, strict=True):
         if is_seen and link.foreigner is not None and link.foreigner.root == asked.root:
-            return Reader(link, book, is_ready=True)
+            # Without a token it starts afresh: has it lost its data?
+            link.foreigner.is_first = True
+            await bridge.run(book.ack, link.record.id, 0)
+            return Reader(link, book, await _look(link))
     records = [link.record for link in links]
     if await bridge.run(_may_be, asked.host, records, book, links_book):
         _log.info("peer is not told anything until it is known which it is", host=asked.host)

@@ -226,6 +226,10 @@ class Member:
         """Who it is that pulls from us as AeorDB nodes do, and looks at it first."""
         return await find_reader(asked, list(self._links.values()), self._site.foreign, self._book)
 
+    async def doubt_readers(self) -> None:
+        """One that pulls as AeorDB nodes do did not get all chunks it asked for."""
+        await bridge.run(self._site.foreign.doubt)
+
     def _find(self, node_id: int) -> Link | None:
         # A node id that was seen counts for more than a stand-in somebody was once told.
         by_rank = sorted(self._links.values(), key=lambda link: link.record.node_id != node_id)

@@ -17,8 +17,9 @@ targets made absolute. What we cut elsewhere has the same mark, so a file that w
 told of again is known without fetching it.
 """
 
+import struct
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -35,7 +36,7 @@ GONE: Final = b""
 _FIRST_NAMES: Final = frozenset({".aeordb-system", ".aeordb-config", ".aeordb-conflicts"})
 _NAMES: Final = frozenset({".aeordb-indexes", ".aeordb-logs", ".aeordb-permissions"})
 _TAG: Final = b"aeorsync peer 1\0"
-_READER: Final = 8
+_FIXED: Final = struct.Struct(">QQ")
 
 
 class Had(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -50,6 +51,20 @@ class Had(msgspec.Struct, frozen=True, array_like=True, gc=False):
     kind: int
     mark: bytes
     context: Vector
+
+
+class Token(NamedTuple):
+    """What an AeorDB node sends back.
+
+    Attributes:
+        link: Its link.
+        turn: Number of the answer that it was in.
+        since: The mark by which we know where it stands, in hex.
+    """
+
+    link: int
+    turn: int
+    since: str
 
 
 def file_mark(ids: Iterable[bytes]) -> bytes:
@@ -140,17 +155,19 @@ def cut(data: Iterable[bytes | memoryview]) -> Iterator[bytes]:
 # The mark such a node is given in place of a root: it sends it back, and so tells who it is.
 
 
-def print_token(reader: int, cursor: Cursor) -> str:
-    """Return the hex token for the peer of link ``reader``, who stands at ``cursor``."""
-    return (_TAG + reader.to_bytes(_READER)).hex() + print_hex(cursor)
+def print_token(link: int, turn: int, cursor: Cursor) -> str:
+    """Return the hex token for the peer of a link, with answer number ``turn``, at ``cursor``."""
+    return (_TAG + _FIXED.pack(link, turn)).hex() + print_hex(cursor)
 
 
-def parse_token(text: str) -> tuple[int, str] | None:
-    """Return the reader and the rest of a token that `print_token` printed; None for others."""
-    fixed = 2 * (len(_TAG) + _READER)
-    if not text.startswith(_TAG.hex()) or parse_hex(text[fixed:]) is None:
+def parse_token(text: str) -> Token | None:
+    """Return the token that `print_token` printed; None for any other text."""
+    head = 2 * len(_TAG)
+    rest = text[head + 2 * _FIXED.size :]
+    if not text.startswith(_TAG.hex()) or parse_hex(rest) is None:
         return None
     try:
-        return int(text[2 * len(_TAG) : fixed], 16), text[fixed:]
+        link, turn = _FIXED.unpack(bytes.fromhex(text[head : head + 2 * _FIXED.size]))
     except ValueError:
         return None
+    return Token(link, min(turn, (1 << 63) - 1), rest)

@@ -43,12 +43,20 @@ CREATE TABLE had (
 CREATE TABLE given (
     link    INTEGER NOT NULL,
     key     BLOB NOT NULL,
-    turn    INTEGER NOT NULL,         -- ascending
+    turn    INTEGER NOT NULL,         -- the answer that told it
     kind    INTEGER NOT NULL,         -- 0 when it was told that the path is gone
     mark    BLOB NOT NULL,
     context BLOB NOT NULL,
+    at      INTEGER NOT NULL,         -- when, in milliseconds since the Unix epoch
+    doubt   INTEGER NOT NULL,         -- 1 when it may have taken it in part
     PRIMARY KEY (link, key, turn)
 ) WITHOUT ROWID;
+-- Number of the last answer to each peer that told something, and of the last it has dealt with.
+CREATE TABLE turns (
+    link  INTEGER PRIMARY KEY,
+    told  INTEGER NOT NULL,
+    acked INTEGER NOT NULL
+);
 """
 
 
@@ -72,6 +80,20 @@ class Followed(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     seq: int = 0
     synced_at: int = 0
+
+
+class Given(Had, frozen=True, array_like=True, gc=False, kw_only=True):
+    """What a peer was told.
+
+    Attributes:
+        turn: Number of the answer that told it.
+        at: When, in milliseconds since the Unix epoch.
+        is_doubtful: Whether the peer may have taken only parts of that answer.
+    """
+
+    turn: int
+    at: int
+    is_doubtful: bool
 
 
 class ForeignBook:
@@ -115,7 +137,7 @@ class ForeignBook:
     def forget(self, link: int) -> None:
         """Forget all about the peer of a link."""
         with self._writing() as base:
-            for table in ("peers", "had", "given"):
+            for table in ("peers", "had", "given", "turns"):
                 base.execute(f"DELETE FROM {table} WHERE link = ?", (link,))  # noqa: S608 - our names
 
     # What it had
@@ -176,30 +198,65 @@ class ForeignBook:
 
     # What it was given
 
-    def given(self, link: int, keys: Iterable[bytes]) -> dict[bytes, list[Had]]:
+    def given(self, link: int, keys: Iterable[bytes]) -> dict[bytes, list[Given]]:
         """What the peer was given at some paths and has not shown to have, oldest first."""
-        sql = "SELECT kind, mark, context FROM given WHERE link = ? AND key = ? ORDER BY turn"
+        sql = (
+            "SELECT kind, mark, context, turn, at, doubt FROM given"
+            " WHERE link = ? AND key = ? ORDER BY turn"
+        )
         found = {}
         for key in keys:
             rows = self._all(sql, link, key)
             if rows:
-                found[key] = [_had(row) for row in rows]
+                found[key] = [_given(row) for row in rows]
         return found
 
-    def give(self, link: int, states: Mapping[bytes, Had]) -> None:
-        """Note what the peer is about to be told, by key."""
-        sql = "SELECT coalesce(max(turn), 0) + 1 FROM given WHERE link = ? AND key = ?"
+    def give(self, link: int, states: Mapping[bytes, Had], now_ms: int) -> int:
+        """Note what the peer is about to be told, by key; returns the number of that answer.
+
+        An answer that tells nothing has the number of the one before.
+        """
         with self._writing() as base:
+            told, acked = self._turns(link)
+            if not states:
+                return told
+            base.execute("INSERT OR REPLACE INTO turns VALUES (?, ?, ?)", (link, told + 1, acked))
             for key, had in states.items():
-                turn = base.execute(sql, (link, key)).fetchone()[0]
+                state = (had.mark, _pack(had.context))
                 base.execute(
                     "DELETE FROM given WHERE link = ? AND key = ? AND mark = ? AND context = ?",
-                    (link, key, had.mark, _pack(had.context)),
+                    (link, key, *state),
                 )
                 base.execute(
-                    "INSERT INTO given VALUES (?, ?, ?, ?, ?, ?)",
-                    (link, key, turn, had.kind, had.mark, _pack(had.context)),
+                    "INSERT INTO given VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+                    (link, key, told + 1, had.kind, *state, now_ms),
                 )
+            return told + 1
+
+    def acked(self, link: int) -> int:
+        """The last answer of which it is known that the peer has dealt with all of it."""
+        return self._turns(link)[1]
+
+    def ack(self, link: int, turn: int) -> None:
+        """Note that the peer has dealt with an answer, and perhaps with parts of later ones."""
+        with self._writing() as base:
+            told, _ = self._turns(link)
+            turns = (link, told, min(turn, told))
+            base.execute("INSERT OR REPLACE INTO turns VALUES (?, ?, ?)", turns)
+            base.execute("UPDATE given SET doubt = 1 WHERE link = ? AND turn > ?", (link, turn))
+
+    def doubt(self) -> None:
+        """Some peer did not get all it asked for, so none may have taken all it was told."""
+        with self._writing() as base:
+            base.execute("UPDATE given SET doubt = 1")
+
+    def past(self, link: int, turn: int, after: bytes, limit: int) -> list[bytes]:
+        """Paths the peer was given something at, for certain, up to an answer; ascending."""
+        sql = (
+            "SELECT DISTINCT key FROM given WHERE link = ? AND turn <= ? AND doubt = 0"
+            " AND key > ? ORDER BY key LIMIT ?"
+        )
+        return [bytes(row[0]) for row in self._all(sql, link, turn, after, limit)]  # type: ignore[arg-type]
 
     def owed(self, link: int, after: bytes, limit: int) -> list[bytes]:
         """Paths the peer was given something at and has not shown it; ascending."""
@@ -214,6 +271,10 @@ class ForeignBook:
             )
 
     # SQLite
+
+    def _turns(self, link: int) -> tuple[int, int]:
+        row = self._one("SELECT told, acked FROM turns WHERE link = ?", link)
+        return (0, 0) if row is None else (row[0], row[1])  # type: ignore[return-value]
 
     def _prepare(self, path: Path | None) -> None:
         version = self._base.execute("PRAGMA user_version").fetchone()[0]
@@ -253,6 +314,12 @@ class ForeignBook:
 def _had(row: tuple[object, ...]) -> Had:
     kind, mark, context = row
     return Had(kind, mark, _unpack(context))  # type: ignore[arg-type]  # as it was written
+
+
+def _given(row: tuple[object, ...]) -> Given:
+    kind, mark, context, turn, at, doubt = row
+    fields = {"turn": turn, "at": at, "is_doubtful": bool(doubt)}
+    return Given(kind, mark, _unpack(context), **fields)  # type: ignore[arg-type]  # as written
 
 
 _pack = msgspec.msgpack.Encoder().encode
