@@ -80,7 +80,7 @@ async def chunks(call: Call) -> Response:
         names = list(dict.fromkeys(wanted.values()))
         return StreamingResponse(_frames(repository, names, hidden), media_type=FRAMES_TYPE)
     pairs = [(text, name) for text, name in wanted.items() if name not in hidden]
-    # An AeorDB node asks for all it needs at once, and would fail for ever: it gets it as a stream.
+    # An AeorDB node asks for all it needs at once, and refused it would ask so for ever.
     is_bounded = not call.caller.is_peer
     if is_bounded and len(pairs) * projected(limits.MAX_CHUNK) > PROJECTED_MAX:
         fitting = await bridge.run(_fitting, repository, pairs)

@@ -127,5 +127,3 @@ class _Teller:
             return None
         context = union(version.vector, (version.dot,))
         return Had(version.kind, mark_of(self._repository, from_key(key), version), context)
-
-

@@ -5,6 +5,7 @@ Memory is bounded by the size of a part, and by that of the batches its pieces c
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from aeorsync.cluster.cycle import Problem
@@ -160,27 +161,37 @@ def _sort(
         elif not _is_deferred(peering, key, given):
             part.news.append(Finding(path, GONE, had=had))
         return
-    if isinstance(told.item, ForeignLink):
-        if not 0 < len(told.item.target) <= MAX_TARGET:
-            raise BadRequestError("the target of the link is empty or too long")
-        mark, size = link_mark(path, told.item.target), 0
-        finding = Finding(path, mark, Kind.SYMLINK, target=told.item.target, had=had)
-        file = None
-    else:
-        file = _read_file(told.item)
-        mark, size = file_mark(file.ids), file.size
-        kind_of = (told.item.content_type or "")[:MAX_CONTENT_TYPE]
-        shown = kind_of if kind_of.isprintable() else ""
-        finding = Finding(path, mark, Kind.FILE, content_type=shown, had=had)
-    context = recognise(mark, had, [*given, *_ours(peering.repository, view, finding, size)])
+    finding, file = _read(path, told, had)
+    size = 0 if file is None else file.size
+    ours = _ours(peering.repository, view, finding, size)
+    context = recognise(finding.mark, had, [*given, *ours])
     if context is not None:
-        part.seen[key] = Had(told.kind, mark, context)
+        part.seen[key] = Had(told.kind, finding.mark, context)
         return
     if _is_deferred(peering, key, given):
         return
     part.news.append(finding)
     if file is not None:
         part.ids[key] = file
+
+
+def _read(path: TreePath, told: Told, had: Had | None) -> tuple[Finding, _File | None]:
+    """What is told of, and the pieces of a file.
+
+    Raises:
+        BadRequestError: It breaks a rule.
+    """
+    item = told.item
+    if isinstance(item, ForeignFile):
+        file = _read_file(item)
+        kind = (item.content_type or "")[:MAX_CONTENT_TYPE]
+        shown = kind if kind.isprintable() else ""
+        mark = file_mark(file.ids)
+        return Finding(path, mark, Kind.FILE, content_type=shown, had=had), file
+    target = "" if item is None else item.target
+    if not 0 < len(target) <= MAX_TARGET or not target.isprintable():
+        raise BadRequestError("the target of the link is empty, too long or not printable")
+    return Finding(path, link_mark(path, target), Kind.SYMLINK, target=target, had=had), None
 
 
 def _last_had(peering: ForeignPeering, had: Had | None, given: Sequence[Given]) -> Had | None:
@@ -196,9 +207,7 @@ def _last_had(peering: ForeignPeering, had: Had | None, given: Sequence[Given]) 
 def _is_deferred(peering: ForeignPeering, key: bytes, given: Sequence[Given]) -> bool:
     """Whether it has yet to be seen if a peer changed what it was told, or had not taken it."""
     is_young = any(
-        one.turn > peering.acked
-        and not one.is_doubtful
-        and peering.now_ms - one.at < DEFER_MS
+        one.turn > peering.acked and not one.is_doubtful and peering.now_ms - one.at < DEFER_MS
         for one in given
     )
     if is_young:
@@ -212,9 +221,7 @@ def _read_file(item: ForeignFile) -> _File:
     return _File([parse_hash(text) for text in item.chunk_hashes], item.size)
 
 
-def _ours(
-    repository: Repository, view: View, finding: Finding, size: int
-) -> Iterator[Had]:
+def _ours(repository: Repository, view: View, finding: Finding, size: int) -> Iterator[Had]:
     """The versions here that may be what was told, by their marks."""
     entry = view.entry(to_key(finding.path))
     for version in entry.versions if entry is not None else ():
@@ -268,7 +275,7 @@ def prove(peering: ForeignPeering, part: Part) -> None:
 async def adopt_all(peering: ForeignPeering, part: Part) -> None:
     """Make versions of the news of a part; durable on return."""
     futures = [
-        (finding, peering.repository.commit(lambda draft, item=finding: adopt(draft, item)))
+        (finding, peering.repository.commit(partial(adopt, finding=finding)))
         for finding in part.news
     ]
     for finding, future in futures:

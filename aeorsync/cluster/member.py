@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
+from aeorsync.cluster.foreign_reader import Asked, Reader, find_reader
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link, Site
-from aeorsync.cluster.foreign_reader import Asked, Reader, find_reader
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
@@ -155,7 +155,9 @@ class Member:
             ConflictError: It is this node itself.
         """
         if node_id is not None and not is_id(node_id):
-            node_id = None  # an AeorDB node's may be larger than we can keep; it goes by a stand-in
+            node_id = (
+                None  # an AeorDB node's may be larger than we can keep; it goes by a stand-in
+            )
         known = self._find(node_id) if node_id is not None else None
         if known is not None and known.record.address != parse_address(address):
             await self.remove_peer(known.record.peer_id)

@@ -180,5 +180,3 @@ def _millis(date: str) -> int | None:
         return int(parsedate_to_datetime(date).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
-
-

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -159,9 +159,7 @@ class ForeignBook:
 
     def unlisted(self, link: int, listing: int, after: bytes, limit: int) -> list[bytes]:
         """Paths the peer had that a listing did not tell of; ascending, past ``after``."""
-        sql = (
-            "SELECT key FROM had WHERE link = ? AND key > ? AND listing < ? ORDER BY key LIMIT ?"
-        )
+        sql = "SELECT key FROM had WHERE link = ? AND key > ? AND listing < ? ORDER BY key LIMIT ?"
         return [bytes(row[0]) for row in self._all(sql, link, after, listing, limit)]
 
     def see(self, link: int, seen: Mapping[bytes, Had | None], listing: int) -> None:
@@ -256,7 +254,7 @@ class ForeignBook:
             "SELECT DISTINCT key FROM given WHERE link = ? AND turn <= ? AND doubt = 0"
             " AND key > ? ORDER BY key LIMIT ?"
         )
-        return [bytes(row[0]) for row in self._all(sql, link, turn, after, limit)]  # type: ignore[arg-type]
+        return [bytes(row[0]) for row in self._all(sql, link, turn, after, limit)]
 
     def owed(self, link: int, after: bytes, limit: int) -> list[bytes]:
         """Paths the peer was given something at and has not shown it; ascending."""
@@ -274,7 +272,7 @@ class ForeignBook:
 
     def _turns(self, link: int) -> tuple[int, int]:
         row = self._one("SELECT told, acked FROM turns WHERE link = ?", link)
-        return (0, 0) if row is None else (row[0], row[1])  # type: ignore[return-value]
+        return (0, 0) if row is None else (row[0], row[1])
 
     def _prepare(self, path: Path | None) -> None:
         version = self._base.execute("PRAGMA user_version").fetchone()[0]
@@ -287,11 +285,11 @@ class ForeignBook:
                 f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
             )
 
-    def _one(self, sql: str, *values: object) -> tuple[object, ...] | None:
+    def _one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
         rows = self._all(sql, *values)
         return rows[0] if rows else None
 
-    def _all(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+    def _all(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with self._lock:
             return self._base.execute(sql, values).fetchall()
 
@@ -311,15 +309,15 @@ class ForeignBook:
                 raise
 
 
-def _had(row: tuple[object, ...]) -> Had:
+def _had(row: tuple[Any, ...]) -> Had:
     kind, mark, context = row
-    return Had(kind, mark, _unpack(context))  # type: ignore[arg-type]  # as it was written
+    return Had(kind, mark, _unpack(context))
 
 
-def _given(row: tuple[object, ...]) -> Given:
+def _given(row: tuple[Any, ...]) -> Given:
     kind, mark, context, turn, at, doubt = row
     fields = {"turn": turn, "at": at, "is_doubtful": bool(doubt)}
-    return Given(kind, mark, _unpack(context), **fields)  # type: ignore[arg-type]  # as written
+    return Given(kind, mark, _unpack(context), **fields)
 
 
 _pack = msgspec.msgpack.Encoder().encode

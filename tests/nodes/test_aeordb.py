@@ -60,6 +60,7 @@ class Two:
             return self.files() == self.theirs.files()
 
         wait_until(is_equal)
+        self.look()
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ def test_edits_on_both_sides_are_kept_and_what_is_decided_arrives(two: Two) -> N
     two.settle()
     two.theirs.put("/c/both.txt", b"theirs")
     two.put("/c/both.txt", b"ours")
-    two.look()
+    two.theirs.tick()
     assert two.conflicts() == ["/c/both.txt"]
     meta = two.client.get("/sync/conflicts/c/both.txt").json()
     assert meta["conflict_type"] == "ConcurrentModify"
@@ -185,6 +186,18 @@ def test_edits_on_both_sides_are_kept_and_what_is_decided_arrives(two: Two) -> N
     assert answer.is_success, answer.text
     two.settle()
     assert two.theirs.read("/c/both.txt") == b"ours"
+    assert two.conflicts() == []
+
+
+def test_what_is_done_there_right_after_it_arrived_is_no_conflict(two: Two) -> None:
+    for name in ("edited", "deleted"):
+        two.put(f"/window/{name}", b"1")
+    wait_until(lambda: two.theirs.tick() or two.theirs.read("/window/deleted"))
+    two.theirs.put("/window/edited", b"2")
+    two.theirs.delete("/window/deleted")
+    two.theirs.tick()
+    assert (two.read("/window/edited"), two.read("/window/deleted")) == (b"2", None)
+    two.settle()
     assert two.conflicts() == []
 
 
@@ -210,7 +223,7 @@ def test_a_deletion_there_of_what_was_edited_here_is_a_conflict(two: Two) -> Non
     two.put("/md/a.txt", b"edited here")
     two.theirs.put("/md/b.txt", b"edited there")
     two.client.delete("/files/md/b.txt").raise_for_status()
-    two.look()
+    two.theirs.tick()
     assert two.conflicts() == ["/md/a.txt", "/md/b.txt"]
     two.settle()
     assert two.theirs.read("/md/a.txt") == b"edited here"

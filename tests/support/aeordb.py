@@ -311,7 +311,11 @@ class AeorDB:
         key = Ed25519PrivateKey.from_private_bytes(self.seed).public_key()
         try:
             claims: dict[str, Any] = jwt.decode(
-                token, key, ["EdDSA"], issuer="aeordb", leeway=60,
+                token,
+                key,
+                ["EdDSA"],
+                issuer="aeordb",
+                leeway=60,
                 options={"require": ["exp", "iat", "iss", "sub"]},
             )
         except jwt.InvalidTokenError:
@@ -343,7 +347,8 @@ class AeorDB:
             return JSONResponse({"error": "too many hashes"}, 400)
         if self.slow_s:
             await asyncio.sleep(self.slow_s)
-        chunks, projected = [], 0
+        chunks: list[dict[str, Any]] = []
+        projected = 0
         for name in hashes:
             data = self.spoiled.get(name, self.chunks.get(name))
             if data is None:
