@@ -1,13 +1,11 @@
-"""Measures a node, and a pair of nodes, on this machine over loopback.
+"""Measures aeorsync on this machine; see docs/performance.md.
 
-usage: bench [WORK ...] [--json FILE]     works: big small pair insert latency idle (default: all)
+usage: bench [WORK ...] [--json FILE]
 """
 
 import argparse
 import asyncio
-import http.client
 import json
-import os
 import random
 import shutil
 import statistics
@@ -17,102 +15,29 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import aiohttp
-from rich.console import Console
-from rich.table import Table
+from _bench_cluster import CLUSTER_WORKS
+from _measure import (
+    CLIENTS,
+    GIB,
+    Figures,
+    NodeProcess,
+    connect,
+    cpu_seconds,
+    get_big,
+    headers_of,
+    joined,
+    make_big,
+    pack_bytes,
+    peak_mib,
+    put_big,
+    put_many,
+    small_files,
+    time_to_equal,
+)
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tests.support.nodes import NodeProcess, is_active, root_of, wait_until
-
-GIB = 1 << 30
-SMALL_FILES = 10_000
-CLIENTS = 32
 PUTS = 6000
 LATENCIES = 200
 IDLE_SECONDS = 20
-
-
-class Figures:
-    """What was measured, each beside its target."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, object]] = []
-
-    def add(self, name: str, value: float, unit: str, target: str, *, met: bool) -> None:
-        row = {"name": name, "value": round(value, 3), "unit": unit, "target": target, "met": met}
-        self.rows.append(row)
-        print(f"  {name}: {value:,.2f} {unit}  (target {target})", file=sys.stderr, flush=True)
-
-    def show(self) -> None:
-        table = Table("figure", "value", "unit", "target", "met")
-        for row in self.rows:
-            met = "[green]yes[/]" if row["met"] else "[red]no[/]"
-            table.add_row(
-                str(row["name"]), f"{row['value']:,}", str(row["unit"]), str(row["target"]), met
-            )
-        Console().print(table)
-
-
-def make_big(path: Path) -> None:
-    source = random.Random(7)
-    with path.open("wb") as file:
-        for _ in range(GIB >> 20):
-            file.write(source.randbytes(1 << 20))
-
-
-def peak_mib(node: NodeProcess) -> float:
-    status = Path(f"/proc/{node.process.pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
-def cpu_seconds(node: NodeProcess) -> float:
-    fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def pack_bytes(node: NodeProcess) -> int:
-    return sum(pack.stat().st_size for pack in (node.data / "packs").glob("*.pack"))
-
-
-def connect(node: NodeProcess) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection("127.0.0.1", node.port, blocksize=1 << 20, timeout=600)
-
-
-def headers_of(node: NodeProcess) -> dict[str, str]:
-    return {"Authorization": f"Bearer {node.key}"}
-
-
-def put_big(node: NodeProcess, source: Path) -> float:
-    connection = connect(node)
-    headers = {**headers_of(node), "Content-Length": str(source.stat().st_size)}
-    with source.open("rb") as body:
-        began = time.perf_counter()
-        connection.request("PUT", "/files/big.bin", body, headers)
-        answer = connection.getresponse()
-        text = answer.read()
-        took = time.perf_counter() - began
-    if answer.status != 201:
-        raise SystemExit(f"PUT answered {answer.status}: {text!r}")
-    connection.close()
-    return took
-
-
-def get_big(node: NodeProcess) -> float:
-    connection = connect(node)
-    began = time.perf_counter()
-    connection.request("GET", "/files/big.bin", headers=headers_of(node))
-    answer = connection.getresponse()
-    buffer = memoryview(bytearray(1 << 20))
-    size = 0
-    while count := answer.readinto(buffer):
-        size += count
-    took = time.perf_counter() - began
-    connection.close()
-    if size < GIB:
-        raise SystemExit(f"GET gave {size} bytes only")
-    return took
 
 
 def bench_big(folder: Path, figures: Figures) -> None:
@@ -131,23 +56,6 @@ def bench_big(folder: Path, figures: Figures) -> None:
     figures.add("peak memory of the server", peak, "MiB", "< 300", met=peak < 300)
 
 
-async def put_many(node: NodeProcess, bodies: dict[str, bytes], clients: int) -> float:
-    waiting = iter(bodies.items())
-    connector = aiohttp.TCPConnector(limit=clients)
-    async with aiohttp.ClientSession(node.url, connector=connector) as session:
-
-        async def client() -> None:
-            for path, body in waiting:
-                async with session.put(path, data=body, headers=headers_of(node)) as answer:
-                    await answer.read()
-                    if answer.status != 201:
-                        raise SystemExit(f"PUT {path} answered {answer.status}")
-
-        began = time.perf_counter()
-        await asyncio.gather(*(client() for _ in range(clients)))
-        return time.perf_counter() - began
-
-
 def bench_small(folder: Path, figures: Figures) -> None:
     source = random.Random(3)
     rates = []
@@ -159,38 +67,6 @@ def bench_small(folder: Path, figures: Figures) -> None:
             rates.append(PUTS / asyncio.run(put_many(node, bodies, CLIENTS)))
     rate = statistics.median(rates)
     figures.add("small PUTs, 32 at once, durable", rate, "1/s", ">= 1500", met=rate >= 1500)
-
-
-def small_files() -> dict[str, bytes]:
-    """Sizes log-uniform from 100 B to 64 KiB, half text-like, half random."""
-    source = random.Random(11)
-    words = [f"word{i}" for i in range(500)]
-    files = {}
-    for i in range(SMALL_FILES):
-        size = int(100 * 640 ** source.random())
-        text = " ".join(source.choices(words, k=size // 6 + 1)).encode()[:size]
-        files[f"/files/tree/d{i // 100:03d}/f{i:05d}.dat"] = (
-            source.randbytes(size) if i % 2 else text
-        )
-    return files
-
-
-def joined(folder: Path, a: NodeProcess, name: str) -> NodeProcess:
-    b = NodeProcess(folder / name, "--join", a.url, "--join-token", a.key or "")
-    b.key = a.key
-    wait_until(lambda: is_active(b))
-    return b
-
-
-def time_to_equal(a: NodeProcess, b: NodeProcess) -> float:
-    """Seconds until both have one root; asks seldom, since asking takes their time."""
-    wanted = root_of(a)
-    began = time.perf_counter()
-    while root_of(b) != wanted:
-        time.sleep(0.05)
-        if time.perf_counter() - began > 300:
-            raise SystemExit("the nodes did not become equal")
-    return time.perf_counter() - began
 
 
 def bench_pair(folder: Path, figures: Figures) -> None:
@@ -282,6 +158,7 @@ WORKS: dict[str, Callable[[Path, Figures], None]] = {
     "insert": bench_insert,
     "latency": bench_latency,
     "idle": bench_idle,
+    **CLUSTER_WORKS,
 }
 
 
