@@ -1,7 +1,8 @@
 """``POST /sync/chunks``: chunks by name, streamed in batches, so that memory stays bounded.
 
-In frames chunks go out as they are stored, and the reader checks them. In JSON they are checked
-here and go out plain, in the order asked; what is unknown or damaged is left out.
+In frames chunks go out as they are stored, and the reader checks them; plain if it asks for that
+(`wire.encoding`). In JSON they are checked here and go out plain, in the order asked; what is
+unknown or damaged is left out.
 """
 
 import re
@@ -12,9 +13,10 @@ from typing import TypeVar
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from aeorsync.api.diff import check_reader, wants_frames
+from aeorsync.api.diff import check_reader
 from aeorsync.api.diff_page import PROJECTED_MAX, projected
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
+from aeorsync.api.frames import ENCODING_PARAMETER, framed, wanted_encoding, wants_frames
 from aeorsync.core.hashing import HASH_SIZE, parse_hash
 from aeorsync.core.manifest import pieces
 from aeorsync.core.paths import SYSTEM
@@ -29,9 +31,11 @@ from aeorsync.errors import (
 )
 from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
+from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import framing, limits
+from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.protocol import (
     FRAMES_TYPE,
     IDS_TYPE,
@@ -78,7 +82,9 @@ async def chunks(call: Call) -> Response:
         hidden = await bridge.run(_system_chunks, repository)
     if wants_frames(call.request):
         names = list(dict.fromkeys(wanted.values()))
-        return StreamingResponse(_frames(repository, names, hidden), media_type=FRAMES_TYPE)
+        are_plain = wanted_encoding(call.request) is not Encoding.ZSTD
+        frames = _frames(repository, names, hidden, are_plain=are_plain)
+        return await framed(call.request, frames)
     pairs = [(text, name) for text, name in wanted.items() if name not in hidden]
     # An AeorDB node asks for all it needs at once, and refused it would ask so for ever.
     is_bounded = not call.caller.is_peer
@@ -185,27 +191,33 @@ def _encode_batch(repository: Repository, part: Sequence[tuple[str, bytes]]) -> 
     held = {c.id: c for c in repository.stored_chunks([name for _, name in part])}
     encoded = []
     for text, name in part:
-        if name in held:
-            try:
-                plain = unpack(held[name])
-            except CorruptError as error:
-                _log.error("chunk is damaged", chunk=name.hex(), error=error.message)
-                continue
+        plain = _plain(held[name]) if name in held else None
+        if plain is not None:
             encoded.append(_encode(ChunkData(text, bytes(plain), len(plain))))
     return encoded
+
+
+def _plain(chunk: StoredChunk) -> bytes | memoryview | None:
+    """The checked bytes of a chunk; None, with a line in the log, when it is damaged."""
+    try:
+        return unpack(chunk)
+    except CorruptError as error:
+        _log.error("chunk is damaged", chunk=chunk.id.hex(), error=error.message)
+        return None
 
 
 # In frames
 
 
 async def _frames(
-    repository: Repository, names: Sequence[bytes], hidden: frozenset[bytes]
+    repository: Repository, names: Sequence[bytes], hidden: frozenset[bytes], *, are_plain: bool
 ) -> AsyncIterator[bytes]:
     missing = [name for name in names if name in hidden]
     shown = [name for name in names if name not in hidden] if missing else names
     yield framing.encode(framing.Kind.HEADER, pack({}))
+    read = _plain_batch if are_plain else _frame_batch
     try:
-        async for part in _batches(shown, lambda part: _frame_batch(repository, part, missing)):
+        async for part in _batches(shown, lambda part: read(repository, part, missing)):
             yield b"".join(part)
     except AeorError as error:
         problem = {"error": error.message, "code": error.code}
@@ -227,6 +239,20 @@ def _frame_batch(
     return [
         framing.encode_chunk(c.id, framing.Codec(c.codec), c.size, bytes(c.data)) for c in found
     ]
+
+
+def _plain_batch(
+    repository: Repository, part: Sequence[bytes], missing: list[bytes]
+) -> list[bytes]:
+    held = {chunk.id: chunk for chunk in repository.stored_chunks(part)}
+    frames = []
+    for name in part:
+        plain = _plain(held[name]) if name in held else None
+        if plain is None:
+            missing.append(name)
+        else:
+            frames.append(framing.encode_chunk(name, framing.Codec.RAW, len(plain), bytes(plain)))
+    return frames
 
 
 async def _batches(
@@ -255,6 +281,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         errors=(BadRequestError, InvalidFieldError, DeniedError, TooLargeError),
         parameters=(
             Parameter("Accept", {"type": "string"}, f"{FRAMES_TYPE} for frames.", "header"),
+            ENCODING_PARAMETER,
             Parameter(
                 "Content-Type", {"type": "string"}, f"{IDS_TYPE} for joined raw ids.", "header"
             ),

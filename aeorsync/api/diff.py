@@ -8,13 +8,13 @@ of the root; whoever echoes it is led on, so AeorDB nodes need not know that the
 from dataclasses import dataclass, replace
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 
 from aeorsync import __version__
 from aeorsync.api.diff_page import DiffPage
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
 from aeorsync.api.foreign_diff import foreign_reader, foreign_reply, plain_since
+from aeorsync.api.frames import ENCODING_PARAMETER, framed, wants_frames
 from aeorsync.api.node import Caller, Node
 from aeorsync.api.walk import Sieve, is_done, is_usable, start, walk
 from aeorsync.core.cursors import (
@@ -24,7 +24,7 @@ from aeorsync.core.cursors import (
     print_cursor,
     print_hex,
 )
-from aeorsync.core.globs import Globs
+from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import HASH_SIZE
 from aeorsync.errors import BadRequestError, DeniedError, TooLargeError
 from aeorsync.runtime import bridge
@@ -60,7 +60,7 @@ async def diff(call: Call) -> Response:
     if wants_frames(call.request):
         cursor = None if request.cursor is None else parse_cursor(request.cursor)
         body = await bridge.run(_frames, call.node.repository, cursor, sieve)
-        return Response(body, media_type=FRAMES_TYPE)
+        return await framed(call.request, body)
     since = _check_hex(request.since_root_hash)
     if call.caller.is_peer and request.current_root_hash is not None:
         # So ask AeorDB nodes. Our system namespace would be theirs there.
@@ -88,20 +88,17 @@ def check_reader(caller: Caller) -> None:
         raise DeniedError("only root and the nodes of the cluster may sync the whole tree")
 
 
-def wants_frames(request: Request) -> bool:
-    """Whether the answer is to be in frames."""
-    return FRAMES_TYPE in request.headers.get("accept", "")
-
-
 def _sieve(call: Call, request: DiffRequest) -> Sieve:
-    if len(request.paths or ()) > limits.MAX_FILTERS:
+    in_frames = wants_frames(call.request)
+    excludes = request.excludes if in_frames else None
+    if max(len(request.paths or ()), len(excludes or ())) > limits.MAX_FILTERS:
         raise BadRequestError(f"there are more than {limits.MAX_FILTERS} paths")
     is_peer = call.caller.is_peer
     return Sieve(
-        globs=Globs.parse(request.paths) if request.paths else None,
+        wanted=Filter.parse(request.paths, excludes),
         shows_system=is_peer or request.include_system,
         asker=_asker(call, request) if is_peer else 0,
-        shows_graves=wants_frames(call.request),
+        shows_graves=in_frames,
     )
 
 
@@ -224,6 +221,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         errors=(BadRequestError, DeniedError, TooLargeError),
         parameters=(
             Parameter("Accept", {"type": "string"}, f"{FRAMES_TYPE} for frames.", "header"),
+            ENCODING_PARAMETER,
             Parameter(NODE_HEADER, {"type": "integer"}, "Node id of the asking node.", "header"),
         ),
     ),

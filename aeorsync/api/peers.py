@@ -9,11 +9,13 @@ from aeorsync import __version__
 from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
+from aeorsync.cluster.member import Removal
 from aeorsync.cluster.peers import PeerState, TriggerReport
 from aeorsync.core.paths import SYSTEM, join
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
+    ConflictError,
     DeniedError,
     InvalidFieldError,
     NotFoundError,
@@ -27,6 +29,9 @@ from aeorsync.wire.protocol import (
     ClockRequest,
     JoinReply,
     JoinRequest,
+    LeaveReply,
+    LeaveRequest,
+    PeerPatch,
     PeerRequest,
     WakeRequest,
 )
@@ -63,10 +68,19 @@ class StatusReply(msgspec.Struct, frozen=True):
 
 
 class RemovedReply(msgspec.Struct, frozen=True):
-    """The link is gone."""
+    """The link is gone.
+
+    Attributes:
+        removed: True.
+        node_id: The peer.
+        peer_told: Whether the peer has no link to this node any more, either.
+        reason: Why it could not be told.
+    """
 
     removed: bool
     node_id: int
+    peer_told: bool
+    reason: str | None
 
 
 class WokenReply(msgspec.Struct, frozen=True):
@@ -105,21 +119,43 @@ async def add_peer(call: Call) -> Response:
     request = await call.body(PeerRequest)
     if not request.address:
         raise BadRequestError("a peer needs an address")
-    peer = await call.node.member.add_peer(
-        request.address, request.label, request.sync_paths, request.node_id
-    )
+    peer = await call.node.member.add_peer(request.address, request, request.node_id)
     return answer(peer, 201)
 
 
+async def change_peer(call: Call) -> Response:
+    """Change what is said of a link."""
+    node_id = _peer_id(call)
+    return answer(await call.node.member.change_peer(node_id, await call.body(PeerPatch)))
+
+
 async def remove_peer(call: Call) -> Response:
-    """Remove a link."""
+    """Remove a link, on both ends if the other one can be reached."""
+    removal: Removal = await call.node.member.remove_peer(_peer_id(call))
+    return answer(
+        RemovedReply(
+            removed=True,
+            node_id=removal.node_id,
+            peer_told=removal.peer_told,
+            reason=removal.reason,
+        )
+    )
+
+
+async def leave(call: Call) -> Response:
+    """Be told by a peer that it has no link to this node any more."""
+    request = await call.body(LeaveRequest)
+    member = call.node.member
+    is_meant = request.told in {None, member.node_id}
+    record = await member.forget_peer(request.node_id) if is_meant else None
+    return answer(LeaveReply(removed=record is not None))
+
+
+def _peer_id(call: Call) -> int:
     text = call.request.path_params["node_id"]
     if not _NODE_ID.match(text):
         raise BadRequestError("a node id is a number")
-    node_id = int(text)
-    if not await call.node.member.remove_peer(node_id):
-        raise NotFoundError(f"there is no peer {node_id}")
-    return answer(RemovedReply(removed=True, node_id=node_id))
+    return int(text)
 
 
 async def show_status(call: Call) -> Response:
@@ -218,13 +254,22 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         request=PeerRequest,
         reply=PeerState,
         status=201,
-        errors=(BadRequestError, InvalidFieldError),
+        errors=(BadRequestError, InvalidFieldError, ConflictError),
+    ),
+    Endpoint(
+        "PATCH",
+        "/sync/peers/{node_id}",
+        change_peer,
+        "Change what is said of a link.",
+        request=PeerPatch,
+        reply=PeerState,
+        errors=(BadRequestError, InvalidFieldError, NotFoundError, ConflictError),
     ),
     Endpoint(
         "DELETE",
         "/sync/peers/{node_id}",
         remove_peer,
-        "Remove a link.",
+        "Remove a link, on both ends if the other one can be reached.",
         reply=RemovedReply,
         errors=(BadRequestError, NotFoundError),
     ),
@@ -262,6 +307,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Answer a clock probe.",
         request=ClockRequest,
         reply=ClockReply,
+        errors=(BadRequestError, InvalidFieldError),
+    ),
+    Endpoint(
+        "POST",
+        "/sync/leave",
+        leave,
+        "Be told that a peer has no link to this node any more, and drop the one to it.",
+        request=LeaveRequest,
+        reply=LeaveReply,
         errors=(BadRequestError, InvalidFieldError),
     ),
     Endpoint(

@@ -22,7 +22,7 @@ from functools import cached_property
 import msgspec
 
 from aeorsync.core.cursors import Cursor, Phase
-from aeorsync.core.globs import Globs
+from aeorsync.core.filters import Filter
 from aeorsync.core.paths import from_key
 from aeorsync.core.versions import Entry, decode_entry, encode_entry
 from aeorsync.errors import StaleError
@@ -30,6 +30,7 @@ from aeorsync.storage.base import Change, Head
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import View, is_system_key
 
+_EVERYTHING = Filter()
 MAX_SCAN = 20_000
 """Entries or rows one page looks at, told or not."""
 
@@ -77,13 +78,13 @@ class Sieve:
     """What a reader is told of.
 
     Attributes:
-        globs: Only matching paths; None for all.
-        shows_system: Whether the system namespace is told of; no glob hides it then.
+        wanted: Which paths.
+        shows_system: Whether the system namespace is told of; no filter hides it then.
         asker: Node id of the reader; what came from there is not told. 0 for no node.
         shows_graves: Whether a listing goes on with the deletions.
     """
 
-    globs: Globs | None = None
+    wanted: Filter = _EVERYTHING
     shows_system: bool = False
     asker: int = 0
     shows_graves: bool = False
@@ -92,7 +93,7 @@ class Sieve:
         """Whether the path is told of."""
         if is_system_key(key):
             return self.shows_system
-        return self.globs is None or self.globs.matches(from_key(key))
+        return self.wanted.passes(from_key(key))
 
 
 @dataclass(frozen=True)

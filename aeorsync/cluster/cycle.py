@@ -18,8 +18,9 @@ import msgspec
 
 from aeorsync.cluster.fetch import fetch_contents
 from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord
+from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import content_hash
-from aeorsync.core.paths import ROOT, parse_key
+from aeorsync.core.paths import ROOT, is_system, parse_key
 from aeorsync.core.versions import Content, Entry, Kind, Version, covers, parse_entry
 from aeorsync.errors import AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.calls import DiffPage, Remote
@@ -34,6 +35,7 @@ MAX_PROBLEMS: Final = 100
 """Problems a report tells in full; the others are counted."""
 _MAX_CURSOR: Final = 16_384
 _MAX_SHOWN: Final = 4096
+_EVERYTHING: Final = Filter()
 _decode_items = msgspec.msgpack.Decoder(list[Item]).decode
 
 
@@ -83,11 +85,13 @@ class Complete:
         news: All their chunks are here.
         problems: Of the plan, and of those that could not be completed.
         chunks: Chunks that were fetched.
+        bytes: Bytes of these as they were sent.
     """
 
     news: list[News]
     problems: list[Problem]
     chunks: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +100,32 @@ class Report:
 
     Attributes:
         told: Entries the peer sent.
+        skipped: How many of them were no news: we had them or something newer, or a filter of
+            ours leaves them out.
         changed: Entries that are different here now.
+        files: How many of them are files, deleted ones included.
         conflicts: How many of them are in conflict.
         chunks: Chunks fetched.
+        bytes: Bytes of these chunks as they were sent: mostly compressed, or plain on request.
         problems: The first `MAX_PROBLEMS` problems.
         problem_count: All problems. With none, everything the peer had is here.
         reached: The peer's mark after the last page.
         root: Hex root of the peer's live tree when the last page was begun.
+        is_comparable: Whether equal files there and here mean equal roots.
     """
 
     told: int = 0
+    skipped: int = 0
     changed: int = 0
+    files: int = 0
     conflicts: int = 0
     chunks: int = 0
+    bytes: int = 0
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
     reached: str | None = None
     root: str = ""
+    is_comparable: bool = True
 
     @property
     def is_partial(self) -> bool:
@@ -132,9 +145,12 @@ class Report:
         return replace(
             self,
             told=self.told + told,
+            skipped=self.skipped + told - len(complete.news) - len(complete.problems),
             changed=self.changed + applied.changed,
+            files=self.files + applied.files,
             conflicts=self.conflicts + applied.conflicts,
             chunks=self.chunks + complete.chunks,
+            bytes=self.bytes + complete.bytes,
             problems=(*self.problems, *complete.problems)[:MAX_PROBLEMS],
             problem_count=self.problem_count + len(complete.problems),
         )
@@ -170,10 +186,11 @@ async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
             and record nothing: what that cycle could not take stays to be asked for.
     """
     cursor = ahead or await bridge.run(_recorded_cursor, peering)
+    wanted = Filter.parse(peering.link.sync_paths, peering.link.excludes)
     report, has_more = Report(), True
     while has_more:
         page = await observe(peering, cursor)
-        plan = await bridge.run(make_plan, peering.repository, page.parts)
+        plan = await bridge.run(make_plan, peering.repository, page.parts, wanted)
         complete = await fetch(peering, plan)
         applied = await apply(peering, complete.news)
         report = report.plus(complete, applied, plan.told)
@@ -192,7 +209,7 @@ async def observe(peering: Peering, cursor: str | None) -> DiffPage:
         BadRequestError: The page breaks the protocol.
     """
     remote, link = peering.remote, peering.link
-    page = await remote.diff(cursor, link.sync_paths, peering.asker)
+    page = await remote.diff(cursor, link.sync_paths, peering.asker, link.excludes)
     if (page.header.node_id, page.header.database) != (link.node_id, peering.database):
         raise UnavailableError(f"another node answers at {link.address} now")
     if len(page.end.cursor) > _MAX_CURSOR or (page.end.more and page.end.cursor == cursor):
@@ -200,8 +217,12 @@ async def observe(peering: Peering, cursor: str | None) -> DiffPage:
     return page
 
 
-def make_plan(repository: Repository, parts: Sequence[bytes]) -> Plan:
+def make_plan(
+    repository: Repository, parts: Sequence[bytes], wanted: Filter = _EVERYTHING
+) -> Plan:
     """Sort a page into news, problems and what we have already. Blocking; only reads.
+
+    What is not wanted is no news, even if the peer told it all the same.
 
     Raises:
         BadRequestError: The page is no list of entries, or too long a one.
@@ -217,7 +238,7 @@ def make_plan(repository: Repository, parts: Sequence[bytes]) -> Plan:
                 raise BadRequestError(f"a page of changes holds more than {MAX_PAGE} entries")
             for key, data in items:
                 try:
-                    item = _read_item(repository, view, key, data)
+                    item = _read_item(repository, view, key, data, wanted)
                 except AeorError as error:
                     problems.append(Problem(_shown(key), error.message))
                 else:
@@ -233,7 +254,7 @@ async def fetch(peering: Peering, plan: Plan) -> Complete:
         return Complete(plan.news, plan.problems)
     fetched = await fetch_contents(peering.repository, peering.remote, contents)
     if not fetched.spoiled:
-        return Complete(plan.news, plan.problems, fetched.chunks)
+        return Complete(plan.news, plan.problems, fetched.chunks, fetched.bytes)
     news: list[News] = []
     problems = list(plan.problems)
     for item in plan.news:
@@ -242,7 +263,7 @@ async def fetch(peering: Peering, plan: Plan) -> Complete:
             news.append(item)
         else:
             problems.append(Problem(_shown(item.key), reason))
-    return Complete(news, problems, fetched.chunks)
+    return Complete(news, problems, fetched.chunks, fetched.bytes)
 
 
 async def apply(peering: Peering, news: list[News]) -> Applied:
@@ -259,6 +280,7 @@ def record(peering: Peering, cursor: str) -> None:
         node_id=peering.link.peer_id,
         database=peering.database,
         sync_paths=peering.link.sync_paths,
+        excludes=peering.link.excludes,
         cursor=cursor,
         synced_at=peering.now_ms,
     )
@@ -277,14 +299,19 @@ def _parse_items(part: bytes) -> list[Item]:
         raise BadRequestError(f"a page of changes is no list of entries: {error}") from error
 
 
-def _read_item(repository: Repository, view: View, key: bytes, data: bytes) -> News | None:
-    """What a peer's entry changes here; None when it adds nothing.
+def _read_item(
+    repository: Repository, view: View, key: bytes, data: bytes, wanted: Filter
+) -> News | None:
+    """What a peer's entry changes here; None when it adds nothing, or is not wanted.
 
     Raises:
         AeorError: The key or the entry breaks a rule.
     """
-    if parse_key(key, allow_system=True) == ROOT:
+    path = parse_key(key, allow_system=True)
+    if path == ROOT:
         raise BadRequestError("the root is no entry")
+    if not (wanted.passes(path) or is_system(path)):
+        return None
     entry = parse_entry(data)
     ours = view.entry(key)
     fresh = _fresh_versions(ours, entry)
@@ -295,10 +322,10 @@ def _read_item(repository: Repository, view: View, key: bytes, data: bytes) -> N
     held = set() if ours is None else set(_contents(ours.versions))
     for version in fresh:
         _check_link_target(version)
-    wanted = tuple(content for content in _contents(fresh) if content not in held)
-    if any(content.size > MAX_FILE for content in wanted):
+    lacking = tuple(content for content in _contents(fresh) if content not in held)
+    if any(content.size > MAX_FILE for content in lacking):
         raise BadRequestError(f"the file is larger than {MAX_FILE} bytes")
-    return News(key, entry, wanted)
+    return News(key, entry, lacking)
 
 
 def _fresh_versions(ours: Entry | None, theirs: Entry) -> Sequence[Version]:

@@ -22,6 +22,7 @@ from aeorsync.runtime import bridge
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.content import is_content_of
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk
 from aeorsync.wire.limits import GIB, MAX_CHUNK, MAX_FILE_CHUNKS, MIB
 
@@ -44,10 +45,12 @@ class Fetched:
 
     Attributes:
         chunks: Chunks that were stored.
+        bytes: Bytes of these chunks as they were sent: mostly compressed, or plain on request.
         spoiled: Files that could not be completed; every other one is here and proven.
     """
 
     chunks: int
+    bytes: int
     spoiled: Spoiled
 
 
@@ -59,13 +62,14 @@ async def fetch_contents(
     Raises:
         AeorError: The peer broke the protocol or cannot be reached, or our disk refused.
     """
-    chunks = 0
+    chunks = size = 0
     spoiled: Spoiled = {}
     for group in _groups(contents):
         haul = _Haul(repository, remote, group)
         spoiled.update(await haul.bring())
         chunks += haul.chunks
-    return Fetched(chunks, spoiled)
+        size += haul.size
+    return Fetched(chunks, size, spoiled)
 
 
 @dataclass(slots=True)
@@ -79,6 +83,7 @@ class _Haul:
         lost: Chunks that cannot be had, and why.
         proven: Files whose bytes passed through our hands and are right.
         chunks: Chunks stored.
+        size: Bytes of these as they were sent.
     """
 
     repository: Repository
@@ -87,6 +92,7 @@ class _Haul:
     lost: dict[bytes, str] = field(default_factory=dict)
     proven: set[Content] = field(default_factory=set)
     chunks: int = 0
+    size: int = 0
 
     async def bring(self) -> Spoiled:
         """Bring all of it here, and say what could not be."""
@@ -107,12 +113,17 @@ class _Haul:
     async def _fetch(self, batches: list[list[bytes]]) -> None:
         singles = _singles(self.contents)
         waiting = iter(batches)
+        are_plain = self.remote.encoding is not Encoding.ZSTD
 
         async def take(chunks: list[Chunk]) -> None:
-            received = await bridge.run(_receive, self.repository, chunks, singles)
+            received = await bridge.run(
+                _receive, self.repository, chunks, singles, are_plain=are_plain
+            )
             self.proven.update(received.proven)
             self.lost.update(received.bad)
-            self.chunks += len(chunks) - len(received.bad)
+            good = [chunk for chunk in chunks if chunk.id not in received.bad]
+            self.chunks += len(good)
+            self.size += sum(len(chunk.stored) for chunk in good)
 
         async def work() -> None:
             for batch in waiting:
@@ -183,18 +194,29 @@ class _Received:
 
 
 def _receive(
-    repository: Repository, chunks: Sequence[Chunk], singles: dict[bytes, list[Content]]
+    repository: Repository,
+    chunks: Sequence[Chunk],
+    singles: dict[bytes, list[Content]],
+    *,
+    are_plain: bool,
 ) -> _Received:
-    """Check and store chunks. Blocking; readable once this returns."""
+    """Check and store chunks. Blocking; readable once this returns.
+
+    Args:
+        repository: Where to.
+        chunks: As they came.
+        singles: Files of one chunk, by its id.
+        are_plain: They come plain on request; what shrinks is stored compressed all the same.
+    """
     stored = [StoredChunk(*chunk) for chunk in chunks]
     bad: dict[bytes, str] = {}
     try:
-        plain = repository.receive(stored)
+        plain = repository.receive(stored, are_plain=are_plain)
     except CorruptError:
         good, plain = [], []
         for chunk in stored:
             try:
-                plain += repository.receive([chunk])
+                plain += repository.receive([chunk], are_plain=are_plain)
                 good.append(chunk)
             except CorruptError as error:
                 bad[chunk.id] = error.message

@@ -30,8 +30,8 @@ from aeorsync.cluster.foreign_part import (
     make_part,
     prove,
 )
+from aeorsync.core.filters import Filter
 from aeorsync.core.foreign import Had, is_private
-from aeorsync.core.globs import Globs
 from aeorsync.core.paths import TreePath, from_key, to_key
 from aeorsync.core.versions import Kind
 from aeorsync.errors import BadRequestError
@@ -67,9 +67,9 @@ async def run_foreign_cycle(peering: ForeignPeering) -> Report:
         # Once begun its number is used up: what a listing that broke off told of proves nothing.
         await bridge.run(_follow, peering, followed)
     told, problems = merge_changes(answer)
-    report = Report(told=len(told), root=answer.root_hash)
+    report = Report(told=len(told), root=answer.root_hash, is_comparable=False)
     report = _with_problems(report, problems)
-    wanted = Globs.parse(peering.link.sync_paths) if peering.link.sync_paths else None
+    wanted = peering.wanted
     for group in _groups(told):
         report = await _take(peering, group, wanted, followed, report)
         if is_listing:
@@ -129,7 +129,7 @@ def merge_changes(answer: ForeignDiff) -> tuple[list[Told], list[Problem]]:
 async def _take(
     peering: ForeignPeering,
     group: Sequence[Told],
-    wanted: Globs | None,
+    wanted: Filter,
     followed: Followed,
     report: Report,
 ) -> Report:
@@ -148,7 +148,7 @@ async def _take(
 
 
 async def _take_unlisted(
-    peering: ForeignPeering, wanted: Globs | None, followed: Followed, report: Report
+    peering: ForeignPeering, wanted: Filter, followed: Followed, report: Report
 ) -> Report:
     """Deal with what the peer had and a listing did not tell of: it is gone there."""
     after, link = b"", peering.link.id
@@ -162,7 +162,7 @@ async def _take_unlisted(
 
 async def _take_untold(
     peering: ForeignPeering,
-    wanted: Globs | None,
+    wanted: Filter,
     followed: Followed,
     answer: ForeignDiff,
     report: Report,
@@ -172,8 +172,8 @@ async def _take_untold(
     It is not told of as gone, since it was not there either when the peer was last looked at.
     """
     changes = answer.changes
-    live = {x.path for x in (*changes.files_added, *changes.files_modified)}
-    live.update(x.path for x in (*changes.symlinks_added, *changes.symlinks_modified))
+    live = {*_live(answer), *(x.path for x in changes.files_modified)}
+    live.update(x.path for x in changes.symlinks_modified)
     after, book, link = b"", peering.book, peering.link.id
     while keys := await bridge.run(book.past, link, peering.acked, after, PART):
         after = keys[-1]
@@ -237,20 +237,24 @@ async def _is_listing(
         return False
     if await bridge.run(_has_any_of_it, peering, answer):
         return True
-    told = [x.path for x in (*changes.files_added, *changes.symlinks_added)]
-    is_odd = peering.is_first or all(map(is_private, told))
+    is_odd = peering.is_first or all(map(is_private, _live(answer)))
     sample = await bridge.run(peering.book.any_had, peering.link.id) if is_odd else None
     if sample is None:
         return False
     path = from_key(sample)
-    there = (await peering.remote.diff(None, current, [_SPECIAL.sub(r"\\\g<0>", path)])).changes
-    return all(x.path != path for x in (*there.files_added, *there.symlinks_added))
+    there = await peering.remote.diff(None, current, [_SPECIAL.sub(r"\\\g<0>", path)])
+    return path not in _live(there)
+
+
+def _live(answer: ForeignDiff) -> list[str]:
+    """The paths that are told of as new."""
+    changes = answer.changes
+    return [x.path for x in changes.files_added] + [x.path for x in changes.symlinks_added]
 
 
 def _has_any_of_it(peering: ForeignPeering, answer: ForeignDiff) -> bool:
     """Whether a peer tells of anything as new that it had already."""
-    changes = answer.changes
-    paths = [x.path for x in (*changes.files_added, *changes.symlinks_added)]
+    paths = _live(answer)
     for at in range(0, len(paths), PART):
         keys = [_raw_key(path) for path in paths[at : at + PART]]
         if peering.book.had(peering.link.id, keys):

@@ -11,22 +11,21 @@ Its node id is not in any answer to a pull, so it is asked for once a connection
 same address is another database, about which nothing is known.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from aeorsync.cluster.cycle import Report
 from aeorsync.cluster.foreign import run_foreign_cycle
 from aeorsync.cluster.foreign_part import ForeignPeering
-from aeorsync.cluster.peers import LinkRecord
+from aeorsync.cluster.peers import LinkRecord, is_id
+from aeorsync.cluster.site import Site
+from aeorsync.cluster.standing import Standing
 from aeorsync.core.clock import MAX_AHEAD_MS
 from aeorsync.core.links import ClockEstimate
 from aeorsync.errors import BadRequestError, UnavailableError
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.foreign import ForeignRemote
 from aeorsync.runtime.clock import WallClock
-from aeorsync.storage.foreign import ForeignBook
-from aeorsync.storage.repository import Repository
 
 _GOOD: Final = frozenset({"healthy", "degraded", "unhealthy"})
 _DATE_MS: Final = 1000
@@ -41,7 +40,6 @@ class Foreigner:
         remote: It.
         node: Its node id, as text.
         node_id: The same, where it is one that we can keep as such.
-        clock: What is known of its clock.
         root: Its root when it was last followed; it names itself by that.
         is_first: Whether no cycle went well yet.
     """
@@ -49,12 +47,11 @@ class Foreigner:
     remote: ForeignRemote
     node: str
     node_id: int | None
-    clock: ClockEstimate = field(default_factory=ClockEstimate)
     root: str = ""
     is_first: bool = True
 
-    async def unsettled(self, wall: WallClock) -> str | None:
-        """Look at it; returns why data may not flow, if it may not.
+    async def unsettled(self, wall: WallClock, standing: Standing) -> str | None:
+        """Look at it; returns why data may not flow, if it may not, and shows its clock.
 
         Raises:
             AeorError: It does not answer.
@@ -68,26 +65,33 @@ class Foreigner:
             return None
         # Halfway there it was some moment of that second.
         offset = look.date_ms + _DATE_MS / 2 - (sent + trip / 2)
-        self.clock = ClockEstimate(offset, trip, 0.0, self.clock.samples + 1)
+        standing.clock = ClockEstimate(offset, trip, 0.0, standing.clock.samples + 1)
         if abs(offset) <= MAX_AHEAD_MS + _DATE_MS:
             return None
         relation = "ahead of" if offset > 0 else "behind"
         return f"its clock is {abs(offset) / 1000:.0f} s {relation} ours; check NTP on both"
 
-    async def cycle(
-        self, repository: Repository, book: ForeignBook, link: LinkRecord, now_ms: int
-    ) -> Report:
-        """Take what changed there."""
+    async def cycle(self, site: Site, link: LinkRecord, standing: Standing) -> Report:
+        """Take what changed there, and show how that went.
+
+        Raises:
+            AeorError: It broke off.
+        """
+        now = site.wall.now_ms()
         peering = ForeignPeering(
-            repository, book, self.remote, link, self.node, now_ms, self.is_first
+            site.repository, site.foreign, self.remote, link, self.node, now, self.is_first
         )
         report = await run_foreign_cycle(peering)
         self.root = report.root
         self.is_first = False
+        if report.complaint is None:
+            standing.note_success()
+        else:
+            standing.note_failure(report.complaint)
         return report
 
 
-async def greet(remote: Remote, is_id: Callable[[int], bool]) -> Foreigner:
+async def greet(remote: Remote) -> Foreigner:
     """Learn who answers at the address of a peer that knows no clock probe.
 
     Raises:

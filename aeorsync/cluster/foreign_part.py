@@ -10,8 +10,8 @@ from typing import Final
 
 from aeorsync.cluster.cycle import Problem
 from aeorsync.cluster.peers import LinkRecord
+from aeorsync.core.filters import Filter
 from aeorsync.core.foreign import GONE, Had, file_mark, link_mark, recognise, union
-from aeorsync.core.globs import Globs
 from aeorsync.core.hashing import chunk_id, parse_hash
 from aeorsync.core.paths import ROOT, TreePath, parse, to_key
 from aeorsync.core.versions import MAX_CONTENT_TYPE, MAX_TARGET, Kind
@@ -63,7 +63,12 @@ class ForeignPeering:
     @property
     def filters(self) -> str:
         """The filters, in a form that tells them apart."""
-        return "\n".join(self.link.sync_paths or ())
+        return repr((self.link.sync_paths, self.link.excludes))
+
+    @property
+    def wanted(self) -> Filter:
+        """The same, to be asked."""
+        return Filter.parse(self.link.sync_paths, self.link.excludes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ class _File:
     size: int
 
 
-def make_part(peering: ForeignPeering, group: Sequence[Told], wanted: Globs | None) -> Part:
+def make_part(peering: ForeignPeering, group: Sequence[Told], wanted: Filter) -> Part:
     """Sort what is told into what is known and what is news. Blocking; only reads."""
     part = Part()
     keyed: dict[bytes, tuple[Told, TreePath]] = {}
@@ -120,7 +125,7 @@ def make_part(peering: ForeignPeering, group: Sequence[Told], wanted: Globs | No
         except AeorError as error:
             part.problems.append(problem(told.path, error))
             continue
-        if wanted is None or wanted.matches(path):
+        if wanted.matches(path):
             keyed[to_key(path)] = (told, path)
     had = peering.book.had(peering.link.id, keyed)
     given = peering.book.given(peering.link.id, keyed)

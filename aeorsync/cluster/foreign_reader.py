@@ -99,6 +99,11 @@ async def find_reader(
 
 
 async def _look(link: "Link") -> bool:
+    """Look at a peer; returns whether it may be told anything now."""
+    if not link.record.pushes:
+        return False
+    if not link.record.pulls:
+        return link.is_active  # what it has is nothing to us, by somebody's wish
     if link.foreigner is None or not link.is_active:
         return False
     try:

@@ -2,68 +2,55 @@
 
     disconnected    probe the peer's clock; on failure wait, longer each time, and try again
     honeymoon       probe until the clocks agree (`core.links`); no data moves
-    active          listen to the peer's events and pull at once on each; pull now and then anyway
+    active          listen to the peer's events and pull at once on each; pull now and then anyway;
+                    probe once more with each heartbeat, and go back when the clocks part
 
 One link has one task (and those it starts), so a peer that hangs delays nobody else, and never two
-cycles run with one peer. News that arrives during a cycle causes another one.
+cycles run with one peer. News that arrives during a cycle causes another one, after a moment in
+which more of a burst may come: the first of a burst waits for nothing, the others share a cycle.
+
+*Forced*: a person may let data flow against the clocks. That lasts until the clocks agree, the
+connection is lost, the link is paused, or the node stops.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
 from aeorsync.cluster.foreign_link import Foreigner, greet
+from aeorsync.cluster.honeymoon import BURST, PATIENCE, Acquaintance
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
+from aeorsync.cluster.rounds import Rounds
+from aeorsync.cluster.site import Site
 from aeorsync.cluster.standing import Standing
 from aeorsync.cluster.together import together
-from aeorsync.core.links import ClockSample, LinkEvent, LinkState, estimate, unsettled
-from aeorsync.errors import AeorError, BadRequestError, NotFoundError, UnavailableError
+from aeorsync.cluster.waiting import Waiters
+from aeorsync.core.links import LinkEvent, LinkState, unsettled
+from aeorsync.errors import (
+    AeorError,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+)
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
-from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.tasks import backoff
-from aeorsync.storage.foreign import ForeignBook
-from aeorsync.storage.repository import Repository
+from aeorsync.runtime.throttle import Throttle
 from aeorsync.wire.protocol import ClockReply, Heartbeat
 
-BURST: Final = 5
-"""Probes in a row when a link begins."""
 HONEYMOON_S: Final = 5.0
 """Pause between bursts while the clocks do not agree."""
 BACK_OFF_S: Final = 0.5
 BACK_OFF_CAP_S: Final = 300.0
 FLOOR_S: Final = 0.25
 """Pauses are this long, however often the peer wakes us."""
-_SAMPLES: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What every link of this node shares.
-
-    Attributes:
-        repository: Our files.
-        node_id: Ours.
-        wall: The clock.
-        dial: Makes the way to an address; nothing is connected yet.
-        sync_interval_s: Seconds after which a peer without news is asked all the same.
-        jitter: Returns a random number from 0 to 1.
-        foreign: What is known of peers that are AeorDB nodes.
-    """
-
-    repository: Repository
-    node_id: int
-    wall: WallClock
-    dial: Callable[[str], Remote]
-    sync_interval_s: float
-    jitter: Callable[[], float]
-    foreign: ForeignBook = field(default_factory=ForeignBook)
+DEBOUNCE_S: Final = 0.01
+"""Pause after a cycle during which more news came."""
 
 
 class Link:
@@ -91,12 +78,10 @@ class Link:
         self._site = site
         self._claim = claim
         self._book = LinkBook(site.repository)
-        self._samples: deque[ClockSample] = deque(maxlen=_SAMPLES)
+        self._acquaintance = Acquaintance(site.wall)
+        self._throttle = Throttle(record.bandwidth_limit * 1000)
         self._database = 0
         self._ahead: str | None = None
-        self._full_at = 0.0
-        self._roots: tuple[str, str] | None = None
-        self._has_doubted = False
         self._failures = 0
         self._is_forced = False
         self._wants_echo = True
@@ -104,7 +89,7 @@ class Link:
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._waiters: list[asyncio.Future[Report]] = []
+        self._waiters = Waiters()
         self._record_lock = asyncio.Lock()
         self.foreigner: Foreigner | None = None
 
@@ -142,20 +127,22 @@ class Link:
         Raises:
             AeorError: The cycle failed, or the link did.
         """
-        waiter: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        waiter = self._waiters.add()
         self._news.set()
         return await waiter
 
     async def amend(self, **changes: object) -> None:
-        """Change the record; durable on return."""
+        """Change the record; durable on return. Nothing is changed when that fails."""
         async with self._record_lock:
-            self.record = msgspec.structs.replace(self.record, **changes)
+            record = msgspec.structs.replace(self.record, **changes)
+            await bridge.run(self._book.save, record)
+            self.record = record
             self._ahead = None
-            await bridge.run(self._book.save, self.record)
+            self._throttle.change(record.bandwidth_limit * 1000)
 
     def pause(self) -> None:
         """Say that this link, which is not running, is not meant to."""
+        self._is_forced = False
         self._step(LinkEvent.PAUSED, "paused")
 
     def resume(self) -> None:
@@ -184,6 +171,7 @@ class Link:
 
     async def _session(self) -> None:
         remote = self._site.dial(self.record.address)
+        remote.throttle = self._throttle
         try:
             while True:
                 try:
@@ -198,36 +186,37 @@ class Link:
 
     async def _host(self, remote: Remote) -> None:
         """Deal with an AeorDB node until the connection ends; see `cluster.foreign_link`."""
-        self.foreigner = foreigner = await greet(remote, is_id)
-        if foreigner.node_id is not None and foreigner.node_id != self.record.node_id:
-            self._claim(self, foreigner.node_id)
-            await self.amend(node_id=foreigner.node_id)
+        self.foreigner = foreigner = await greet(remote)
+        await self._believe(foreigner.node_id)
         self._step(LinkEvent.CONNECTED, "looking how it is")
         while True:
-            reason = await foreigner.unsettled(self._site.wall)
-            self.standing.clock = foreigner.clock
-            if reason is not None and not self._is_forced:
-                self._step(LinkEvent.CLOCK_OFF, reason)
+            while not self._judge(await foreigner.unsettled(self._site.wall, self.standing)):
                 await self._pause(HONEYMOON_S)
-                continue
-            self._step(LinkEvent.CLOCK_SETTLED if reason is None else LinkEvent.FORCED)
             self._news.set()
             with suppress(_ClockOffError):
                 await self._pull(remote)
 
     async def _settle(self, remote: Remote) -> None:
         """Probe the clock until it is settled, or a person says it does not matter."""
-        self._samples.clear()
-        while True:
-            for _ in range(BURST):
-                await self._meet(await self._probe(remote))
-            self.standing.clock = estimate(self._samples)
-            reason = unsettled(self.standing.clock)
-            if reason is None or self._is_forced:
-                self._step(LinkEvent.CLOCK_SETTLED if reason is None else LinkEvent.FORCED)
-                return
-            self._step(LinkEvent.CLOCK_OFF, reason)
+        self._acquaintance.forget()
+        while not self._judge(await self._burst(remote)):
             await self._pause(HONEYMOON_S)
+
+    async def _burst(self, remote: Remote) -> str | None:
+        """Compare the clocks a few times in a row; returns why that is not enough.
+
+        Raises:
+            AeorError: The peer is not there, or not the one it should be.
+        """
+        await self._meet(await self._acquaintance.probe(remote))
+        for _ in range(BURST - 1):
+            try:
+                reply = await self._acquaintance.probe(remote)
+            except UnavailableError as error:
+                self._step(LinkEvent.PROBE_FAILED, error.message)
+                return f"a clock probe failed: {error.message}"
+            await self._meet(reply)
+        return self._note_clock()
 
     async def _exchange(self, remote: Remote) -> None:
         """Listen and pull.
@@ -237,9 +226,6 @@ class Link:
             AeorError: Anything else that ends the connection.
         """
         self._ahead = None
-        self._full_at = asyncio.get_running_loop().time()
-        self._roots = None
-        self._has_doubted = False
         self._wants_echo = True
         self._worked.clear()
         await together(
@@ -257,20 +243,24 @@ class Link:
 
     async def _calibrate(self, remote: Remote) -> None:
         """Compare the clocks once more with each heartbeat."""
+        missed = 0
         while True:
             await self._beat.wait()
             self._beat.clear()
             try:
-                await self._probe(remote)
-            except UnavailableError:
+                await self._acquaintance.probe(remote)
+            except UnavailableError as error:
                 # The silence of the event stream decides whether the peer is gone.
                 self._step(LinkEvent.PROBE_FAILED)
-                continue
-            self.standing.clock = estimate(self._samples)
-            reason = unsettled(self.standing.clock)
-            if reason is not None and not self._is_forced:
-                self._step(LinkEvent.CLOCK_OFF, reason)
-                raise _ClockOffError(reason)
+                missed += 1
+                if missed < PATIENCE:
+                    continue
+                reason: str | None = f"{missed} clock probes in a row failed: {error.message}"
+            else:
+                missed = 0
+                reason = self._note_clock()
+            if not self._judge(reason):
+                raise _ClockOffError(reason or "")
 
     async def _greet(self, remote: Remote) -> None:
         """Tell the peer that we are here: it may sit out a long pause before it tries us.
@@ -283,57 +273,39 @@ class Link:
             await remote.wake(self._site.node_id)
 
     async def _pull(self, remote: Remote) -> None:
+        rounds = Rounds(self._site.repository, self._site.sync_interval_s)
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._due_in_s()):
+                async with asyncio.timeout(rounds.due_in_s()):
                     await self._news.wait()
             # Also when there is news: a peer that always has some must not hide what failed.
-            is_due = self._due_in_s() <= 0
+            is_due = rounds.due_in_s() <= 0
             self._news.clear()
-            waiters, self._waiters = self._waiters, []
+            waiters = self._waiters.take()
+            if not self.record.pulls:
+                rounds.put_off()
+                waiters.fail(ConflictError("nothing is pulled over a link of direction push"))
+                continue
             try:
                 # What a partial cycle could not take is asked for again only now and then: each
                 # time it means to read on from there.
                 ahead = None if is_due or waiters else self._ahead
                 report = await self._cycle(remote, ahead)
-                if ahead is None:
-                    await self._note_full(report, is_due=is_due)
+                if ahead is None and rounds.is_doubtful(self.record, report, is_due=is_due):
+                    await bridge.run(self._book.drop_cursor, self.record)
+                    self._news.set()
             except BaseException as error:
-                _fail(waiters, error)
+                waiters.fail(error)
                 raise
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(report)
-
-    def _due_in_s(self) -> float:
-        """Seconds until everything is asked for again; negative when that is overdue."""
-        ready_at = self._full_at + self._site.sync_interval_s
-        return ready_at - asyncio.get_running_loop().time()
-
-    async def _note_full(self, report: Report, *, is_due: bool) -> None:
-        """A cycle began at the cursor. Doubt that if it seems to hide something.
-
-        When neither tree moved for a whole interval, the peer has told everything, and yet the
-        trees differ, everything is listed anew, once a connection: more often would not help
-        where the peer merely does not take from us.
-        """
-        self._full_at = asyncio.get_running_loop().time()
-        is_filtered = self.record.sync_paths is not None
-        if report.is_partial or is_filtered or self.foreigner is not None:
-            self._roots = None
-            return
-        roots = (self._site.repository.head.root.hex(), report.root)
-        is_stuck = is_due and roots == self._roots and roots[0] != roots[1]
-        self._roots = roots
-        if is_stuck and not self._has_doubted:
-            self._has_doubted = True
-            await bridge.run(self._book.drop_cursor, self.record)
-            self._news.set()
+            waiters.tell(report)
+            if self._news.is_set() and not self._waiters:
+                await asyncio.sleep(DEBOUNCE_S)
 
     async def _cycle(self, remote: Remote, ahead: str | None) -> Report:
         self.standing.note_attempt()
         if self.foreigner is not None:
             return await self._cycle_with(self.foreigner)
+        remote.encoding = self.record.compression
         peering = Peering(
             self._site.repository,
             remote,
@@ -359,33 +331,29 @@ class Link:
         return report
 
     async def _cycle_with(self, foreigner: Foreigner) -> Report:
-        site = self._site
-        reason = await foreigner.unsettled(site.wall)
-        self.standing.clock = foreigner.clock
-        if reason is not None and not self._is_forced:
-            raise _ClockOffError(reason)
-        report = await foreigner.cycle(
-            site.repository, site.foreign, self.record, site.wall.now_ms()
-        )
+        if not self._judge(await foreigner.unsettled(self._site.wall, self.standing)):
+            raise _ClockOffError("")
+        report = await foreigner.cycle(self._site, self.record, self.standing)
         self._failures = 0
-        if report.complaint is None:
-            self.standing.note_success()
-        else:
-            self.standing.note_failure(report.complaint)
         return report
 
     # Who answers, and what time it is there
 
-    async def _probe(self, remote: Remote) -> ClockReply:
-        wall = self._site.wall
-        began, sent = wall.monotonic(), wall.now_ns() / 1e6
-        reply = await remote.clock(int(sent))
-        if not (is_id(reply.t1) and is_id(reply.t2)):
-            raise BadRequestError(f"{self.record.address} answered with an impossible time")
-        # Measured by the clock that never jumps: a step of the wall clock is no round trip.
-        returned = sent + (wall.monotonic() - began) * 1e3
-        self._samples.append(ClockSample(sent, reply.t1, reply.t2, returned))
-        return reply
+    def _note_clock(self) -> str | None:
+        """Show what is known of the clock; returns why data may not flow."""
+        self.standing.clock = self._acquaintance.estimate
+        return unsettled(self.standing.clock)
+
+    def _judge(self, reason: str | None) -> bool:
+        """Whether data may flow, although perhaps something speaks against it."""
+        if reason is None:
+            self._is_forced = False
+            self._step(LinkEvent.CLOCK_SETTLED)
+        elif self._is_forced:
+            self._step(LinkEvent.FORCED, reason)
+        else:
+            self._step(LinkEvent.CLOCK_OFF, reason)
+        return self.is_active
 
     async def _meet(self, reply: ClockReply) -> None:
         """Learn who answers at the address.
@@ -397,11 +365,14 @@ class Link:
             raise BadRequestError(f"{self.record.address} answered with an impossible node id")
         if not is_id(reply.database):
             raise BadRequestError(f"{self.record.address} answered with an impossible database")
-        if reply.node_id != self.record.node_id or reply.node_id == self._site.node_id:
-            self._claim(self, reply.node_id)
-            await self.amend(node_id=reply.node_id)
+        await self._believe(reply.node_id)
         self._database = reply.database
         self._step(LinkEvent.CONNECTED, "comparing clocks")
+
+    async def _believe(self, node_id: int | None) -> None:
+        if node_id and (node_id != self.record.node_id or node_id == self._site.node_id):
+            self._claim(self, node_id)
+            await self.amend(node_id=node_id)
 
     # How it stands
 
@@ -413,8 +384,7 @@ class Link:
         self._is_forced = False
         self._step(LinkEvent.LOST, error.message)
         self.standing.note_failure(error.message)
-        waiters, self._waiters = self._waiters, []
-        _fail(waiters, error)
+        self._waiters.take().fail(error)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but past `FLOOR_S` not longer than until somebody is in a hurry."""
@@ -428,11 +398,3 @@ class Link:
 
 class _ClockOffError(AeorError):
     """The clocks stopped to agree while the link was active."""
-
-
-def _fail(waiters: list[asyncio.Future[Report]], error: BaseException) -> None:
-    """Tell those who wait for a cycle that there will be none."""
-    told = error if isinstance(error, AeorError) else UnavailableError("the cycle was stopped")
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_exception(told)

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -20,20 +21,41 @@ from aeorsync.cluster.peers import (
     TriggerReport,
     is_id,
     parse_address,
-    parse_filters,
-    parse_label,
 )
+from aeorsync.cluster.terms import RESTARTING, news, parse_terms
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
+from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import Supervisor
 from aeorsync.storage.foreign import ForeignBook
 from aeorsync.storage.repository import Repository, new_node_id
+from aeorsync.wire.protocol import PeerTerms
 
 TRIGGER_S: Final = 60.0
 """Longest time one peer's cycle may take when somebody waits for it."""
+LEAVE_S: Final = 2.0
+"""Longest time a peer is given to hear that the link to it was removed."""
+NO_TERMS: Final = PeerTerms()
 _INTRODUCE_S: Final = 1.0
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A link that is gone here.
+
+    Attributes:
+        node_id: The peer's.
+        peer_told: Whether the peer has no link to us any more, either.
+        reason: Why it could not be told.
+    """
+
+    node_id: int
+    peer_told: bool
+    reason: str | None = None
 
 
 class Member:
@@ -104,48 +126,61 @@ class Member:
         return [link.peer_state() for link in self._links.values()]
 
     async def add_peer(
-        self,
-        address: str,
-        label: str | None = None,
-        sync_paths: list[str] | None = None,
-        node_id: int | None = None,
+        self, address: str, terms: PeerTerms = NO_TERMS, node_id: int | None = None
     ) -> PeerState:
-        """Link to a peer. Adding the same address again updates what is given.
+        """Link to a peer. Adding the same address again changes what is given.
 
         Args:
             address: Its base URL.
-            label: For people.
-            sync_paths: Globs of what to take; None for everything.
+            terms: What else is said of the link.
             node_id: Whom to expect there; None to ask.
 
         Raises:
-            BadRequestError: The address, label or a glob is malformed.
+            BadRequestError: The address or a term is malformed.
             ConflictError: It is this node itself, or there is a link to it by another address.
         """
-        address, label = parse_address(address), parse_label(label)
-        filters = parse_filters(sync_paths)
-        if address == self._own_url:
-            raise ConflictError(f"{address} is this node itself")
+        address, changes = parse_address(address), parse_terms(terms)
+        self._check_address(None, address)
         if node_id is None:
             node_id = await self._introduce(address)
-        record = LinkRecord(
-            id=new_node_id(),
-            address=address,
-            node_id=node_id,
-            label=label,
-            sync_paths=filters,
-            added_at=self._site.wall.now_ms(),
-        )
         async with self._links_lock:
-            link = next((x for x in self._links.values() if x.record.address == address), None)
+            link = self._at(address)
             if node_id is not None:
                 self._check_id(link, node_id)
+                changes["node_id"] = node_id
             if link is not None:
-                return await self._update(link, record)
+                return await self._change(link, changes)
+            record = LinkRecord(
+                id=new_node_id(), address=address, added_at=self._site.wall.now_ms()
+            )
+            record = msgspec.structs.replace(record, **changes)
             await bridge.run(self._book.save, record)
             link = self._add_link(record)
             self._start_link(link)
             return link.peer_state()
+
+    async def change_peer(self, node_id: int, terms: PeerTerms) -> PeerState:
+        """Change what is said of a link, in one step; durable on return.
+
+        What needs no new connection takes effect with the next cycle at the latest. Wider filters
+        bring what was skipped, narrower ones leave what is there.
+
+        Raises:
+            BadRequestError: A term is malformed; nothing was changed.
+            ConflictError: The new address is taken, or this node's own; nothing was changed.
+            NotFoundError: No such peer.
+        """
+        changes = parse_terms(terms)
+        address = changes.get("address")
+        there = await self._introduce(address) if isinstance(address, str) else None
+        async with self._links_lock:
+            link = self._found(node_id)
+            if isinstance(address, str):
+                self._check_address(link, address)
+            if there is not None:
+                self._check_id(link, there)
+                changes["node_id"] = there
+            return await self._change(link, changes)
 
     async def admit(self, address: str, label: str | None, node_id: int | None) -> PeerState:
         """Link to a node that joined, or that we joined; an older address of it gives way.
@@ -155,41 +190,52 @@ class Member:
             ConflictError: It is this node itself.
         """
         if node_id is not None and not is_id(node_id):
-            node_id = (
-                None  # an AeorDB node's may be larger than we can keep; it goes by a stand-in
-            )
+            # An AeorDB node's may be larger than we can keep; it goes by a stand-in.
+            node_id = None
         known = self._find(node_id) if node_id is not None else None
         if known is not None and known.record.address != parse_address(address):
-            await self.remove_peer(known.record.peer_id)
-        return await self.add_peer(address, label, node_id=node_id)
+            await self.forget_peer(known.record.peer_id)
+        terms = NO_TERMS if label is None else PeerTerms(label=label)
+        return await self.add_peer(address, terms, node_id)
 
-    async def remove_peer(self, node_id: int) -> bool:
-        """Unlink from a peer and forget how far it was followed; returns whether it was one."""
-        async with self._links_lock:
-            link = self._find(node_id)
-            if link is None:
-                return False
-            await self._stop_link(link)
-            await bridge.run(self._book.remove, link.record)
-            await bridge.run(self._site.foreign.forget, link.record.id)
-            del self._links[link.record.id]
-            return True
-
-    async def set_enabled(self, node_id: int, *, enabled: bool) -> PeerState:
-        """Pause a link or let it run again; remembered over restarts.
+    async def remove_peer(self, node_id: int) -> Removal:
+        """Unlink from a peer, and ask it to do the same; at most `LEAVE_S` are spent on asking.
 
         Raises:
             NotFoundError: No such peer.
         """
+        record = await self.forget_peer(node_id)
+        if record is None:
+            raise NotFoundError(f"there is no peer {node_id}")
+        remote = self._site.dial(record.address)
+        try:
+            # One that answers had a link to us, or has none already: either is what is wanted.
+            await remote.leave(self.node_id, record.node_id, LEAVE_S)
+        except AeorError as error:
+            _log.warning("peer was not told", peer=record.address, why=error.message)
+            return Removal(record.peer_id, peer_told=False, reason=error.message)
+        finally:
+            await remote.close()
+        return Removal(record.peer_id, peer_told=True)
+
+    async def forget_peer(self, node_id: int) -> LinkRecord | None:
+        """Unlink from a peer and forget how far it was followed; durable on return.
+
+        Every removal goes through here: ours, and one that the peer asks for.
+
+        Returns:
+            What was known of it; None when it was no peer.
+        """
         async with self._links_lock:
             link = self._find(node_id)
             if link is None:
-                raise NotFoundError(f"no peer goes by {node_id}")
+                return None
             await self._stop_link(link)
-            await link.amend(enabled=enabled)
-            link.resume() if enabled else link.pause()
-            self._start_link(link)
-            return link.peer_state()
+            await bridge.run(self._book.remove, link.record)
+            await bridge.run(self._site.foreign.forget, link.record.id)
+            del self._links[link.record.id]
+            _log.info("link removed", peer=link.record.address, node=link.record.peer_id)
+            return link.record
 
     async def trigger(self, *, force_activate: bool = False) -> TriggerReport:
         """Pull from every active peer now and wait for it, at most `TRIGGER_S` each.
@@ -198,23 +244,22 @@ class Member:
             force_activate: Activate the other links first, whatever their clocks say.
         """
         links = list(self._links.values())
-        asleep = [link for link in links if not link.is_active]
+        asleep = [link for link in links if link.record.pulls and not link.is_active]
         forced = [link for link in asleep if force_activate and link.record.enabled]
         for link in forced:
             link.force()
-        asked = [link for link in links if link.is_active or link in forced]
+        asked = [
+            link for link in links if link in forced or (link.is_active and link.record.pulls)
+        ]
         results = await asyncio.gather(*(_pull(link) for link in asked))
-        skipped = [link.peer_state() for link in links if link not in asked]
+        skipped = [link for link in links if link not in asked]
         good = sum(result.ok for result in results)
         return TriggerReport(
             peers_synced=good,
             peers_failed=len(results) - good,
             peers_skipped=len(skipped),
             results=tuple(results),
-            skipped=tuple(
-                PeerSkipped(state.node_id, state.state, state.reason or "not active")
-                for state in skipped
-            ),
+            skipped=tuple(map(_skipped, skipped)),
             forced_active=tuple(link.record.peer_id for link in forced if link.is_active),
         )
 
@@ -232,10 +277,32 @@ class Member:
         """One that pulls as AeorDB nodes do did not get all chunks it asked for."""
         await bridge.run(self._site.foreign.doubt)
 
+    def _at(self, address: str) -> Link | None:
+        links = self._links.values()
+        return next((link for link in links if link.record.address == address), None)
+
+    def _found(self, node_id: int) -> Link:
+        link = self._find(node_id)
+        if link is None:
+            raise NotFoundError(f"there is no peer {node_id}")
+        return link
+
     def _find(self, node_id: int) -> Link | None:
         # A node id that was seen counts for more than a stand-in somebody was once told.
         by_rank = sorted(self._links.values(), key=lambda link: link.record.node_id != node_id)
         return next((link for link in by_rank if link.record.goes_by(node_id)), None)
+
+    def _check_address(self, link: Link | None, address: str) -> None:
+        """Refuse an address that is our own, or, for a link, that of another one.
+
+        Raises:
+            ConflictError: It is.
+        """
+        if address == self._own_url:
+            raise ConflictError(f"{address} is this node itself; nothing was changed")
+        other = self._at(address)
+        if link is not None and other is not None and other is not link:
+            raise ConflictError(f"{address} is linked already; nothing was changed")
 
     def _check_id(self, link: Link | None, node_id: int) -> None:
         """Refuse a node id that answers where it should not.
@@ -261,15 +328,19 @@ class Member:
             await remote.close()
         return reply.node_id if is_id(reply.node_id) else None
 
-    async def _update(self, link: Link, given: LinkRecord) -> PeerState:
-        """Change what was given for an address that is linked already."""
-        changes = {
-            name: value
-            for name in ("label", "sync_paths", "node_id")
-            if (value := getattr(given, name)) is not None
-        }
-        await link.amend(**changes)
-        link.hasten()
+    async def _change(self, link: Link, changes: dict[str, object]) -> PeerState:
+        changes = news(link.record, changes)
+        if RESTARTING.isdisjoint(changes):
+            if changes:
+                await link.amend(**changes)
+            link.hasten()
+            return link.peer_state()
+        await self._stop_link(link)
+        try:
+            await link.amend(**changes)
+            link.resume() if link.record.enabled else link.pause()
+        finally:
+            self._start_link(link)
         return link.peer_state()
 
     def _add_link(self, record: LinkRecord) -> Link:
@@ -287,6 +358,12 @@ class Member:
 
 def _task_name(link: Link) -> str:
     return f"link {link.record.id}"
+
+
+def _skipped(link: Link) -> PeerSkipped:
+    state = link.peer_state()
+    reason = state.reason if link.record.pulls else "nothing is pulled: its direction is push"
+    return PeerSkipped(state.node_id, state.state, reason or "not active")
 
 
 async def _pull(link: Link) -> PeerResult:

@@ -1,5 +1,7 @@
 """Who this node is linked to: what is remembered of each link, and what is told of it."""
 
+from collections.abc import Sequence
+from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -8,6 +10,7 @@ import msgspec
 from aeorsync.core.globs import Globs
 from aeorsync.errors import BadRequestError
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.limits import MAX_FILTERS
 
 _LINKS: Final = "links"
@@ -15,6 +18,14 @@ _CURSORS: Final = "cursors"
 _MAX_ADDRESS: Final = 2048
 _MAX_LABEL: Final = 255
 _MAX_ID: Final = (1 << 63) - 1
+
+
+class Direction(Enum):
+    """Which way data moves over a link, seen from this node; the value is its word."""
+
+    BOTH = "both"
+    PULL = "pull"
+    PUSH = "push"
 
 
 class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +39,10 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
         sync_paths: Globs of what to take; None for everything.
         enabled: False while a person keeps the link paused.
         added_at: Milliseconds since the Unix epoch.
+        excludes: Globs of what not to take after all; None for no exception.
+        direction: Which way data moves.
+        compression: How the peer's answers are to be compressed.
+        bandwidth_limit: Thousands of bytes a second for what is fetched and sent; 0 for no limit.
     """
 
     id: int
@@ -37,6 +52,25 @@ class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
     sync_paths: tuple[str, ...] | None = None
     enabled: bool = True
     added_at: int = 0
+    excludes: tuple[str, ...] | None = None
+    direction: Direction = Direction.BOTH
+    compression: Encoding = Encoding.ZSTD
+    bandwidth_limit: int = 0
+
+    @property
+    def pulls(self) -> bool:
+        """Whether we take from the peer."""
+        return self.direction is not Direction.PUSH
+
+    @property
+    def pushes(self) -> bool:
+        """Whether we may offer the peer what we have."""
+        return self.direction is not Direction.PULL
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether something is left out on purpose."""
+        return bool(self.sync_paths or self.excludes)
 
     @property
     def peer_id(self) -> int:
@@ -57,6 +91,7 @@ class CursorRecord(msgspec.Struct, frozen=True, kw_only=True):
         sync_paths: The filters with which it was followed.
         cursor: The peer's own mark.
         synced_at: When it was recorded, in milliseconds since the Unix epoch.
+        excludes: Likewise.
     """
 
     node_id: int
@@ -64,13 +99,14 @@ class CursorRecord(msgspec.Struct, frozen=True, kw_only=True):
     sync_paths: tuple[str, ...] | None
     cursor: str
     synced_at: int
+    excludes: tuple[str, ...] | None = None
 
     def fits(self, link: LinkRecord, database: int) -> bool:
         """Whether the peer may go on from here; a changed filter starts afresh."""
         return (
             self.node_id == link.node_id
             and self.database == database
-            and self.sync_paths == link.sync_paths
+            and (self.sync_paths, self.excludes) == (link.sync_paths, link.excludes)
         )
 
 
@@ -132,12 +168,18 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
         last_sync_at: When it was last up to date, in milliseconds since the Unix epoch.
         sync_status: How its cycles went.
         sync_paths: Globs of what is taken; None for everything.
-        reason: Why it is not active.
+        reason: Why it is not active; of a link that is active by force, what was overruled.
         since: Since when it is in this state, in milliseconds since the Unix epoch.
         clock_offset_ms: How far the peer's clock is ahead of ours; None when unknown.
         round_trip_ms: Shortest way there and back; None when unknown.
         jitter_ms: How much that varies; None when unknown.
         samples: How many comparisons of the clocks this rests on.
+        forced: Whether it is active only because a person said so.
+        enabled: False while a person keeps it paused.
+        excludes: Globs of what is not taken after all; None for no exception.
+        direction: Which way data moves, seen from this node.
+        compression: How the peer's answers are compressed.
+        bandwidth_limit: Thousands of bytes a second; 0 for no limit.
     """
 
     node_id: int
@@ -153,6 +195,12 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_ms: float | None = None
     jitter_ms: float | None = None
     samples: int = 0
+    forced: bool = False
+    enabled: bool = True
+    excludes: tuple[str, ...] | None = None
+    direction: Direction = Direction.BOTH
+    compression: Encoding = Encoding.ZSTD
+    bandwidth_limit: int = 0
 
 
 class PeerResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,7 +240,8 @@ class TriggerReport(msgspec.Struct, frozen=True, kw_only=True):
         peers_skipped: How many were not asked.
         results: Of those asked.
         skipped: Those not asked.
-        forced_active: Node ids of those that became active by force.
+        forced_active: Node ids of those that were not active and are now, because of
+            ``force_activate``.
     """
 
     peers_synced: int
@@ -242,7 +291,7 @@ def parse_label(text: str | None) -> str | None:
     return text or None
 
 
-def parse_filters(globs: list[str] | None) -> tuple[str, ...] | None:
+def parse_filters(globs: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return filters fit to be kept; None and an empty list both mean everything.
 
     Raises:

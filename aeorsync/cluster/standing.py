@@ -18,6 +18,7 @@ class Standing:
         clock: What is known of the peer's clock.
         status: How its cycles went.
         synced_at: When it was last up to date, in milliseconds since the Unix epoch.
+        is_forced: Whether it is active only because a person said so.
     """
 
     def __init__(self, wall: WallClock, *, is_paused: bool) -> None:
@@ -26,6 +27,7 @@ class Standing:
         self.clock = ClockEstimate()
         self.status = SyncStatus()
         self.synced_at: int | None = None
+        self.is_forced = False
         self._wall = wall
         self._since = wall.now_ms()
         self._reason: str | None = "paused" if is_paused else "not tried yet"
@@ -36,18 +38,32 @@ class Standing:
         Args:
             record: Whom it happens to.
             event: What happens.
-            reason: Why the link is not active, if it will not be.
+            reason: Why the link is not active, if it will not be; or would not be, when forced.
         """
         state = next_state(self.state, event)
         if state is None:
             return
+        was_forced = self.is_forced
+        # A probe without an answer says nothing of the clock that was overruled.
+        is_unclear = event is LinkEvent.PROBE_FAILED and state is LinkState.ACTIVE
+        self.is_forced = event is LinkEvent.FORCED or (was_forced and is_unclear)
+        if self.is_forced and not was_forced:
+            _log.warning(
+                "link is forced to be active",
+                peer=record.address,
+                node=record.peer_id,
+                although=reason,
+            )
         if state is not self.state:
             self._since = self._wall.now_ms()
             self.state = state
             _log.info(
                 "link", peer=record.address, node=record.peer_id, state=state.value, why=reason
             )
-        self._reason = None if state is LinkState.ACTIVE else reason
+        if is_unclear:
+            return
+        is_plain = state is LinkState.ACTIVE and not self.is_forced
+        self._reason = None if is_plain else reason
 
     def note_attempt(self) -> None:
         """A cycle begins."""
@@ -92,4 +108,10 @@ class Standing:
             round_trip_ms=self.clock.round_trip_ms if is_known else None,
             jitter_ms=self.clock.jitter_ms if is_known else None,
             samples=self.clock.samples,
+            forced=self.is_forced,
+            enabled=record.enabled,
+            excludes=record.excludes,
+            direction=record.direction,
+            compression=record.compression,
+            bandwidth_limit=record.bandwidth_limit,
         )

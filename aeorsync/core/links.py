@@ -9,13 +9,17 @@ all of it again. *Paused* is a person's wish and outlasts everything but their c
     CONNECTED       honeymoon       -               -               -
     CLOCK_SETTLED   -               active          active          -
     CLOCK_OFF       -               honeymoon       honeymoon       -
-    PROBE_FAILED    disconnected    disconnected    active          -
+    PROBE_FAILED    disconnected    honeymoon       active          -
     LOST            disconnected    disconnected    disconnected    -
     FORCED          -               active          active          -
     PAUSED          paused          paused          paused          paused
     RESUMED         disconnected    honeymoon       active          disconnected
 
-A dash is an event that has no place in that state: it came late, and changes nothing.
+A dash is an event that has no place in that state: it came late, and changes nothing. `diagram`
+draws the table, for `docs/design.md`.
+
+The clocks have *settled* when they were compared often enough, are at most 30 s apart, and the way
+to the peer is even enough for its deadlines to mean something (`unsettled`).
 """
 
 from collections.abc import Sequence
@@ -53,7 +57,7 @@ _TABLE: dict[LinkEvent, tuple[LinkState | None, ...]] = {
     LinkEvent.CONNECTED: (_H, None, None, None),
     LinkEvent.CLOCK_SETTLED: (None, _A, _A, None),
     LinkEvent.CLOCK_OFF: (None, _H, _H, None),
-    LinkEvent.PROBE_FAILED: (_D, _D, _A, None),
+    LinkEvent.PROBE_FAILED: (_D, _H, _A, None),
     LinkEvent.LOST: (_D, _D, _D, None),
     LinkEvent.FORCED: (None, _A, _A, None),
     LinkEvent.PAUSED: (_P, _P, _P, _P),
@@ -65,6 +69,27 @@ _COLUMN = {state: column for column, state in enumerate(LinkState)}
 def next_state(state: LinkState, event: LinkEvent) -> LinkState | None:
     """The state after an event; None when the event has no place in this state."""
     return _TABLE[event][_COLUMN[state]]
+
+
+def diagram() -> str:
+    """The table as a Mermaid diagram; events that lead to the same place share an arrow."""
+    arrows: dict[tuple[LinkState, LinkState], list[str]] = {}
+    for event, row in _TABLE.items():
+        for state, after in zip(LinkState, row, strict=True):
+            if after is not None:
+                arrows.setdefault((state, after), []).append(event.name)
+    lines = [
+        f"    {state.value} --> {after.value}: {', '.join(arrows[state, after])}"
+        for state in LinkState
+        for after in LinkState
+        if (state, after) in arrows
+    ]
+    return "\n".join(("stateDiagram-v2", f"    [*] --> {LinkState.DISCONNECTED.value}", *lines))
+
+
+def meanings() -> str:
+    """What each event of the diagram means, as a list in Markdown."""
+    return "\n".join(f"- `{event.name}`: {event.value}" for event in LinkEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +138,10 @@ class ClockEstimate:
 
 MIN_SAMPLES = 3
 """Exchanges before an estimate can settle a clock."""
+MAX_JITTER_MS = 2_000
+"""A probe may take 5 s at most, so of the eight that are remembered one slow one (a page that
+blocked the way, a node that was busy) makes a jitter of 10 / 7 s and two make 20 / 7 s: one is
+bad luck, two are a way on which deadlines and heartbeats say nothing any more."""
 
 
 def estimate(samples: Sequence[ClockSample]) -> ClockEstimate:
@@ -143,4 +172,8 @@ def unsettled(clock: ClockEstimate) -> str | None:
         relation = "ahead of" if clock.offset_ms > 0 else "behind"
         limit = MAX_AHEAD_MS // 1000
         return f"its clock is {seconds} {relation} ours, more than {limit} s; check NTP on both"
+    if clock.jitter_ms > MAX_JITTER_MS:
+        seconds = f"{clock.jitter_ms / 1000:.1f} s"
+        limit = MAX_JITTER_MS // 1000
+        return f"its round trips differ by {seconds}, more than {limit} s; check the network"
     return None

@@ -1,5 +1,6 @@
 """What one node asks of another, as typed calls. Every one may be repeated."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from aeorsync.errors import AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Connection
 from aeorsync.remote.sse import EventDecoder
 from aeorsync.runtime.redact import redact
+from aeorsync.runtime.throttle import Throttle
+from aeorsync.wire.encoding import Encoding, accept
 from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
 from aeorsync.wire.limits import MAX_FRAME, MIB
 from aeorsync.wire.protocol import (
@@ -26,6 +29,8 @@ from aeorsync.wire.protocol import (
     Hello,
     JoinReply,
     JoinRequest,
+    LeaveReply,
+    LeaveRequest,
     RootMoved,
     WakeRequest,
 )
@@ -81,12 +86,19 @@ class Remote:
 
     Calls raise what `remote.connection` says, and BadRequestError for an answer that breaks the
     protocol.
+
+    Attributes:
+        address: Its base URL.
+        throttle: Passed by pages and chunks as they come in, and by nothing else.
+        encoding: How pages and chunks are to be compressed.
     """
 
     def __init__(self, connection: Connection) -> None:
         """Speak through ``connection``, and close it with `close`."""
         self._connection = connection
         self.address = connection.address
+        self.throttle = Throttle()
+        self.encoding = Encoding.ZSTD
 
     @property
     def connection(self) -> Connection:
@@ -120,8 +132,18 @@ class Remote:
         body = msgspec.json.encode(WakeRequest(node_id))
         await self._connection.call("POST", "/sync/wake", body, deadline_s=PROBE_S)
 
+    async def leave(self, node_id: int, told: int | None, deadline_s: float) -> bool:
+        """Ask node ``told`` to forget its link to ``node_id`` (us); returns whether it had one."""
+        body = msgspec.json.encode(LeaveRequest(node_id, told))
+        answer = await self._connection.call("POST", "/sync/leave", body, deadline_s=deadline_s)
+        return self._parse(answer, LeaveReply).removed
+
     async def diff(
-        self, cursor: str | None, paths: Sequence[str] | None, asker: int | None
+        self,
+        cursor: str | None,
+        paths: Sequence[str] | None,
+        asker: int | None,
+        excludes: Sequence[str] | None = None,
     ) -> DiffPage:
         """Ask for a page of what changed since ``cursor``.
 
@@ -129,18 +151,24 @@ class Remote:
             cursor: From the page before; None for all there is.
             paths: Globs that limit what is told.
             asker: Our node id, to leave out what came from us; None to be told of that, too.
+            excludes: Globs of what is not to be told after all.
         """
         body = msgspec.json.encode(
-            DiffRequest(cursor=cursor, paths=tuple(paths) if paths else None, node_id=asker)
+            DiffRequest(
+                cursor=cursor,
+                paths=tuple(paths) if paths else None,
+                node_id=asker,
+                excludes=tuple(excludes) if excludes else None,
+            )
         )
-        headers = {"Content-Type": "application/json", "Accept": FRAMES_TYPE}
+        headers = {"Content-Type": "application/json", **self._wishes()}
         if asker is not None:
             headers[NODE_HEADER] = str(asker)
         frames: list[Frame] = []
         size = 0
         async with (
-            self._connection.deadline(STREAM_S),
-            aclosing(self._frames("/sync/diff", body, headers)) as batches,
+            self._connection.deadline(STREAM_S) as timer,
+            aclosing(self._frames("/sync/diff", body, headers, timer)) as batches,
         ):
             async for batch in batches:
                 frames += batch
@@ -158,12 +186,12 @@ class Remote:
             Which the peer did not send, because it does not hold them.
         """
         wanted = set(ids)
-        headers = {"Content-Type": IDS_TYPE, "Accept": FRAMES_TYPE}
+        headers = {"Content-Type": IDS_TYPE, **self._wishes()}
         waiting: list[Chunk] = []
         size = 0
         async with (
-            self._connection.deadline(STREAM_S),
-            aclosing(self._frames("/sync/chunks", b"".join(ids), headers)) as batches,
+            self._connection.deadline(STREAM_S) as timer,
+            aclosing(self._frames("/sync/chunks", b"".join(ids), headers, timer)) as batches,
         ):
             async for batch in batches:
                 fresh = [parse_chunk(frame.payload) for frame in batch if frame.kind is Kind.CHUNK]
@@ -201,11 +229,18 @@ class Remote:
                         yield self._parse(data, shape)
         raise UnavailableError(f"{self.address} ended its event stream")
 
+    def _wishes(self) -> dict[str, str]:
+        return {"Accept": FRAMES_TYPE, "Accept-Encoding": accept(self.encoding)}
+
     async def _frames(
-        self, path: str, body: bytes, headers: dict[str, str]
+        self, path: str, body: bytes, headers: dict[str, str], timer: asyncio.Timeout
     ) -> AsyncGenerator[list[Frame], None]:
         decoder = Decoder()
-        async with self._connection.open("POST", path, body, headers) as pieces:
+
+        async def pace(size: int) -> None:
+            await self.throttle.pay(size, timer)
+
+        async with self._connection.open("POST", path, body, headers, pace=pace) as pieces:
             async for piece in pieces:
                 frames = decoder.feed(piece)
                 if frames and frames[-1].kind is Kind.ERROR:

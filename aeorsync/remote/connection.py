@@ -7,7 +7,7 @@ call between nodes may be repeated, so one that met a connection the peer had ju
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from http import HTTPStatus
@@ -30,6 +30,7 @@ from aeorsync.errors import (
     UnavailableError,
 )
 from aeorsync.runtime.redact import redact
+from aeorsync.wire.encoding import Inflater
 from aeorsync.wire.limits import MAX_ERROR_BODY, MAX_JSON
 
 CONNECT_S: Final = 10.0
@@ -56,6 +57,8 @@ _REFUSALS: Final[dict[int, type[AeorError]]] = {
 
 Mint = Callable[[], str]
 """Makes a bearer token; cheap, but not free."""
+Pace = Callable[[int], Awaitable[None]]
+"""Waits as long as so many bytes are meant to take."""
 
 
 class Connection:
@@ -151,8 +154,18 @@ class Connection:
         headers: dict[str, str],
         *,
         idle_s: float = IDLE_S,
+        pace: Pace | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Send a request and yield the pieces of a good answer as they come in.
+
+        Args:
+            method: HTTP method.
+            path: Path and query.
+            body: Of the request.
+            headers: Of the request. An ``Accept-Encoding`` of gzip is undone here.
+            idle_s: Longest silence in the middle of the answer.
+            pace: Called with the size of each piece as it came over the network; the next one is
+                read when it returns.
 
         Raises:
             AeorError: See the top of this module.
@@ -171,20 +184,20 @@ class Connection:
             try:
                 if response.status_code // 100 != HTTPStatus.OK // 100:
                     raise await self._refusal(response)
-                yield response.aiter_raw()
+                yield _unpacked(response, _paced(response.aiter_raw(), pace))
             finally:
                 await response.aclose()
 
     @asynccontextmanager
-    async def deadline(self, seconds: float) -> AsyncIterator[None]:
-        """Give what is inside so many seconds.
+    async def deadline(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
+        """Give what is inside so many seconds; it may put that off.
 
         Raises:
             UnavailableError: It took longer.
         """
         try:
-            async with asyncio.timeout(seconds):
-                yield
+            async with asyncio.timeout(seconds) as timer:
+                yield timer
         except TimeoutError as error:
             text = f"{self.address} did not finish an answer in {seconds:g} s"
             raise UnavailableError(text) from error
@@ -229,6 +242,30 @@ class Connection:
             raise UnavailableError(f"cannot reach {self.address}: {text}") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise UnavailableError(f"{self.address}: {redact(str(error))}") from error
+
+
+async def _paced(pieces: AsyncIterator[bytes], pace: Pace | None) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        if pace is not None:
+            await pace(len(piece))
+        yield piece
+
+
+async def _unpacked(
+    response: httpx.Response, pieces: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding == "identity":
+        async for piece in pieces:
+            yield piece
+        return
+    if encoding != response.request.headers["Accept-Encoding"]:
+        raise BadRequestError(f"the answer comes as {redact(encoding)}, which nobody asked for")
+    inflater = Inflater()
+    async for piece in pieces:
+        for plain in inflater.feed(piece):
+            yield plain
+    inflater.finish()
 
 
 class _Told(msgspec.Struct, frozen=True):

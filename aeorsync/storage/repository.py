@@ -23,7 +23,7 @@ from aeorsync.core.versions import Content, Entry, Kind
 from aeorsync.errors import UnavailableError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
-from aeorsync.storage.compression import unpack
+from aeorsync.storage.compression import pack, unpack
 from aeorsync.storage.content import Reader, Upload, store_small
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.views import NodeCache, View
@@ -75,10 +75,12 @@ class Applied:
     Attributes:
         changed: Entries that are different now.
         conflicts: Paths among them that are in conflict now.
+        files: How many of them are files, for readers; deleted ones included.
     """
 
     changed: int
     conflicts: int
+    files: int = 0
 
 
 class Repository:
@@ -207,13 +209,21 @@ class Repository:
         """One checked chunk."""
         return self._reader.chunk(name)
 
-    def receive(self, chunks: Sequence[StoredChunk]) -> list[bytes | memoryview]:
+    def receive(
+        self, chunks: Sequence[StoredChunk], *, are_plain: bool = False
+    ) -> list[bytes | memoryview]:
         """Check and store chunks from elsewhere; returns their plain bytes, in order.
+
+        Args:
+            chunks: As they came.
+            are_plain: Compress those that shrink; without it each is stored as it came.
 
         Raises:
             CorruptError: One does not match its name; none was stored.
         """
         plain = [unpack(chunk) for chunk in chunks]
+        if are_plain:
+            chunks = [pack(chunk.id, data) for chunk, data in zip(chunks, plain, strict=True)]
         self._store.put_chunks(chunks)
         return plain
 
@@ -264,8 +274,10 @@ class Repository:
         def operation(draft: Draft) -> Applied:
             changed = [key for key, entry in items if draft.merge(key, entry, via)]
             entries = [draft.entry(key) for key in changed]
-            conflicts = sum(1 for entry in entries if entry is not None and see(entry).losers)
-            return Applied(len(changed), conflicts)
+            sights = [see(entry) for entry in entries if entry is not None]
+            conflicts = sum(1 for sight in sights if sight.losers)
+            files = sum(1 for sight in sights if sight.winner.kind == Kind.FILE)
+            return Applied(len(changed), conflicts, files)
 
         return self._writer.submit(operation)
 

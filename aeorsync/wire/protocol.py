@@ -37,6 +37,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         cursor: Token of an earlier answer in frames; None for a full listing.
         paths: Globs; only what matches is told. None for everything.
         node_id: Who is asking; what came from there is left out (frames only).
+        excludes: Globs; what matches is not told after all (frames only). None for no exception.
         include_system: Root only: tell of the system namespace too. Peers always hear of it.
         current_root_hash: What an AeorDB node sends; we do not need it.
         virtual_time: Likewise.
@@ -46,6 +47,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cursor: str | None = None
     paths: tuple[str, ...] | None = None
     node_id: int | None = None
+    excludes: tuple[str, ...] | None = None
     include_system: bool = False
     current_root_hash: str | None = None
     virtual_time: int | None = None
@@ -232,13 +234,66 @@ class JoinReply(msgspec.Struct, frozen=True):
     new_peer_node_id: int
 
 
-class PeerRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A peer to be added; see `cluster.member.Member.add_peer`."""
+class PeerTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What may be said of a link; what is left out stays as it is. Checked by `cluster.terms`.
+
+    Attributes:
+        label: Its name, for people; null for none.
+        sync_paths: Globs of what to take; null or empty for everything.
+        excludes: Globs of what not to take after all; null or empty for no exception.
+        direction: ``both``, ``pull`` (never offer) or ``push`` (never take).
+        enabled: False pauses the link.
+        compression: ``zstd``, ``gzip`` or ``none``, of what the peer answers.
+        bandwidth_limit: Thousands of bytes a second for what is fetched and sent; 0 for no limit.
+    """
+
+    label: str | msgspec.UnsetType | None = msgspec.UNSET
+    sync_paths: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    excludes: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    direction: str | msgspec.UnsetType = msgspec.UNSET
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    compression: str | msgspec.UnsetType = msgspec.UNSET
+    bandwidth_limit: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class PeerRequest(PeerTerms, frozen=True, kw_only=True, omit_defaults=True):
+    """A peer to be added.
+
+    Attributes:
+        address: Base URL at which it answers.
+        node_id: Whom to expect there; null to ask.
+    """
 
     address: str = ""
-    label: str | None = None
-    sync_paths: list[str] | None = None
     node_id: NodeId | None = None
+
+
+class PeerPatch(PeerTerms, frozen=True, kw_only=True, omit_defaults=True):
+    """Changes to a link.
+
+    Attributes:
+        address: Base URL at which the peer answers from now on.
+    """
+
+    address: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class LeaveRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Forget your link to me.
+
+    Attributes:
+        node_id: Who is leaving.
+        told: Who is meant; another node that answers at that address by now changes nothing.
+    """
+
+    node_id: NodeId
+    told: NodeId | None = None
+
+
+class LeaveReply(msgspec.Struct, frozen=True):
+    """Whether there was such a link."""
+
+    removed: bool
 
 
 class ClockRequest(msgspec.Struct, frozen=True):

@@ -13,8 +13,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from aeorsync.cluster.peers import PeerState, SyncStatus, TriggerReport, parse_address
+from aeorsync.cluster.member import Removal
+from aeorsync.cluster.peers import Direction, PeerState, SyncStatus, TriggerReport, parse_address
+from aeorsync.cluster.terms import parse_terms
 from aeorsync.core.tokens import SYNC
+from aeorsync.errors import NotFoundError
+from aeorsync.wire.encoding import Encoding
+from aeorsync.wire.protocol import PeerTerms
 from tests.api.conftest import KEY, Browser, running
 from tests.support.clock import FakeClock
 from tests.support.repositories import put
@@ -46,22 +51,30 @@ class FakeMember:
         return list(self.links.values())
 
     async def add_peer(
-        self,
-        address: str,
-        label: str | None = None,
-        sync_paths: list[str] | None = None,
-        node_id: int | None = None,
+        self, address: str, terms: PeerTerms, node_id: int | None = None
     ) -> PeerState:
-        self.asked.append(sync_paths)
+        changes = parse_terms(terms)
+        self.asked.append(changes)
         node_id = node_id or 1000 + len(self.links)
-        peer = peer_state(node_id, parse_address(address), label)
+        peer = peer_state(node_id, parse_address(address), terms.label or None)
         return self.links.setdefault(node_id, peer)
 
     async def admit(self, address: str, label: str | None, node_id: int | None) -> PeerState:
-        return await self.add_peer(address, label, node_id=node_id)
+        return await self.add_peer(address, PeerTerms(label=label), node_id)
 
-    async def remove_peer(self, node_id: int) -> bool:
-        return self.links.pop(node_id, None) is not None
+    async def change_peer(self, node_id: int, terms: PeerTerms) -> PeerState:
+        self.asked.append(parse_terms(terms))
+        if node_id not in self.links:
+            raise NotFoundError("no such peer")
+        return self.links[node_id]
+
+    async def remove_peer(self, node_id: int) -> Removal:
+        if self.links.pop(node_id, None) is None:
+            raise NotFoundError("no such peer")
+        return Removal(node_id, peer_told=False, reason="it is down")
+
+    async def forget_peer(self, node_id: int) -> PeerState | None:
+        return self.links.pop(node_id, None)
 
     async def trigger(self, *, force_activate: bool = False) -> TriggerReport:
         self.asked.append(force_activate)
@@ -99,7 +112,7 @@ def test_a_peer_is_added_shown_and_removed(call: Browser, member: FakeMember) ->
     assert reply.status_code == 201
     peer = reply.json()
     assert (peer["address"], peer["label"], peer["state"]) == ("http://b:1", "B", "disconnected")
-    assert member.asked == [["/p/**"]]
+    assert member.asked == [{**body, "sync_paths": ("/p/**",)}]
     assert call("GET", "/sync/peers").json() == {"items": [peer]}
     status = call("GET", "/sync/status").json()
     assert (status["node_id"], status["peer_count"], status["peers"]) == (7, 1, [peer])
@@ -112,8 +125,86 @@ def test_a_peer_is_added_shown_and_removed(call: Browser, member: FakeMember) ->
         "total_failures",
     }
     reply = call("DELETE", f"/sync/peers/{peer['node_id']}")
-    assert reply.json() == {"removed": True, "node_id": peer["node_id"]}
+    told = {"peer_told": False, "reason": "it is down"}
+    assert reply.json() == {"removed": True, "node_id": peer["node_id"], **told}
     assert call("DELETE", f"/sync/peers/{peer['node_id']}").status_code == 404
+
+
+def test_what_is_said_of_a_link_is_changed(call: Browser, member: FakeMember) -> None:
+    node_id = call("POST", "/sync/peers", json={"address": "http://b:1"}).json()["node_id"]
+    body = {
+        "label": None,
+        "sync_paths": ["/p/**"],
+        "excludes": [],
+        "direction": "pull",
+        "enabled": False,
+        "compression": "gzip",
+        "bandwidth_limit": 200,
+        "address": "http://C:1/",
+        "unheard of": 1,
+    }
+    reply = call("PATCH", f"/sync/peers/{node_id}", json=body)
+    assert reply.status_code == 200
+    assert set(reply.json()) >= {"direction", "enabled", "compression", "excludes", "forced"}
+    assert member.asked[-1] == {
+        "label": None,
+        "sync_paths": ("/p/**",),
+        "excludes": None,
+        "direction": Direction.PULL,
+        "enabled": False,
+        "compression": Encoding.GZIP,
+        "bandwidth_limit": 200,
+        "address": "http://c:1",
+    }
+    assert call("PATCH", f"/sync/peers/{node_id}", json={}).status_code == 200
+    assert member.asked[-1] == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status", "told"),
+    [
+        ("direction", "sideways", 400, "both, pull, push"),
+        ("direction", None, 422, "direction"),
+        ("compression", "lz4", 400, "zstd, gzip, none"),
+        ("compression", 5, 422, "compression"),
+        ("bandwidth_limit", -1, 400, "0 (no limit)"),
+        ("bandwidth_limit", 10**9, 400, "0 (no limit)"),
+        ("bandwidth_limit", 1.5, 422, "bandwidth_limit"),
+        ("bandwidth_limit", None, 422, "bandwidth_limit"),
+        ("enabled", "no", 422, "enabled"),
+        ("enabled", None, 422, "enabled"),
+        ("sync_paths", "/a", 422, "sync_paths"),
+        ("sync_paths", ["["], 400, "glob"),
+        ("excludes", ["/a"] * 101, 400, "100"),
+        ("label", "a\nb", 400, "label"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_and_the_allowed_ones_are_named(
+    call: Browser, member: FakeMember, field: str, value: object, status: int, told: str
+) -> None:
+    node_id = call("POST", "/sync/peers", json={"address": "http://b:1"}).json()["node_id"]
+    before = len(member.asked)
+    for method, path, more in (
+        ("PATCH", f"/sync/peers/{node_id}", {}),
+        ("POST", "/sync/peers", {"address": "http://c:1"}),
+    ):
+        reply = call(method, path, json={field: value, **more})
+        assert reply.status_code == status, reply.text
+        assert told in reply.json()["error"]
+    assert (len(member.asked), len(member.links)) == (before, 1)
+
+
+def test_a_peer_may_leave(call: Browser, member: FakeMember) -> None:
+    call("POST", "/sync/peers", json={"address": "http://b:1", "node_id": 9})
+    token = call.here.mint(scope=SYNC)
+    for body, removed in (
+        ({"node_id": 9, "told": 8}, False),  # another node was meant
+        ({"node_id": 9, "told": 7}, True),
+        ({"node_id": 9}, False),
+    ):
+        reply = call("POST", "/sync/leave", json=body, token=token)
+        assert (reply.status_code, reply.json()) == (200, {"removed": removed})
+    assert member.links == {}
 
 
 def test_the_status_tells_the_root(call: Browser) -> None:
@@ -132,6 +223,9 @@ def test_the_status_tells_the_root(call: Browser) -> None:
         ("POST", "/sync/peers", {"address": 5}, 422),
         ("POST", "/sync/peers", {"address": "http://b", "node_id": 0}, 422),
         ("POST", "/sync/peers", {"address": "http://b", "node_id": 2**63}, 422),
+        ("PATCH", "/sync/peers/x", {}, 400),
+        ("PATCH", "/sync/peers/5", {}, 404),
+        ("POST", "/sync/leave", {}, 422),
         ("DELETE", "/sync/peers/x", None, 400),
         ("DELETE", "/sync/peers/-1", None, 400),
         ("DELETE", "/sync/peers/" + "9" * 30, None, 400),

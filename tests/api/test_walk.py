@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeorsync.api.walk import Sieve, Span, gone, spans
-from aeorsync.core.globs import Globs
+from aeorsync.core.filters import Filter
 from aeorsync.core.paths import parse, to_key
 from aeorsync.core.versions import Kind
 from aeorsync.storage.base import Change
@@ -71,11 +71,11 @@ def test_spans_cover_every_row_in_the_order_of_their_first(
     ("path", "sieve", "passes"),
     [
         ("/a", Sieve(), True),
-        ("/a/b", Sieve(Globs.parse(["/a/**"])), True),
-        ("/b", Sieve(Globs.parse(["/a/**"])), False),
+        ("/a/b", Sieve(Filter.parse(["/a/**"])), True),
+        ("/b", Sieve(Filter.parse(["/a/**"])), False),
         ("/.aeordb-system/x", Sieve(), False),
-        ("/.aeordb-system/x", Sieve(Globs.parse(["/**"])), False),
-        ("/.aeordb-system/x", Sieve(Globs.parse(["/a/**"]), shows_system=True), True),
+        ("/.aeordb-system/x", Sieve(Filter.parse(["/**"])), False),
+        ("/.aeordb-system/x", Sieve(Filter.parse(["/a/**"]), shows_system=True), True),
         ("/.aeordb-systematic", Sieve(), True),
     ],
 )

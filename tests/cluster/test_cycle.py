@@ -45,6 +45,35 @@ def test_everything_a_peer_has_arrives_page_by_page(
     assert len(peer.asked("/sync/chunks")) == 3
 
 
+def test_a_report_counts_files_bytes_and_what_was_no_news(
+    ours: Repository, theirs: Repository, peer: FakePeer
+) -> None:
+    body = noise(5000)
+    put(theirs, "/d/a", body)
+    put(theirs, "/d/b", bytes(100_000))
+    report = cycle(ours, peer)
+    assert (report.told, report.changed, report.files, report.skipped) == (3, 3, 2, 0)
+    assert len(body) < report.bytes < len(body) + 1000  # as sent: zeros shrink
+    remove(theirs, "/d/a")
+    report = cycle(ours, peer)
+    assert (report.changed, report.files, report.bytes) == (1, 1, 0)
+    LinkBook(ours).remove(peering(ours, peer).link)
+    put(theirs, "/d/c", b"c")
+    report = cycle(ours, peer)
+    assert (report.told, report.changed, report.files, report.skipped) == (4, 1, 1, 3)
+
+
+def test_what_was_refused_is_not_counted_as_skipped(
+    ours: Repository, theirs: Repository, peer: FakePeer
+) -> None:
+    put(theirs, "/a", b"a")
+    put(theirs, "/b", b"b")
+    peer.chunk = lambda _: None
+    report = cycle(ours, peer)
+    assert (report.told, report.problem_count, report.skipped) == (2, 2, 0)
+    assert (report.files, report.chunks, report.bytes) == (0, 0, 0)
+
+
 def test_a_second_cycle_asks_one_question_and_changes_nothing(
     ours: Repository, theirs: Repository, peer: FakePeer
 ) -> None:

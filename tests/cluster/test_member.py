@@ -16,6 +16,7 @@ from aeorsync.errors import BadRequestError, ConflictError, NotFoundError
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Connection, Mint
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.protocol import PeerTerms
 from tests.support.clock import FakeClock
 from tests.support.loops import run, until
 from tests.support.peer import FakePeer
@@ -65,6 +66,10 @@ async def started(member: Member) -> AsyncIterator[Member]:
         await member.stop()
 
 
+def terms(label: str | None, globs: list[str] | None = None) -> PeerTerms:
+    return PeerTerms(label=label, sync_paths=globs)
+
+
 def state(member: Member) -> PeerState:
     [only] = member.peers()
     return only
@@ -77,7 +82,7 @@ def test_a_peer_that_is_added_is_pulled_from(
 
     async def main() -> None:
         async with started(network.member(ours)) as member:
-            added = await member.add_peer("http://B:1/", "west", ["/a"])
+            added = await member.add_peer("http://B:1/", terms("west", ["/a"]))
             assert (added.node_id, added.address, added.label) == (2, "http://b:1", "west")
             assert (added.state, added.sync_paths) == ("disconnected", ("/a",))
             await until(lambda: files(ours))
@@ -91,7 +96,7 @@ def test_links_are_remembered_and_run_again_after_a_restart(
 ) -> None:
     async def main() -> None:
         async with started(network.member(ours)) as member:
-            await member.add_peer("http://b:1", "west", node_id=2)
+            await member.add_peer("http://b:1", terms("west"), node_id=2)
         assert peer.listeners == []
         put(peer.repository, "/a", b"one")
         async with started(network.member(ours)) as member:
@@ -111,7 +116,7 @@ def test_a_peer_that_is_away_can_be_added_and_is_learned_later(
         async with started(member):
             await until(lambda: state(member).node_id == 2)
             # By either number it can be meant; the first is what somebody was once told.
-            assert await member.remove_peer(stand_in.node_id)
+            assert (await member.remove_peer(stand_in.node_id)).node_id == 2
 
     run(main())
 
@@ -119,10 +124,10 @@ def test_a_peer_that_is_away_can_be_added_and_is_learned_later(
 def test_adding_a_peer_twice_is_adding_it_once(ours: Repository, network: Network) -> None:
     async def main() -> None:
         async with started(network.member(ours)) as member:
-            first = await member.add_peer("http://b:1", "west", ["/a/**"])
+            first = await member.add_peer("http://b:1", terms("west", ["/a/**"]))
             again = await member.add_peer("http://B:1/")
             assert (again.node_id, again.label) == (first.node_id, "west")
-            changed = await member.add_peer("http://b:1", "east", ["/b/**"])
+            changed = await member.add_peer("http://b:1", terms("east", ["/b/**"]))
             assert len(member.peers()) == 1
             assert (changed.label, changed.sync_paths) == ("east", ("/b/**",))
             await until(lambda: state(member).state == "active")
@@ -190,7 +195,7 @@ def test_nonsense_is_refused_before_anybody_is_asked(
     async def main() -> None:
         member = network.member(ours)
         with pytest.raises(BadRequestError):
-            await member.add_peer(address, label, globs)
+            await member.add_peer(address, terms(label, globs))
         assert member.peers() == []
         assert network.dialed == []
 
@@ -218,8 +223,9 @@ def test_a_removed_peer_is_forgotten(ours: Repository, peer: FakePeer, network: 
         async with started(network.member(ours)) as member:
             await member.add_peer("http://b:1")
             await until(lambda: state(member).last_sync_at)
-            assert await member.remove_peer(2)
-            assert not await member.remove_peer(2)
+            assert (await member.remove_peer(2)).peer_told
+            with pytest.raises(NotFoundError):
+                await member.remove_peer(2)
             assert member.peers() == []
             assert peer.listeners == []
             assert LinkBook(ours).links() == []
@@ -239,7 +245,7 @@ def test_a_paused_link_moves_nothing_and_stays_paused_over_a_restart(
         async with started(network.member(ours)) as member:
             await member.add_peer("http://b:1")
             await until(lambda: state(member).state == "active")
-            paused = await member.set_enabled(2, enabled=False)
+            paused = await member.change_peer(2, PeerTerms(enabled=False))
             assert (paused.state, paused.reason) == ("disconnected", "paused")
             assert peer.listeners == []
         put(peer.repository, "/a", b"one")
@@ -250,10 +256,10 @@ def test_a_paused_link_moves_nothing_and_stays_paused_over_a_restart(
             assert [skipped.reason for skipped in report.skipped] == ["paused"]
             assert (report.results, report.forced_active) == ((), ())
             assert len(peer.requests) == asked
-            await member.set_enabled(2, enabled=True)
+            await member.change_peer(2, PeerTerms(enabled=True))
             await until(lambda: files(ours))
             with pytest.raises(NotFoundError):
-                await member.set_enabled(99, enabled=True)
+                await member.change_peer(99, PeerTerms(enabled=True))
 
     run(main())
 

@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeorsync.core.links import (
+    MAX_JITTER_MS,
     ClockSample,
     LinkEvent,
     LinkState,
+    diagram,
     estimate,
     next_state,
     unsettled,
@@ -24,7 +26,7 @@ STEPS = {
     (DISCONNECTED, LinkEvent.RESUMED): DISCONNECTED,
     (HONEYMOON, LinkEvent.CLOCK_SETTLED): ACTIVE,
     (HONEYMOON, LinkEvent.CLOCK_OFF): HONEYMOON,
-    (HONEYMOON, LinkEvent.PROBE_FAILED): DISCONNECTED,
+    (HONEYMOON, LinkEvent.PROBE_FAILED): HONEYMOON,
     (HONEYMOON, LinkEvent.LOST): DISCONNECTED,
     (HONEYMOON, LinkEvent.FORCED): ACTIVE,
     (HONEYMOON, LinkEvent.PAUSED): PAUSED,
@@ -136,3 +138,26 @@ def test_a_clock_settles_when_it_was_compared_often_and_is_near_enough(
 
 def test_an_answer_that_seems_to_come_before_the_question_has_no_negative_round_trip() -> None:
     assert ClockSample(1000, 1000, 1010, 1005).round_trip_ms == 0
+
+
+def test_a_way_that_is_too_uneven_does_not_settle_and_one_slow_probe_is_forgiven() -> None:
+    slow = [sample(0, 1, 1), sample(0, 5000, 0)] * 4
+    reason = unsettled(estimate(slow))
+    assert reason is not None
+    assert "round trips differ by 5.0 s" in reason
+    once = [sample(0, 1, 1)] * 4 + [sample(0, 5000, 0)] + [sample(0, 1, 1)] * 3
+    assert unsettled(estimate(once)) is None
+    assert MAX_JITTER_MS < 5000  # a probe that takes longer gets no answer at all
+
+
+def test_the_diagram_has_an_arrow_for_every_cell_of_the_table() -> None:
+    lines = diagram().splitlines()
+    drawn = {
+        (*line.strip().partition(":")[0].split(" --> "), event)
+        for line in lines[2:]
+        for event in line.partition(": ")[2].split(", ")
+    }
+    steps = (
+        (state, event, next_state(state, event)) for state, event in product(LinkState, LinkEvent)
+    )
+    assert drawn == {(s.value, after.value, e.name) for s, e, after in steps if after is not None}

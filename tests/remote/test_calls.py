@@ -1,5 +1,8 @@
 """The typed calls: what a peer may answer, and what is no answer."""
 
+import asyncio
+import gzip
+import tracemalloc
 from collections.abc import Callable
 
 import httpx
@@ -11,6 +14,8 @@ from aeorsync.errors import AeorError, BadRequestError, UnauthorizedError, Unava
 from aeorsync.remote import calls
 from aeorsync.remote.calls import Event, Remote
 from aeorsync.remote.connection import Connection
+from aeorsync.runtime.throttle import Throttle
+from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec, Kind, encode, encode_chunk
 from aeorsync.wire.protocol import (
     FRAMES_TYPE,
@@ -242,3 +247,76 @@ def test_a_wake_up_call_that_is_refused_says_so() -> None:
     assert msgspec.json.decode(peer.requests[0].content) == {"node_id": 9}
     with pytest.raises(AeorError):
         run(Peer(b"", status=404).remote.wake(9))
+
+
+class Squeezing(Peer):
+    """A peer that answers compressed, as asked or not."""
+
+    def __init__(self, *pieces: bytes, encoding: str = "gzip") -> None:
+        super().__init__(*pieces)
+        self.encoding = encoding
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        answer = super()._answer(request)
+        answer.headers["Content-Encoding"] = self.encoding
+        return answer
+
+
+def test_a_compressed_page_is_read_as_if_it_were_not() -> None:
+    peer = Squeezing(gzip.compress(HEADER + ENTRIES + END))
+    peer.remote.encoding = Encoding.GZIP
+    page = run(peer.remote.diff(None, None, 9))
+    assert page.parts == [pack([(b"a", b"b")])]
+    assert peer.requests[0].headers["Accept-Encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "x" * 9000])
+def test_a_compression_nobody_asked_for_is_refused(encoding: str) -> None:
+    peer = Squeezing(gzip.compress(HEADER + END), encoding=encoding)
+    with pytest.raises(BadRequestError, match="nobody asked for"):
+        run(peer.remote.diff(None, None, 9))
+
+
+@pytest.mark.parametrize(
+    "body", [b"plain", gzip.compress(HEADER + END)[:-3]], ids=["not gzip", "cut off"]
+)
+def test_a_broken_compression_is_refused(body: bytes) -> None:
+    peer = Squeezing(body)
+    peer.remote.encoding = Encoding.GZIP
+    with pytest.raises(BadRequestError):
+        run(peer.remote.diff(None, None, 9))
+
+
+def test_a_bomb_costs_no_more_memory_than_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "MAX_PAGE_BYTES", 1_000_000)
+    entries = encode(Kind.ENTRIES, bytes(500_000))
+    bomb = gzip.compress(HEADER + entries * 400)
+    assert len(bomb) < 1_000_000
+    peer = Squeezing(bomb)
+    peer.remote.encoding = Encoding.GZIP
+    tracemalloc.start()
+    with pytest.raises(BadRequestError, match="page over"):
+        run(peer.remote.diff(None, None, 9))
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
+def test_what_comes_in_is_paid_for_as_it_came_over_the_network() -> None:
+    paid: list[int] = []
+
+    class Till(Throttle):
+        async def pay(self, size: int, timer: asyncio.Timeout | None = None) -> None:
+            assert timer is not None
+            paid.append(size)
+
+    body = gzip.compress(EMPTY_HEADER + chunk_frame(bytes(100_000)) + EMPTY_END)
+    peer = Squeezing(body[:40], body[40:])
+    peer.remote.encoding, peer.remote.throttle = Encoding.GZIP, Till()
+    fetch(peer, chunk_id(bytes(100_000)))
+    assert paid == [40, len(body) - 40]
+
+
+def test_a_goodbye_says_who_leaves_and_whom_they_mean() -> None:
+    peer = Peer(b'{"removed":true}')
+    assert run(peer.remote.leave(9, 5, 1.0)) is True
+    assert msgspec.json.decode(peer.requests[0].content) == {"node_id": 9, "told": 5}

@@ -115,6 +115,7 @@ class FakePeer(httpx.AsyncBaseTransport):
             "/sync/chunks": lambda body: self._framed("chunks", self._chunks(body)),
             "/sync/events": lambda _: httpx.Response(200, stream=Body(self._events())),
             "/sync/wake": lambda _: answer(202, b"{}"),
+            "/sync/leave": lambda _: answer(200, b'{"removed":true}'),
         }
 
     def _framed(self, name: str, frames: Frames) -> httpx.Response:

@@ -1,0 +1,32 @@
+"""What the links of one node share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aeorsync.remote.calls import Remote
+from aeorsync.runtime.clock import WallClock
+from aeorsync.storage.foreign import ForeignBook
+from aeorsync.storage.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every link of this node shares.
+
+    Attributes:
+        repository: Our files.
+        node_id: Ours.
+        wall: The clock.
+        dial: Makes the way to an address; nothing is connected yet.
+        sync_interval_s: Seconds after which a peer without news is asked all the same.
+        jitter: Returns a random number from 0 to 1.
+        foreign: What is known of peers that are AeorDB nodes.
+    """
+
+    repository: Repository
+    node_id: int
+    wall: WallClock
+    dial: Callable[[str], Remote]
+    sync_interval_s: float
+    jitter: Callable[[], float]
+    foreign: ForeignBook = field(default_factory=ForeignBook)
