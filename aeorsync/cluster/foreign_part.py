@@ -125,7 +125,7 @@ def make_part(peering: ForeignPeering, group: Sequence[Told], wanted: Filter) ->
         except AeorError as error:
             part.problems.append(problem(told.path, error))
             continue
-        if wanted.matches(path):
+        if wanted.passes(path):
             keyed[to_key(path)] = (told, path)
     had = peering.book.had(peering.link.id, keyed)
     given = peering.book.given(peering.link.id, keyed)

@@ -11,7 +11,7 @@ import msgspec
 
 from aeorsync.cluster.foreign_reader import Asked, Reader, find_reader
 from aeorsync.cluster.join import Dial, dial
-from aeorsync.cluster.link import Link, Site
+from aeorsync.cluster.link import Link
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
@@ -22,6 +22,7 @@ from aeorsync.cluster.peers import (
     is_id,
     parse_address,
 )
+from aeorsync.cluster.site import Site
 from aeorsync.cluster.terms import RESTARTING, news, parse_terms
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
 from aeorsync.remote.connection import Mint

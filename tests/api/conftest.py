@@ -17,6 +17,7 @@ from starlette.types import Message
 from aeorsync.api.app import App, create_app
 from aeorsync.api.gate import Gate
 from aeorsync.api.node import Node
+from aeorsync.cluster.foreign_reader import Asked, Reader
 from aeorsync.cluster.member import Member
 from aeorsync.core import tokens
 from aeorsync.core.apikeys import KeyRecord
@@ -24,6 +25,7 @@ from aeorsync.core.tokens import ROOT, SYNC, SigningKey
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.accounts import Accounts, new_root_key
+from aeorsync.storage.foreign import ForeignBook
 from aeorsync.storage.writer import Committed
 from tests.support.clock import FakeClock
 from tests.support.repositories import open_repository
@@ -41,6 +43,12 @@ class NoMember:
 
     def peers(self) -> list[object]:
         return []
+
+    async def reader(self, _: Asked) -> Reader:
+        return Reader(None, ForeignBook(), is_ready=True)
+
+    async def doubt_readers(self) -> None:
+        pass
 
 
 @dataclass

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from aeorsync.cluster.link import Link, Site
+from aeorsync.cluster.link import Link
 from aeorsync.cluster.peers import LinkBook, LinkRecord
+from aeorsync.cluster.site import Site
 from aeorsync.errors import ConflictError
 from aeorsync.storage.repository import Repository
 from tests.support.clock import FakeClock
