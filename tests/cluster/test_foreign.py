@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from aeorsync.api.foreign_diff import _page
 from aeorsync.api.walk import Sieve
 from aeorsync.cluster.cycle import Report
 from aeorsync.cluster.foreign import run_foreign_cycle
-from aeorsync.cluster.foreign_part import ForeignPeering
+from aeorsync.cluster.foreign_part import DEFER_MS, ForeignPeering
 from aeorsync.cluster.peers import LinkRecord
 from aeorsync.core.foreign import parse_token
 from aeorsync.core.versions import Kind
@@ -161,3 +162,97 @@ def test_only_what_was_told_counts_when_ours_is_put_back_to_an_older_copy() -> N
     world.ours = memory_repository()
     world.look()
     assert files(world.ours) == {"/a": b"theirs"}
+
+
+TURNS = ("put here", "put there", "delete here", "delete there", "delete there, and collect")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(TURNS), st.sampled_from(PATHS)), max_size=8))
+def test_one_deed_at_a_time_is_done_on_both_sides_and_never_a_conflict(
+    turns: list[tuple[str, str]],
+) -> None:
+    world = World()
+    expected: dict[str, bytes] = {}
+    for what, path in turns:
+        deed, _, then = what.partition(", and ")
+        world.do(deed, path)
+        if then:
+            world.do(then, path)
+        if deed.startswith("put"):
+            expected[path] = b"%d" % world.written
+        else:
+            expected.pop(path, None)
+        world.settle()
+        assert files(world.ours) == world.theirs.files() == expected
+        assert list(world.ours.conflicts()) == []
+
+
+def test_what_it_took_and_we_changed_since_is_no_change_of_its_own() -> None:
+    world = World()
+    put(world.ours, "/a", b"1")
+    world.tick()
+    put(world.ours, "/a", b"2")
+    seq = world.ours.head.seq
+    world.look()
+    assert world.ours.head.seq == seq
+    world.settle()
+    assert world.theirs.files() == {"/a": b"2"}
+    assert list(world.ours.conflicts()) == []
+
+
+@pytest.mark.parametrize("deed", ["put there", "delete there"])
+@pytest.mark.parametrize("was_there", [True, False])
+def test_a_change_right_after_it_took_something_is_one_of_that(
+    deed: str, *, was_there: bool
+) -> None:
+    world = World()
+    if was_there:
+        put(world.ours, "/a", b"before")
+        world.settle()
+    put(world.ours, "/a", b"taken")
+    world.tick()
+    world.do(deed, "/a")
+    world.look()
+    world.tick()
+    expected = {"/a": b"1"} if deed == "put there" else {}
+    assert files(world.ours) == world.theirs.files() == expected
+    assert list(world.ours.conflicts()) == []
+
+
+def test_a_change_after_an_answer_it_may_have_taken_in_part_is_kept() -> None:
+    world = World()
+    put(world.ours, "/a", b"before")
+    world.settle()
+    put(world.ours, "/a", b"ours")
+    world.tick(is_cut_off=True)
+    world.theirs.put("/a", b"theirs")
+    world.look()
+    world.tick()
+    entry = entry_at(world.ours, "/a")
+    assert entry is not None
+    contents = {b"".join(world.ours.read(version.content)) for version in entry.versions}
+    assert contents == {b"ours", b"theirs"}
+
+
+def test_a_path_that_nobody_says_is_dealt_with_is_not_left_alone_for_ever() -> None:
+    world = World()
+    put(world.ours, "/a", b"ours")
+    world.tick()
+    world.theirs.put("/a", b"theirs")
+    world.look()
+    assert get(world.ours, "/a") == b"ours"
+    world.now += DEFER_MS
+    world.look()
+    assert get(world.ours, "/a") == b"theirs"
+    assert len(list(world.ours.conflicts())) == 1
+
+
+def test_nothing_is_concluded_when_a_chunk_could_not_be_sent() -> None:
+    world = World()
+    put(world.ours, "/a", b"ours")
+    world.tick()
+    world.theirs.delete("/a")  # stands for: it skipped the file
+    world.book.doubt()
+    world.settle()
+    assert files(world.ours) == world.theirs.files() == {"/a": b"ours"}
