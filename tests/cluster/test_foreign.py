@@ -191,16 +191,18 @@ def test_one_deed_at_a_time_is_done_on_both_sides_and_never_a_conflict(
         assert list(world.ours.conflicts()) == []
 
 
-def test_what_it_took_and_we_changed_since_is_no_change_of_its_own() -> None:
+@pytest.mark.parametrize("is_cut_off", [False, True])
+def test_what_it_took_and_we_changed_since_is_no_change_of_its_own(*, is_cut_off: bool) -> None:
     world = World()
     put(world.ours, "/a", b"1")
-    world.tick()
+    world.tick(is_cut_off=is_cut_off)
     put(world.ours, "/a", b"2")
+    put(world.ours, "/a", b"3")
     seq = world.ours.head.seq
     world.look()
-    assert world.ours.head.seq == seq
     world.settle()
-    assert world.theirs.files() == {"/a": b"2"}
+    assert world.ours.head.seq == seq
+    assert world.theirs.files() == {"/a": b"3"}
     assert list(world.ours.conflicts()) == []
 
 
