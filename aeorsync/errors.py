@@ -14,6 +14,7 @@ status that carries it.
     ├── ConflictError          409    the name is taken, or a file is where a folder is
     ├── PreconditionError      412    If-Match or If-None-Match did not hold
     ├── RateLimitedError       429    too many attempts; wait
+    ├── BusyError              409    it is being done already; wait until that has ended
     ├── StaleError             409    the head moved; re-read and retry
     ├── CorruptError           500    bytes do not match the name they are stored under
     ├── UnavailableError       503    a peer, a disk or this node cannot serve now
@@ -131,6 +132,14 @@ class StaleError(AeorError):
     """The head moved between reading and committing; read again and retry."""
 
     code = "STALE"
+    status = 409
+    retry = True
+
+
+class BusyError(AeorError):
+    """What may be done only once at a time is being done already."""
+
+    code = "BUSY"
     status = 409
     retry = True
 

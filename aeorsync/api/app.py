@@ -16,25 +16,35 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
+    care,
     chunks,
     conflicts,
     diff,
     downloads,
     events,
     files,
+    forks,
     health,
+    histories,
+    lenses,
     links,
     logins,
+    metrics,
+    nodes,
+    offers,
     openapi,
     peer_events,
     peers,
     problems,
+    repairs,
     trash,
     uploads,
+    versions,
 )
 from aeorsync.api.auth import Authenticator, query_token
 from aeorsync.api.endpoint import Call, Endpoint
 from aeorsync.api.gate import Gate
+from aeorsync.api.node import Node
 from aeorsync.api.problems import MethodError, RouteError
 from aeorsync.api.router import Router
 from aeorsync.runtime.log import get_logger
@@ -47,12 +57,20 @@ _TABLE = (
     *files.ENDPOINTS,
     *trash.ENDPOINTS,
     *links.ENDPOINTS,
+    *versions.ENDPOINTS,
+    *forks.ENDPOINTS,
+    *histories.ENDPOINTS,
     *diff.ENDPOINTS,
     *chunks.ENDPOINTS,
+    *offers.ENDPOINTS,
+    *nodes.ENDPOINTS,
+    *repairs.ENDPOINTS,
     *peers.ENDPOINTS,
     *conflicts.ENDPOINTS,
     *events.ENDPOINTS,
     *peer_events.ENDPOINTS,
+    *metrics.ENDPOINTS,
+    *care.ENDPOINTS,
 )
 ENDPOINTS: tuple[Endpoint, ...] = (*_TABLE, openapi.endpoint(_TABLE))
 """The route table."""
@@ -86,7 +104,7 @@ class App:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["raw_path"] = _raw_path(scope)
-        marked = _Marked(scope, send)
+        marked = _Marked(scope, send, self._gate.node)
         try:
             response = await self._respond(scope, receive)
             await response(scope, receive, marked)
@@ -112,7 +130,8 @@ class App:
         scope["recheck"] = check
         scope["path_prefix"] = match.prefix
         scope["path_params"] = match.segments
-        return await match.endpoint.handler(Call(Request(scope, receive), node, caller))
+        call = Call(Request(scope, receive), node, caller)
+        return await match.endpoint.handler(await lenses.enter(call, match.endpoint))
 
     def _is_health(self, scope: Scope) -> bool:
         try:
@@ -125,9 +144,12 @@ class App:
 class _Marked:
     """Sends an answer with the fields that every answer has."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, node: Node | None) -> None:
         self._send = send
-        self._has_body = scope["method"] != "HEAD"
+        self._node = node
+        self._began = 0.0 if node is None else node.wall.monotonic()
+        self._method: str = scope["method"]
+        self._has_body = self._method != "HEAD"
         self.is_started = False
         self.request_id = _request_id(scope)
         self._fields = [(b"x-request-id", self.request_id)]
@@ -137,10 +159,16 @@ class _Marked:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.is_started = True
+            self._count(message["status"])
             message["headers"] = [*message["headers"], *self._fields]
         elif not self._has_body:
             message["body"] = b""
         await self._send(message)
+
+    def _count(self, status: int) -> None:
+        if self._node is not None:
+            seconds = self._node.wall.monotonic() - self._began
+            self._node.meter.note_request(self._method, status, seconds)
 
 
 def _raw_path(scope: Scope) -> bytes:

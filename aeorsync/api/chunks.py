@@ -8,6 +8,7 @@ unknown or damaged is left out.
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import chain, takewhile
 from typing import TypeVar
 
 import msgspec
@@ -17,9 +18,10 @@ from aeorsync.api.diff import check_reader
 from aeorsync.api.diff_page import PROJECTED_MAX, projected
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wanted_encoding, wants_frames
+from aeorsync.api.node import Node
 from aeorsync.core.hashing import HASH_SIZE, parse_hash
 from aeorsync.core.manifest import pieces
-from aeorsync.core.paths import SYSTEM
+from aeorsync.core.paths import SYSTEM, to_key
 from aeorsync.core.versions import Content, decode_entry
 from aeorsync.errors import (
     AeorError,
@@ -33,10 +35,13 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.compression import unpack
+from aeorsync.storage.content import LostChunkError
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.version_records import FORKS
 from aeorsync.wire import framing, limits
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.protocol import (
+    CHUNKS_HEADER,
     FRAMES_TYPE,
     IDS_TYPE,
     ChunkData,
@@ -50,7 +55,10 @@ T = TypeVar("T")
 _BATCH_BYTES = 2 * limits.MIB
 _BATCH_MIN, _BATCH_MAX = 8, 64
 """Chunks one thread hop reads, so it never holds more than 16 MiB of them."""
+_FORKS = to_key(FORKS)
 _MISSING_MAX = limits.MAX_FRAME // HASH_SIZE
+_HELD = "held"
+_MAX_LOST = 1_000
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})*", re.ASCII).fullmatch
 _encode = msgspec.json.Encoder().encode
 _log = get_logger(__name__)
@@ -82,8 +90,13 @@ async def chunks(call: Call) -> Response:
         hidden = await bridge.run(_system_chunks, repository)
     if wants_frames(call.request):
         names = list(dict.fromkeys(wanted.values()))
-        are_plain = wanted_encoding(call.request) is not Encoding.ZSTD
-        frames = _frames(repository, names, hidden, are_plain=are_plain)
+        frames = _frames(
+            call.node,
+            names,
+            hidden,
+            are_plain=wanted_encoding(call.request) is not Encoding.ZSTD,
+            manner=call.request.headers.get(CHUNKS_HEADER, ""),
+        )
         return await framed(call.request, frames)
     pairs = [(text, name) for text, name in wanted.items() if name not in hidden]
     # An AeorDB node asks for all it needs at once, and refused it would ask so for ever.
@@ -92,7 +105,7 @@ async def chunks(call: Call) -> Response:
         fitting = await bridge.run(_fitting, repository, pairs)
         if fitting < len(pairs):
             return _refusal(fitting)
-    tell = call.node.member.doubt_readers if call.caller.is_peer else None
+    tell = call.node.member.readers.doubt if call.caller.is_peer else None
     return StreamingResponse(_json(repository, pairs, tell), media_type="application/json")
 
 
@@ -127,11 +140,15 @@ def _check_count(count: int) -> None:
 
 
 def _system_chunks(repository: Repository) -> frozenset[bytes]:
-    """Every chunk that a file of the system namespace refers to, or referred to."""
+    """Every chunk that a file of the system namespace refers to, or referred to.
+
+    What was put into a fork is left out: root may read it, and the tree may have it, too.
+    """
     found: set[bytes] = set()
     with repository.view() as view:
         for walk in (view.walk, view.graves):
-            for _, data in walk(SYSTEM, system=True):
+            before = takewhile(lambda item: item[0] <= _FORKS, walk(SYSTEM, system=True))
+            for _, data in chain(before, walk(SYSTEM, system=True, after=_FORKS + b"\1")):
                 for version in decode_entry(data).versions:
                     found.update(_chunks_of(repository, version.content))
     return frozenset(found)
@@ -191,38 +208,52 @@ def _encode_batch(repository: Repository, part: Sequence[tuple[str, bytes]]) -> 
     held = {c.id: c for c in repository.stored_chunks([name for _, name in part])}
     encoded = []
     for text, name in part:
-        plain = _plain(held[name]) if name in held else None
+        plain = _plain(repository, held[name]) if name in held else None
         if plain is not None:
             encoded.append(_encode(ChunkData(text, bytes(plain), len(plain))))
     return encoded
 
 
-def _plain(chunk: StoredChunk) -> bytes | memoryview | None:
+def _plain(repository: Repository, chunk: StoredChunk) -> bytes | memoryview | None:
     """The checked bytes of a chunk; None, with a line in the log, when it is damaged."""
     try:
         return unpack(chunk)
     except CorruptError as error:
         _log.error("chunk is damaged", chunk=chunk.id.hex(), error=error.message)
-        return None
+    with suppress(CorruptError):
+        repository.plain_chunk(chunk.id)  # is noted as lost, and fetched again
+    return None
 
 
 # In frames
 
 
 async def _frames(
-    repository: Repository, names: Sequence[bytes], hidden: frozenset[bytes], *, are_plain: bool
+    node: Node, names: Sequence[bytes], hidden: frozenset[bytes], *, are_plain: bool, manner: str
 ) -> AsyncIterator[bytes]:
+    repository = node.repository
     missing = [name for name in names if name in hidden]
     shown = [name for name in names if name not in hidden] if missing else names
+    read = _checked_batch if manner else _frame_batch
+    if are_plain:
+        read = _plain_batch  # checks them, too
+    lacking: list[bytes] = []
     yield framing.encode(framing.Kind.HEADER, pack({}))
-    read = _plain_batch if are_plain else _frame_batch
     try:
-        async for part in _batches(shown, lambda part: read(repository, part, missing)):
+        async for part in _batches(shown, lambda part: read(repository, part, lacking)):
             yield b"".join(part)
+        lost = [] if manner == _HELD else await bridge.run(_lost, repository, lacking)
+        if lost:
+            # Whatever came of it: some of them may be here now.
+            await node.member.rescue(lost)
+            lacking = [name for name in lacking if name not in set(lost)]
+            async for part in _batches(lost, lambda part: read(repository, part, lacking)):
+                yield b"".join(part)
     except AeorError as error:
         problem = {"error": error.message, "code": error.code}
         yield framing.encode(framing.Kind.ERROR, pack(problem))
         return
+    missing += lacking
     for at in range(0, len(missing), _MISSING_MAX):
         payload = b"".join(missing[at : at + _MISSING_MAX])
         yield framing.encode(framing.Kind.MISSING, payload)
@@ -247,12 +278,27 @@ def _plain_batch(
     held = {chunk.id: chunk for chunk in repository.stored_chunks(part)}
     frames = []
     for name in part:
-        plain = _plain(held[name]) if name in held else None
+        plain = _plain(repository, held[name]) if name in held else None
         if plain is None:
             missing.append(name)
         else:
             frames.append(framing.encode_chunk(name, framing.Codec.RAW, len(plain), bytes(plain)))
     return frames
+
+
+def _checked_batch(
+    repository: Repository, part: Sequence[bytes], missing: list[bytes]
+) -> list[bytes]:
+    """The same, but damaged chunks are found and missing."""
+    for name in part:
+        with suppress(LostChunkError):
+            repository.plain_chunk(name)
+    return _frame_batch(repository, part, missing)
+
+
+def _lost(repository: Repository, names: Sequence[bytes]) -> list[bytes]:
+    """Those of some missing chunks that should be here."""
+    return [name for name in names if repository.damage.is_lost(name)][:_MAX_LOST]
 
 
 async def _batches(

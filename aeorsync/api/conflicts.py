@@ -18,7 +18,7 @@ import msgspec
 from starlette.responses import Response
 
 from aeorsync.api import seen
-from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer, parse_body
+from aeorsync.api.endpoint import Call, Endpoint, Parameter, Sees, answer, parse_body
 from aeorsync.api.node import Node
 from aeorsync.core import paths
 from aeorsync.core.paths import TreePath, to_key
@@ -299,6 +299,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=ResolvedReply,
         errors=_RESOLVING,
         parameters=(_IF_MATCH,),
+        sees=Sees.PRESENT,
     ),
     Endpoint(
         "POST",
@@ -309,6 +310,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=ResolvedReply,
         errors=_RESOLVING,
         parameters=(_IF_MATCH,),
+        sees=Sees.PRESENT,
     ),
     Endpoint(
         "POST",
@@ -318,5 +320,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=DismissedReply,
         errors=_RESOLVING,
         parameters=(_IF_MATCH,),
+        sees=Sees.PRESENT,
     ),
 )

@@ -16,7 +16,8 @@ from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
 from aeorsync.api.foreign_diff import foreign_reader, foreign_reply, plain_since
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wants_frames
 from aeorsync.api.node import Caller, Node
-from aeorsync.api.walk import Sieve, is_done, is_usable, start, walk
+from aeorsync.cluster.pages import entry_frames, read_page
+from aeorsync.cluster.walk import Sieve, is_done, is_usable, start, walk
 from aeorsync.core.cursors import (
     Cursor,
     parse_cursor,
@@ -39,14 +40,9 @@ from aeorsync.wire.protocol import (
     DiffHeader,
     DiffReply,
     DiffRequest,
-    Item,
     pack,
 )
 
-_PAGE_ITEMS = 4_000
-_PAGE_BYTES = 8 * limits.MIB
-_FRAME_ITEMS = 500
-_FRAME_BYTES = 512 * limits.KIB
 _HEX = frozenset("0123456789abcdefABCDEF")
 _MAX_NODE = 1 << 64
 _encode = msgspec.json.Encoder().encode
@@ -125,41 +121,17 @@ def _check_hex(since: str | None) -> str | None:
 
 
 def _frames(repository: Repository, cursor: Cursor | None, sieve: Sieve) -> bytes:
-    with repository.view() as view:
-        head = view.head
-        if cursor is None or not is_usable(cursor, head, repository):
-            cursor = start(repository, head)
-        items: list[Item] = []
-        size = 0
-        for step in walk(repository, view, cursor, sieve):
-            cursor = step.cursor
-            if step.key is not None and step.data is not None:
-                items.append((step.key, step.data))
-                size += len(step.key) + len(step.data)
-            if len(items) >= _PAGE_ITEMS or size >= _PAGE_BYTES:
-                break
-    end = DiffEnd(print_cursor(cursor), not is_done(cursor, head), head.root.hex())
+    page = read_page(repository, cursor, sieve)
+    head = page.head
+    end = DiffEnd(print_cursor(page.cursor), page.has_more, head.root.hex())
     header = DiffHeader(head.node, repository.database_id, end.root_hash, __version__)
     return b"".join(
         (
             framing.encode(framing.Kind.HEADER, pack(header)),
-            *_entry_frames(items),
+            *entry_frames(page.items),
             framing.encode(framing.Kind.END, pack(end)),
         )
     )
-
-
-def _entry_frames(items: list[Item]) -> list[bytes]:
-    frames: list[bytes] = []
-    first = size = 0
-    for at, (key, data) in enumerate(items):
-        if at > first and (at - first >= _FRAME_ITEMS or size + len(data) > _FRAME_BYTES):
-            frames.append(framing.encode(framing.Kind.ENTRIES, pack(items[first:at])))
-            first, size = at, 0
-        size += len(key) + len(data)
-    if items:
-        frames.append(framing.encode(framing.Kind.ENTRIES, pack(items[first:])))
-    return frames
 
 
 # In JSON

@@ -1,7 +1,7 @@
 """One JSON page of changes, as AeorDB shapes it."""
 
 from aeorsync.api import seen
-from aeorsync.api.walk import Step, gone
+from aeorsync.cluster.walk import Step, gone
 from aeorsync.core import seals
 from aeorsync.core.foreign import absolute_target
 from aeorsync.core.merge import see
@@ -46,7 +46,7 @@ class DiffPage:
         Args:
             repository: Where manifests are read.
             secret: What ETags are sealed with.
-            exact: Whether the reader's state is known exactly; see `api.walk`.
+            exact: Whether the reader's state is known exactly; see `cluster.walk`.
             bounds_chunks: Whether the chunks of the page must fit into one answer.
             absolute_links: Whether the reader knows no relative targets.
         """

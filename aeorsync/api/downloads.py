@@ -3,24 +3,26 @@
 Everything up to the first batch of bytes is found in one hop to a thread.
 """
 
-import re
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from aeorsync.api import media, resolve, seen
-from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
+from aeorsync.api.endpoint import FORK, SNAPSHOT, Call, Endpoint, Parameter, Sees, answer
+from aeorsync.api.lenses import VERSION_ID, through
 from aeorsync.api.listing import PARAMETERS, Options, list_folder
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.replies import LinkReply, Listing
+from aeorsync.api.rescue import rescued
 from aeorsync.api.resolve import Found
-from aeorsync.api.streams import FileResponse, gather
+from aeorsync.api.streams import FileResponse, Pieces
 from aeorsync.core import paths
 from aeorsync.core.paths import TreePath
 from aeorsync.core.versions import Kind, Version
 from aeorsync.errors import BadRangeError, BadRequestError, NotFoundError, PreconditionError
-from aeorsync.runtime import bridge
+from aeorsync.storage.lenses import PastLens
+from aeorsync.storage.versions import find_version
 from aeorsync.storage.views import View
 from aeorsync.wire.headers import (
     ETags,
@@ -33,8 +35,6 @@ from aeorsync.wire.headers import (
     print_range,
 )
 
-_VERSION_ID = re.compile(r"[0-9a-f]{1,16}-[0-9a-f]{1,16}\Z")
-_ROOT_HASH = re.compile(r"(?:[0-9a-fA-F]{2})+\Z")
 _WORDS = {Kind.FILE: b"file", Kind.DIRECTORY: b"directory", Kind.SYMLINK: b"symlink"}
 _CREATED = (b"x-aeordb-created", b"x-aeordb-created-at")
 _UPDATED = (b"x-aeordb-updated", b"x-aeordb-updated-at")
@@ -86,24 +86,19 @@ class Question:
 
 
 def _version_id(query: Query) -> str | None:
-    if query.text("snapshot"):
-        raise NotFoundError("there is no such snapshot")
+    """The version asked for; a root, which is of the whole tree, `api.lenses` looks after."""
     text = query.text("version")
-    if not text or _VERSION_ID.match(text):
-        return text or None
-    if _ROOT_HASH.match(text):
-        raise NotFoundError("there is no such version")
-    raise BadRequestError("version must be the id of a version, or a hash")
+    return text if text and VERSION_ID.match(text) else None
 
 
 async def get(call: Call) -> Response:
     """Read a file, or list a folder."""
-    return await bridge.run(respond, call.node, Question.read(call, call.raw_path))
+    return await rescued(call.node, respond, call.node, Question.read(call, call.raw_path))
 
 
 async def get_named(call: Call, path: TreePath) -> Response:
     """The same, for a path that is not in the URL."""
-    return await bridge.run(respond, call.node, Question.read(call, path))
+    return await rescued(call.node, respond, call.node, Question.read(call, path))
 
 
 async def get_root(call: Call) -> Response:
@@ -115,7 +110,7 @@ def respond(node: Node, question: Question) -> Response:
     """The answer to a question. Blocking."""
     with node.repository.view() as view:
         if question.version is not None:
-            found, version = _chosen(view, question.path, question.version)
+            node, found, version = _chosen(node, view, question.path, question.version)
             tag = print_etag(version.id)
         else:
             found = resolve.find(
@@ -133,13 +128,19 @@ def respond(node: Node, question: Question) -> Response:
     return _file(node, found, version, tag, question)
 
 
-def _chosen(view: View, path: TreePath, version_id: str) -> tuple[Found, Version]:
-    """One version of an entry, be it the one that readers see or not."""
+def _chosen(
+    node: Node, view: View, path: TreePath, version_id: str
+) -> tuple[Node, Found, Version]:
+    """One version of a path, be it the one that readers see or not, and the node that reads it."""
     entry = view.live_entry(path)
     version = None if entry is None else entry.version(version_id)
+    if version is None and node.repository.is_present:
+        version, snapshot = find_version(node.repository, path, version_id) or (None, None)
+        if snapshot is not None:
+            node = through(node, PastLens(*snapshot.trees))
     if version is None or version.deleted or version.kind == Kind.DIRECTORY:
         raise NotFoundError(f"{path} has no version {version_id} that could be read")
-    return Found(path, path, entry, None), version
+    return node, Found(path, path, entry, None), version
 
 
 def _folder(node: Node, view: View, found: Found, question: Question) -> Response:
@@ -196,10 +197,11 @@ def _file(node: Node, found: Found, version: Version, tag: str, question: Questi
     fields.append((b"content-length", b"%d" % (stop - start)))
     if part is not None:
         fields.append((b"content-range", print_range(start, stop, size).encode()))
-    pieces = node.repository.read(version.content, start, stop)
-    first = gather(pieces)
+    content, repository = version.content, node.repository
+    pieces = Pieces(lambda at: repository.read(content, at, stop), start)
+    first = pieces.gather()
     is_all = len(first) == stop - start
-    return FileResponse(206 if part else 200, fields, first, None if is_all else pieces)
+    return FileResponse(206 if part else 200, fields, first, None if is_all else pieces, node)
 
 
 def _part(headers: seen.Headers, size: int, tag: str) -> tuple[int, int] | None:
@@ -265,8 +267,14 @@ def _file_fields(version: Version) -> Fields:
     ]
 
 
+_STATES = (SNAPSHOT, FORK)
 _PARAMETERS = (
-    Parameter("version", {"type": "string"}, "Id of a version, also of one that lost a conflict."),
+    Parameter(
+        "version",
+        {"type": "string"},
+        "Id of a version, also of one that lost a conflict or is in a snapshot; or a kept root.",
+    ),
+    *_STATES,
     Parameter("nofollow", {"type": "boolean"}, "A symlink itself, not what it points at."),
     Parameter("If-None-Match", {"type": "string"}, "304 if it still has this ETag.", "header"),
 )
@@ -285,10 +293,18 @@ ENDPOINTS = (
         get_root,
         "List the root.",
         reply=Listing,
-        errors=(BadRequestError,),
-        parameters=PARAMETERS,
+        errors=(BadRequestError, NotFoundError),
+        parameters=(*PARAMETERS, *_STATES),
+        sees=Sees.ALL,
     ),
-    Endpoint("HEAD", "/files", get_root, "The fields of `GET /files`."),
+    Endpoint(
+        "HEAD",
+        "/files",
+        get_root,
+        "The fields of `GET /files`.",
+        parameters=_STATES,
+        sees=Sees.ALL,
+    ),
     Endpoint(
         "GET",
         "/files/{path:path}",
@@ -298,6 +314,7 @@ ENDPOINTS = (
         errors=(*_ERRORS, BadRangeError),
         parameters=_READ_PARAMETERS,
         gives_bytes=True,
+        sees=Sees.ALL,
     ),
     Endpoint(
         "HEAD",
@@ -306,5 +323,6 @@ ENDPOINTS = (
         "The fields of `GET /files/{path}`, without the body.",
         errors=_ERRORS,
         parameters=_PARAMETERS,
+        sees=Sees.ALL,
     ),
 )

@@ -31,6 +31,15 @@ class Access(Enum):
     SYNC = "a peer, or any valid token"
 
 
+class Sees(Enum):
+    """Which states of the tree an endpoint serves; see `api.lenses`."""
+
+    ANYTHING = "it is not about one, and looks at no parameter that names one"
+    PRESENT = "only the present; asked for another it refuses"
+    FORKS = "the present and forks"
+    ALL = "the present, forks and the past"
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One query parameter or request header, for the document.
@@ -145,6 +154,7 @@ class Endpoint:
         needs_ready: Whether it answers 503 while the node is still starting.
         takes_bytes: Whether the body of the request is a file.
         gives_bytes: Whether the answer may be a file as well as ``reply``.
+        sees: Which states of the tree it serves.
     """
 
     method: str
@@ -160,7 +170,11 @@ class Endpoint:
     needs_ready: bool = True
     takes_bytes: bool = False
     gives_bytes: bool = False
+    sees: Sees = Sees.ANYTHING
 
+
+FORK = Parameter("fork", {"type": "string"}, "Name or id of a fork to do it in.")
+SNAPSHOT = Parameter("snapshot", {"type": "string"}, "Name or id of a snapshot to read.")
 
 _encode = msgspec.json.Encoder().encode
 

@@ -4,6 +4,8 @@ The number of an event is a row of the feed. Who comes back with ``Last-Event-ID
 missed; where the feed does not reach back, or the number is none of ours, a ``reset`` says that
 everything must be listed again. The bus only wakes a stream up: what it tells comes from the feed,
 so a slow reader misses nothing and costs no memory.
+
+Cycles are told of, too, but are in no feed: they move no mark, and who was away missed them.
 """
 
 import re
@@ -101,6 +103,8 @@ async def _stream(
         while True:
             async for event in reader.news():
                 yield event
+            for event in reader.cycles():
+                yield event
             turn = await watch.turn(waits=not reader.is_behind)
             if turn is None:
                 return
@@ -115,6 +119,7 @@ class _Reader:
         self._node = node
         self._wanted = wanted
         self._teller = _teller(node)
+        self._told = node.tally.number
         self._position = node.repository.head.seq if position in {None, _LOST} else position
 
     def greeting(self) -> bytes:
@@ -149,6 +154,17 @@ class _Reader:
             if data is not None:
                 yield print_event(news.kind, data, news.place)
         self._position = page.end
+
+    def cycles(self) -> list[bytes]:
+        """The cycles that ended since the last look."""
+        after, self._told = self._told, self._node.tally.number
+        if after == self._told:
+            return []
+        return [
+            self._print(told.kind, told.at_ms, told.payload)
+            for told in self._node.tally.told
+            if told.number > after and self._wanted.takes_pathless(told.kind)
+        ]
 
     def _mark(self, seq: int) -> str:
         return print_place(seq, self._node.repository.epoch)

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from aeorsync.api import seen
-from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
+from aeorsync.api.endpoint import FORK, Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.parameters import Query
 from aeorsync.api.problems import MediaTypeError
 from aeorsync.api.replies import (
@@ -144,7 +144,9 @@ ENDPOINTS = (
         parameters=(
             Parameter("recursive", {"type": "boolean"}, "A folder with all that is in it."),
             *CONDITIONS,
+            FORK,
         ),
+        sees=Sees.FORKS,
     ),
     Endpoint(
         "PATCH",
@@ -154,7 +156,8 @@ ENDPOINTS = (
         request=RenameRequest,
         reply=RenamedReply,
         errors=(*_ERRORS, InvalidFieldError, TooLargeError, MediaTypeError),
-        parameters=CONDITIONS[:2],
+        parameters=(*CONDITIONS[:2], FORK),
+        sees=Sees.FORKS,
     ),
     Endpoint(
         "POST",
@@ -165,6 +168,8 @@ ENDPOINTS = (
         reply=MadeReply,
         status=201,
         errors=_BODY_ERRORS,
+        parameters=(FORK,),
+        sees=Sees.FORKS,
     ),
     Endpoint(
         "POST",
@@ -174,5 +179,7 @@ ENDPOINTS = (
         request=CopyRequest,
         reply=CopiedReply,
         errors=_BODY_ERRORS,
+        parameters=(FORK,),
+        sees=Sees.FORKS,
     ),
 )

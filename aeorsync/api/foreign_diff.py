@@ -8,8 +8,8 @@ it later, that is no change of its own.
 
 from aeorsync.api.diff_page import DiffPage
 from aeorsync.api.node import Node
-from aeorsync.api.walk import Sieve, Step, is_done, is_usable, start, walk
 from aeorsync.cluster.foreign_reader import Asked, Reader
+from aeorsync.cluster.walk import Sieve, Step, is_done, is_usable, start, walk
 from aeorsync.core.cursors import Cursor, parse_hex
 from aeorsync.core.foreign import GONE, Had, is_private, parse_token, print_token, union
 from aeorsync.core.merge import see
@@ -29,7 +29,7 @@ _OWED = 1_000
 async def foreign_reader(node: Node, since: str | None, root: str, host: str) -> Reader:
     """Who asks, looked at."""
     token = None if since is None else parse_token(since)
-    return await node.member.reader(Asked(token, root, host))
+    return await node.member.readers.find(Asked(token, root, host))
 
 
 def plain_since(since: str | None) -> str | None:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from aeorsync.api import seen
 from aeorsync.api.downloads import link_reply
-from aeorsync.api.endpoint import Call, Endpoint, answer
+from aeorsync.api.endpoint import FORK, SNAPSHOT, Call, Endpoint, Sees, answer
 from aeorsync.api.node import Node
 from aeorsync.api.replies import DeletedReply, LinkReply, LinkRequest
 from aeorsync.api.uploads import CONDITIONS
@@ -124,7 +124,8 @@ ENDPOINTS = (
         reply=LinkReply,
         status=201,
         errors=(*_ERRORS, InvalidFieldError, ConflictError, PreconditionError),
-        parameters=CONDITIONS,
+        parameters=(*CONDITIONS, FORK),
+        sees=Sees.FORKS,
     ),
     Endpoint(
         "GET",
@@ -133,6 +134,8 @@ ENDPOINTS = (
         "Show a symlink itself.",
         reply=LinkReply,
         errors=_ERRORS,
+        parameters=(SNAPSHOT, FORK),
+        sees=Sees.ALL,
     ),
     Endpoint(
         "DELETE",
@@ -141,6 +144,7 @@ ENDPOINTS = (
         "Delete a symlink, not what it points at.",
         reply=DeletedReply,
         errors=(*_ERRORS, PreconditionError),
-        parameters=CONDITIONS,
+        parameters=(*CONDITIONS, FORK),
+        sees=Sees.FORKS,
     ),
 )

@@ -5,10 +5,12 @@
     there is something now         entries_created, also when it was there before
     there was, now there is not    entries_deleted
     ... and versions disagree      conflicts_created, before it
+    about snapshots and forks      see `api.version_news`
 
 Rows of one sort that follow each other make one event, numbered by the last of them, so whoever
 has an event has everything up to its number. An event about conflicts has the number before: who
-goes on from there is told twice rather than never. The system namespace is never told of.
+goes on from there is told twice rather than never; likewise where one row makes two events.
+Nothing else of the system namespace is told of.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from itertools import groupby
 
 import msgspec
 
+from aeorsync.api.version_news import Versions, VersionTold, tell
 from aeorsync.core.merge import Sight, see
 from aeorsync.core.paths import TreePath, from_key, is_inside
 from aeorsync.core.versions import Kind
@@ -102,17 +105,21 @@ class News:
         place: Where in the feed a reader is who has it (`print_place`).
         kind: Its type.
         now_ms: When it was read, in milliseconds since the Unix epoch.
-        entries: What it is about, at least one.
+        entries: What it is about; of one about snapshots and forks, nothing.
+        versions: The snapshots and forks it is about.
     """
 
     place: str
     kind: str
     now_ms: int
-    entries: tuple[EntryTold, ...]
+    entries: tuple[EntryTold, ...] = ()
+    versions: tuple[VersionTold, ...] = ()
 
     @cached_property
     def data(self) -> bytes:
         """All of it as JSON; made once for all who listen."""
+        if self.versions:
+            return wrap(self.kind, self.place, self.now_ms, Versions(self.versions))
         return wrap(self.kind, self.place, self.now_ms, Entries(self.entries))
 
     def inside(self, folder: TreePath) -> bytes | None:
@@ -168,7 +175,7 @@ def read_page(repository: Repository, after: int, now_ms: int) -> Page | None:
         rows = [row for row in repository.changes(after, PAGE_ROWS) if row.seq <= last]
         if after < last and (not rows or rows[0].seq != after + 1):
             return None
-        told = [item for row in rows if (item := _told(view, row)) is not None]
+        told = [item for row in rows for item in _told_all(view, repository, row)]
     news = _group(told, after, now_ms, lambda seq: print_place(seq, repository.epoch))
     return Page(list(news), rows[-1].seq if rows else after)
 
@@ -179,13 +186,20 @@ class _Told:
 
     seq: int
     kind: str
-    entry: EntryTold
+    entry: EntryTold | None
     is_conflict: bool = False
+    version: VersionTold | None = None
+
+
+def _told_all(view: View, repository: Repository, row: Change) -> Iterator[_Told]:
+    if is_system_key(row.key):
+        for kind, version in tell(view, repository.read, row):
+            yield _Told(row.seq, kind, None, version=version)
+    elif (told := _told(view, row)) is not None:
+        yield told
 
 
 def _told(view: View, row: Change) -> _Told | None:
-    if is_system_key(row.key):
-        return None
     path = from_key(row.key)
     if not row.now:
         gone = EntryTold(path, _word(row.was)) if row.was else None
@@ -215,13 +229,18 @@ def _describe(path: TreePath, sight: Sight) -> EntryTold:
 def _group(
     told: Iterable[_Told], after: int, now_ms: int, place: Callable[[int], str]
 ) -> Iterator[News]:
-    for kind, group in groupby(told, lambda item: item.kind):
-        items = list(group)
-        conflicts = tuple(EntryTold(item.entry.path) for item in items if item.is_conflict)
+    groups = [list(group) for _, group in groupby(told, lambda item: item.kind)]
+    for at, items in enumerate(groups):
+        entries = tuple(item.entry for item in items if item.entry is not None)
+        versions = tuple(item.version for item in items if item.version is not None)
+        conflicts = tuple(
+            EntryTold(item.entry.path) for item in items if item.entry and item.is_conflict
+        )
         if conflicts:
             yield News(place(after), CONFLICT, now_ms, conflicts)
-        after = items[-1].seq
-        yield News(place(after), kind, now_ms, tuple(item.entry for item in items))
+        is_half = at + 1 < len(groups) and groups[at + 1][0].seq == items[-1].seq
+        after = items[-1].seq - is_half
+        yield News(place(after), items[0].kind, now_ms, entries, versions)
 
 
 def _word(kind: int) -> str:

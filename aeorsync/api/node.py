@@ -5,12 +5,17 @@ from pathlib import Path
 from uuid import UUID
 
 from aeorsync.api.attempts import Attempts
+from aeorsync.api.meter import Meter
 from aeorsync.cluster.member import Member
+from aeorsync.cluster.offers import Offers
+from aeorsync.cluster.tally import Tally
 from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.runtime.bus import Bus
-from aeorsync.runtime.clock import WallClock
+from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.accounts import Accounts
+from aeorsync.storage.gc import Collector
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.shelf import Shelf
 from aeorsync.storage.writer import Committed
 from aeorsync.wire import limits
 
@@ -67,6 +72,11 @@ class Node:
         logins: How often each API key was tried.
         address_logins: How often each address tried any API key.
         joins: How often each address asked to join, in a minute and in an hour.
+        tally: What the cycles of the member did.
+        meter: Counts commits and requests.
+        offers: What peers that we cannot reach were asked to bring.
+        collector: Collects the garbage of the repository.
+        shelf: Trees that peers are reading.
     """
 
     repository: Repository
@@ -84,3 +94,12 @@ class Node:
     logins: Attempts = field(default_factory=_logins)
     address_logins: Attempts = field(default_factory=_address_logins)
     joins: tuple[Attempts, Attempts] = field(default_factory=_joins)
+    tally: Tally = field(default_factory=Tally)
+    meter: Meter = field(default_factory=Meter)
+    offers: Offers = field(default_factory=Offers)
+    collector: Collector = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "collector", Collector(self.repository, self.wall))
+
+    shelf: Shelf = field(default_factory=lambda: Shelf(SystemClock().monotonic))

@@ -13,9 +13,8 @@ from aeorsync import __version__
 from aeorsync.api.endpoint import Call, Endpoint, Parameter
 from aeorsync.api.parameters import Query
 from aeorsync.api.sse import EventStream, Watch, print_event
+from aeorsync.cluster.walk import is_news
 from aeorsync.errors import BadRequestError
-from aeorsync.runtime.bus import Batch
-from aeorsync.storage.writer import Committed
 from aeorsync.wire.protocol import Hello, RootMoved
 
 _MAX_WAITING = 16
@@ -50,15 +49,6 @@ async def _stream(call: Call, asker: int) -> AsyncGenerator[bytes, None]:
                 yield print_event("root", _encode(moved), str(head.seq))
             if turn.beat is not None:
                 yield print_event("heartbeat", _encode(turn.beat), str(node.repository.head.seq))
-
-
-def is_news(batch: Batch[Committed], asker: int) -> bool:
-    """Whether anything in a batch did not come from the asking node."""
-    return batch.lagged or any(
-        change.via != asker or not asker
-        for committed in batch.events
-        for change in committed.changes
-    )
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

@@ -9,8 +9,8 @@ from aeorsync import __version__
 from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
-from aeorsync.cluster.member import Removal
 from aeorsync.cluster.peers import PeerState, TriggerReport
+from aeorsync.cluster.terms import Removal
 from aeorsync.core.paths import SYSTEM, join
 from aeorsync.errors import (
     AeorError,
@@ -29,15 +29,14 @@ from aeorsync.wire.protocol import (
     ClockRequest,
     JoinReply,
     JoinRequest,
-    LeaveReply,
-    LeaveRequest,
-    PeerPatch,
-    PeerRequest,
+    WakeReply,
     WakeRequest,
 )
+from aeorsync.wire.terms import LeaveReply, LeaveRequest, PeerPatch, PeerRequest
 
 AUDIT = join(SYSTEM, "join-audit")
 _UNSAFE = re.compile(r"[^0-9A-Za-z.:_-]")
+_DIRECTIONS = ("pull", "push")
 _NODE_ID = re.compile(r"[0-9]{1,20}\Z")
 
 
@@ -81,12 +80,6 @@ class RemovedReply(msgspec.Struct, frozen=True):
     node_id: int
     peer_told: bool
     reason: str | None
-
-
-class WokenReply(msgspec.Struct, frozen=True):
-    """The node will pull soon."""
-
-    accepted: bool
 
 
 class JoinRecord(msgspec.Struct, frozen=True):
@@ -152,7 +145,10 @@ async def leave(call: Call) -> Response:
 
 
 def _peer_id(call: Call) -> int:
-    text = call.request.path_params["node_id"]
+    return _parse_node_id(call.request.path_params["node_id"])
+
+
+def _parse_node_id(text: str) -> int:
     if not _NODE_ID.match(text):
         raise BadRequestError("a node id is a number")
     return int(text)
@@ -175,16 +171,26 @@ async def show_status(call: Call) -> Response:
 
 
 async def trigger(call: Call) -> Response:
-    """Pull from every peer now, and tell how it went."""
-    force = Query(call.request.scope["query_string"]).flag("force_activate")
-    return answer(await call.node.member.trigger(force_activate=force))
+    """Run a cycle with every peer, or one, now, and tell how it went."""
+    query = Query(call.request.scope["query_string"])
+    direction = query.text("direction") or "pull"
+    if direction not in _DIRECTIONS:
+        raise BadRequestError(f"direction must be {' or '.join(_DIRECTIONS)}; nothing was done")
+    text = query.text("peer")
+    report = await call.node.member.trigger(
+        force_activate=query.flag("force_activate"),
+        node_id=None if text is None else _parse_node_id(text),
+        is_push=direction == "push",
+    )
+    return answer(report)
 
 
 async def wake(call: Call) -> Response:
     """Be told that a peer has news."""
     request = await call.body(WakeRequest)
-    call.node.member.wake(request.node_id)
-    return answer(WokenReply(accepted=True), 202)
+    call.node.member.wake(request.node_id, repair=request.repair)
+    linked = call.node.member.stance(request.node_id).is_linked
+    return answer(WakeReply(accepted=True, linked=linked), 202)
 
 
 async def compare_clocks(call: Call) -> Response:
@@ -280,10 +286,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         "/sync/trigger",
         trigger,
-        "Pull from every peer now, and tell how it went.",
+        "Run a cycle with every peer, or one, now, and tell how it went.",
         reply=TriggerReport,
-        errors=(BadRequestError,),
+        errors=(BadRequestError, NotFoundError),
         parameters=(
+            Parameter("peer", {"type": "integer"}, "Node id of the only peer to ask."),
+            Parameter(
+                "direction",
+                {"type": "string", "enum": list(_DIRECTIONS)},
+                "`pull` (the default) what this node lacks, or `push` what the peer lacks.",
+            ),
             Parameter(
                 "force_activate",
                 {"type": "boolean"},
@@ -324,7 +336,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         wake,
         "Be told that a peer has news, and pull from it.",
         request=WakeRequest,
-        reply=WokenReply,
+        reply=WakeReply,
         status=202,
         errors=(BadRequestError, InvalidFieldError),
     ),

@@ -1,38 +1,67 @@
 """Bytes of a file on their way out, in bounded memory.
 
 One batch is read while the one before is being sent. What was announced is sent whole or the
-connection is broken off: a damaged chunk never becomes a short or padded file.
+connection is broken off: a damaged chunk never becomes a short or padded file. It is fetched from
+a peer while the reader waits, where one has it.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from aeorsync.runtime import bridge
+from aeorsync.api.node import Node
+from aeorsync.api.rescue import rescued
+from aeorsync.storage.content import LostChunkError
 from aeorsync.wire.limits import MIB
 
 BATCH = MIB
 """Bytes read and sent at a time, at least."""
 
-Pieces = Iterator[bytes | memoryview]
+Read = Callable[[int], Iterator[bytes | memoryview]]
+"""Reads a file from an offset on."""
 
 
-def gather(pieces: Pieces) -> bytes:
-    """The next batch; empty at the end. Blocking.
+class Pieces:
+    """The bytes of a file from some offset on, in order; may be asked again after an error."""
 
-    Raises:
-        CorruptError: A chunk is missing or damaged.
-    """
-    batch: list[bytes | memoryview] = []
-    size = 0
-    for piece in pieces:
-        batch.append(piece)
-        size += len(piece)
-        if size >= BATCH:
-            break
-    return b"".join(batch)
+    def __init__(self, read: Read, start: int) -> None:
+        """Begin at an offset.
+
+        Args:
+            read: Reads the file from any offset on to where it is to end.
+            start: The offset, in bytes.
+        """
+        self._read = read
+        self._at = start
+        self._rest: Iterator[bytes | memoryview] | None = None
+
+    def gather(self) -> bytes:
+        """The next batch; empty at the end. Blocking.
+
+        Raises:
+            LostChunkError: The very next chunk is missing or damaged. Once it is here again, the
+                next call goes on where the one before ended.
+            CorruptError: The file cannot be read.
+        """
+        batch: list[bytes | memoryview] = []
+        size = 0
+        if self._rest is None:
+            self._rest = self._read(self._at)
+        try:
+            for piece in self._rest:
+                batch.append(piece)
+                size += len(piece)
+                if size >= BATCH:
+                    break
+        except LostChunkError:
+            # What came before it is right. The error comes again if there is no way past it.
+            self._rest = None
+            if not batch:
+                raise
+        self._at += size
+        return b"".join(batch)
 
 
 class FileResponse(Response):
@@ -43,6 +72,7 @@ class FileResponse(Response):
         headers: Fields, Content-Length included.
         first: The first batch.
         pieces: What follows; None when that was all.
+        node: Whose peers help when a chunk is lost; not needed without ``pieces``.
     """
 
     def __init__(
@@ -51,18 +81,21 @@ class FileResponse(Response):
         headers: list[tuple[bytes, bytes]],
         first: bytes = b"",
         pieces: Pieces | None = None,
+        node: Node | None = None,
     ) -> None:
         self.status_code = status
         self.raw_headers = headers
         self.background = None
         self._first = first
         self._pieces = pieces
+        self._node = node
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; see `Response`.
 
         Raises:
-            CorruptError: A chunk is missing or damaged; what was sent is less than announced.
+            CorruptError: A chunk is missing or damaged, and no peer has it; what was sent is
+                less than announced.
         """
         await send(
             {
@@ -71,20 +104,22 @@ class FileResponse(Response):
                 "headers": self.raw_headers,
             }
         )
-        if self._pieces is None:
+        if self._pieces is None or self._node is None:
             await send({"type": "http.response.body", "body": self._first})
             return
         # A server that has lost its client swallows what it is sent, so somebody has to listen.
         gone = asyncio.create_task(_until_gone(receive))
         try:
-            await self._send_all(self._pieces, gone, send)
+            await self._send_all(self._node, self._pieces, gone, send)
         finally:
             gone.cancel()
 
-    async def _send_all(self, pieces: Pieces, gone: "asyncio.Task[None]", send: Send) -> None:
+    async def _send_all(
+        self, node: Node, pieces: Pieces, gone: "asyncio.Task[None]", send: Send
+    ) -> None:
         batch = self._first
         while batch and not gone.done():
-            following = asyncio.create_task(bridge.run(gather, pieces))
+            following = asyncio.create_task(rescued(node, pieces.gather))
             try:
                 await send({"type": "http.response.body", "body": batch, "more_body": True})
                 batch = await following

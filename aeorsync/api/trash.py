@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from starlette.responses import Response
 
 from aeorsync.api import downloads
-from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
+from aeorsync.api.endpoint import Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.replies import DeletedItem, DeletedListing, PathRequest, RestoredReply
+from aeorsync.api.rescue import rescued
 from aeorsync.core import paths
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, from_key, to_key
@@ -41,7 +42,7 @@ async def list_deleted(call: Call) -> Response:
 async def restore(call: Call) -> Response:
     """Bring back what was deleted last at a path."""
     path = paths.parse((await call.body(PathRequest)).path)
-    await bridge.run(_check_content, call.node, path)
+    await rescued(call.node, _check_content, call.node, path)
 
     def operation(draft: Draft) -> Version:
         return changes.restore(draft, path)
@@ -117,6 +118,7 @@ ENDPOINTS = (
             Parameter("path", {"type": "string"}, "A folder, or one path."),
             Parameter("limit", {"type": "integer", "minimum": 0}, "At most so many rows."),
         ),
+        sees=Sees.PRESENT,
     ),
     Endpoint(
         "POST",
@@ -126,5 +128,6 @@ ENDPOINTS = (
         request=PathRequest,
         reply=RestoredReply,
         errors=(BadRequestError, InvalidFieldError, NotFoundError, ConflictError),
+        sees=Sees.PRESENT,
     ),
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from aeorsync.api import media, seen
-from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
+from aeorsync.api.endpoint import FORK, Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.replies import FileReply
 from aeorsync.core import paths
 from aeorsync.core.merge import see
@@ -239,7 +239,9 @@ ENDPOINTS = (
             *CONDITIONS,
             Parameter(MTIME, {"type": "string"}, "Modification time, decimal ms.", "header"),
             Parameter(MODE, {"type": "string"}, "`755` or `644`.", "header"),
+            FORK,
         ),
         takes_bytes=True,
+        sees=Sees.FORKS,
     ),
 )

@@ -6,7 +6,8 @@ import typer
 from rich.console import Console
 
 from aeorsync import __version__, config
-from aeorsync.cli import start
+from aeorsync.cli import care, peers, snapshots, start, status
+from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.redact import redact
 
@@ -18,6 +19,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("start", epilog=start.EPILOG)(start.start)
+app.command("status")(status.status)
+app.add_typer(peers.app, name="peers", epilog=peers.EPILOG)
+app.add_typer(snapshots.app, name="snapshots", epilog=snapshots.EPILOG)
+app.command("history", epilog=snapshots.EPILOG)(snapshots.history)
+app.command("gc", epilog=care.GC_EPILOG)(care.gc)
+app.command("verify", epilog=care.VERIFY_EPILOG)(care.verify)
+app.command("export", epilog=care.EXPORT_EPILOG)(care.export)
+app.command("import", epilog=care.IMPORT_EPILOG)(care.import_)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
@@ -44,7 +53,7 @@ def main() -> int:
     """
     try:
         app()
-    except StartupError as error:
+    except (StartupError, CommandError) as error:
         _complain(error.message)
         return error.exit_code
     except AeorError as error:

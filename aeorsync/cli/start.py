@@ -47,6 +47,7 @@ def start(  # noqa: PLR0913  # one flag a setting; a test compares them with the
     jwt_expiry: Annotated[str | None, _option("jwt_expiry")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
     sync_interval: Annotated[str | None, _option("sync_interval")] = None,
+    gc_interval: Annotated[str | None, _option("gc_interval")] = None,
     config: Annotated[str | None, _option("config")] = None,
 ) -> None:
     """Run a node until it is told to stop (Ctrl-C or SIGTERM).

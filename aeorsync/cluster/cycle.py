@@ -16,11 +16,12 @@ from typing import Final
 
 import msgspec
 
-from aeorsync.cluster.fetch import fetch_contents
+from aeorsync.cluster.fetch import Spoiled, fetch_contents
 from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord
+from aeorsync.cluster.walk import is_wanted
 from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import content_hash
-from aeorsync.core.paths import ROOT, is_system, parse_key
+from aeorsync.core.paths import ROOT, parse_key
 from aeorsync.core.versions import Content, Entry, Kind, Version, covers, parse_entry
 from aeorsync.errors import AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.calls import DiffPage, Remote
@@ -253,17 +254,22 @@ async def fetch(peering: Peering, plan: Plan) -> Complete:
     if not contents:
         return Complete(plan.news, plan.problems)
     fetched = await fetch_contents(peering.repository, peering.remote, contents)
-    if not fetched.spoiled:
-        return Complete(plan.news, plan.problems, fetched.chunks, fetched.bytes)
+    return without_spoiled(plan, fetched.spoiled, fetched.chunks, fetched.bytes)
+
+
+def without_spoiled(plan: Plan, spoiled: Spoiled, chunks: int = 0, size: int = 0) -> Complete:
+    """What of a plan can be applied when some files could not be completed."""
+    if not spoiled:
+        return Complete(plan.news, plan.problems, chunks, size)
     news: list[News] = []
     problems = list(plan.problems)
     for item in plan.news:
-        reason = next((fetched.spoiled[c] for c in item.contents if c in fetched.spoiled), None)
+        reason = next((spoiled[c] for c in item.contents if c in spoiled), None)
         if reason is None:
             news.append(item)
         else:
             problems.append(Problem(_shown(item.key), reason))
-    return Complete(news, problems, fetched.chunks, fetched.bytes)
+    return Complete(news, problems, chunks, size)
 
 
 async def apply(peering: Peering, news: list[News]) -> Applied:
@@ -310,7 +316,7 @@ def _read_item(
     path = parse_key(key, allow_system=True)
     if path == ROOT:
         raise BadRequestError("the root is no entry")
-    if not (wanted.passes(path) or is_system(path)):
+    if not is_wanted(wanted, key):
         return None
     entry = parse_entry(data)
     ours = view.entry(key)
@@ -319,10 +325,10 @@ def _read_item(
         return None
     if repository.is_too_far_ahead(entry):
         raise BadRequestError("it was written in the future; check the clocks (NTP) of all nodes")
-    held = set() if ours is None else set(_contents(ours.versions))
+    held = set() if ours is None else set(contents_of(ours.versions))
     for version in fresh:
         _check_link_target(version)
-    lacking = tuple(content for content in _contents(fresh) if content not in held)
+    lacking = tuple(content for content in contents_of(fresh) if content not in held)
     if any(content.size > MAX_FILE for content in lacking):
         raise BadRequestError(f"the file is larger than {MAX_FILE} bytes")
     return News(key, entry, lacking)
@@ -347,7 +353,7 @@ def _fresh_versions(ours: Entry | None, theirs: Entry) -> Sequence[Version]:
     ]
 
 
-def _contents(versions: Sequence[Version]) -> list[Content]:
+def contents_of(versions: Sequence[Version]) -> list[Content]:
     """The files among some versions; what is deleted need not be here."""
     return [v.content for v in versions if v.kind == Kind.FILE and not v.deleted]
 

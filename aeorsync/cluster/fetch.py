@@ -30,7 +30,7 @@ BATCH_IDS: Final = 1000
 BATCH_BYTES: Final = 8 * MIB
 IN_FLIGHT: Final = 3
 _GROUP_BYTES: Final = GIB
-_PROVE_BYTES: Final = 64 * MIB
+PROVE_BYTES: Final = 64 * MIB
 _PIECE_BYTES: Final = 5 * 1024
 # As many as the largest file needs, and no more than that many references in memory.
 _MAX_PIECES: Final = MAX_FILE_CHUNKS // 128
@@ -64,7 +64,7 @@ async def fetch_contents(
     """
     chunks = size = 0
     spoiled: Spoiled = {}
-    for group in _groups(contents):
+    for group in groups(contents):
         haul = _Haul(repository, remote, group)
         spoiled.update(await haul.bring())
         chunks += haul.chunks
@@ -99,15 +99,15 @@ class _Haul:
         spoiled: Spoiled = {}
         # Every round ends with each wanted chunk held or lost, and nothing is wanted twice.
         while True:
-            survey = await bridge.run(_survey, self.repository, self.contents, self.lost)
-            spoiled.update(survey.spoiled)
-            self.contents = survey.kept
-            if not survey.wanted:
+            found = await bridge.run(survey, self.repository, self.contents, self.lost)
+            spoiled.update(found.spoiled)
+            self.contents = found.kept
+            if not found.wanted:
                 break
-            await self._fetch(list(_batches(survey.wanted)))
+            await self._fetch(list(_batches(found.wanted)))
         unproven = [content for content in self.contents if content not in self.proven]
-        for group in _groups(unproven, _PROVE_BYTES):
-            spoiled.update(await bridge.run(_prove, self.repository, group))
+        for group in groups(unproven, PROVE_BYTES):
+            spoiled.update(await bridge.run(prove, self.repository, group))
         return spoiled
 
     async def _fetch(self, batches: list[list[bytes]]) -> None:
@@ -115,12 +115,14 @@ class _Haul:
         waiting = iter(batches)
         are_plain = self.remote.encoding is not Encoding.ZSTD
 
+        bad: dict[bytes, str] = {}
+
         async def take(chunks: list[Chunk]) -> None:
             received = await bridge.run(
-                _receive, self.repository, chunks, singles, are_plain=are_plain
+                receive, self.repository, chunks, singles, are_plain=are_plain
             )
             self.proven.update(received.proven)
-            self.lost.update(received.bad)
+            bad.update(received.bad)
             good = [chunk for chunk in chunks if chunk.id not in received.bad]
             self.chunks += len(good)
             self.size += sum(len(chunk.stored) for chunk in good)
@@ -131,10 +133,17 @@ class _Haul:
                 self.lost.update((name, _missing_text(name)) for name in missing)
 
         await together(*(work() for _ in range(min(IN_FLIGHT, len(batches)))))
+        if bad:
+            # Damaged there, most likely, which it does not know: let it look, and heal itself.
+            again, bad = sorted(bad), {}
+            missing = await self.remote.chunks(again[:BATCH_IDS], take, manner="checked")
+            self.lost.update((name, _missing_text(name)) for name in missing)
+            self.lost.update(bad)
+            self.lost.update((name, _missing_text(name)) for name in again[BATCH_IDS:])
 
 
 @dataclass(frozen=True, slots=True)
-class _Survey:
+class Survey:
     """What some files lack.
 
     Attributes:
@@ -148,7 +157,7 @@ class _Survey:
     spoiled: Spoiled
 
 
-def _survey(repository: Repository, contents: list[Content], lost: dict[bytes, str]) -> _Survey:
+def survey(repository: Repository, contents: list[Content], lost: dict[bytes, str]) -> Survey:
     """Ask the store what some files lack. Blocking."""
     try:
         wanted, are_pieces = repository.lacking(contents)
@@ -156,14 +165,14 @@ def _survey(repository: Repository, contents: list[Content], lost: dict[bytes, s
         pass  # one of them; below it is seen which
     else:
         if lost.keys().isdisjoint(wanted) and len(wanted) <= _most(are_pieces=are_pieces):
-            return _Survey(wanted, contents, {})
+            return Survey(wanted, contents, {})
     spoiled = {}
     for content in contents:
         reason = _why_spoiled(repository, content, lost)
         if reason is not None:
             spoiled[content] = reason
     kept = [content for content in contents if content not in spoiled]
-    return _Survey(repository.lacking(kept)[0], kept, spoiled)
+    return Survey(repository.lacking(kept)[0], kept, spoiled)
 
 
 def _why_spoiled(repository: Repository, content: Content, lost: dict[bytes, str]) -> str | None:
@@ -181,7 +190,7 @@ def _most(*, are_pieces: bool) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Received:
+class Received:
     """What became of some chunks.
 
     Attributes:
@@ -193,13 +202,13 @@ class _Received:
     bad: dict[bytes, str]
 
 
-def _receive(
+def receive(
     repository: Repository,
     chunks: Sequence[Chunk],
     singles: dict[bytes, list[Content]],
     *,
     are_plain: bool,
-) -> _Received:
+) -> Received:
     """Check and store chunks. Blocking; readable once this returns.
 
     Args:
@@ -227,10 +236,10 @@ def _receive(
         for content in singles.get(chunk.id, ())
         if is_content_of(content, data)
     ]
-    return _Received(proven, bad)
+    return Received(proven, bad)
 
 
-def _prove(repository: Repository, contents: list[Content]) -> Spoiled:
+def prove(repository: Repository, contents: list[Content]) -> Spoiled:
     """Read files back and compare them with their content hashes. Blocking."""
     spoiled = {}
     for content in contents:
@@ -241,7 +250,7 @@ def _prove(repository: Repository, contents: list[Content]) -> Spoiled:
     return spoiled
 
 
-def _groups(contents: Iterable[Content], most: int = _GROUP_BYTES) -> Iterator[list[Content]]:
+def groups(contents: Iterable[Content], most: int = _GROUP_BYTES) -> Iterator[list[Content]]:
     """Cut a list of files into groups of at most so many bytes, or of one file."""
     group: list[Content] = []
     size = 0

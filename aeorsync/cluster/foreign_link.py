@@ -71,8 +71,8 @@ class Foreigner:
         relation = "ahead of" if offset > 0 else "behind"
         return f"its clock is {abs(offset) / 1000:.0f} s {relation} ours; check NTP on both"
 
-    async def cycle(self, site: Site, link: LinkRecord, standing: Standing) -> Report:
-        """Take what changed there, and show how that went.
+    async def cycle(self, site: Site, link: LinkRecord) -> Report:
+        """Take what changed there.
 
         Raises:
             AeorError: It broke off.
@@ -84,10 +84,6 @@ class Foreigner:
         report = await run_foreign_cycle(peering)
         self.root = report.root
         self.is_first = False
-        if report.complaint is None:
-            standing.note_success()
-        else:
-            standing.note_failure(report.complaint)
         return report
 
 

@@ -16,7 +16,7 @@ A peer that cannot be looked at is not told anything either; it asks again in 30
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ from aeorsync.runtime.log import get_logger
 from aeorsync.storage.foreign import ForeignBook
 
 if TYPE_CHECKING:
-    from aeorsync.cluster.link import Link
+    from aeorsync.cluster.open_link import OpenLink
 
 LOOK_S: Final = 10.0
 """Longest time a peer waits for its answer while we look at it."""
@@ -63,7 +63,7 @@ class Reader:
         is_ready: Whether it may be told anything now.
     """
 
-    link: "Link | None"
+    link: "OpenLink | None"
     book: ForeignBook
     is_ready: bool
 
@@ -73,32 +73,45 @@ class Reader:
             asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self.link.wake)
 
 
-async def find_reader(
-    asked: Asked, links: Sequence["Link"], book: ForeignBook, links_book: LinkBook
-) -> Reader:
-    """Tell who asks, having looked at it."""
-    token = asked.token
-    for link in links:
-        if token is not None and link.record.id == token.link:
+class Readers:
+    """Those that pull from one node as AeorDB nodes do. Belongs to one event loop."""
+
+    def __init__(
+        self, links: Mapping[int, "OpenLink"], book: ForeignBook, links_book: LinkBook
+    ) -> None:
+        """Know them by ``links``, whatever these are at the time."""
+        self._links = links
+        self._book = book
+        self._links_book = links_book
+
+    async def find(self, asked: Asked) -> Reader:
+        """Tell who asks, having looked at it."""
+        links, token = list(self._links.values()), asked.token
+        known = None if token is None else self._links.get(token.link)
+        if token is not None and known is not None:
             # It saves a token when it has dealt with the answer, so that is past now.
-            await bridge.run(book.ack, link.record.id, token.turn)
-            return Reader(link, book, await _look(link))
-    foreign = [link for link in links if link.foreigner is not None]
-    are_seen = await asyncio.gather(*map(_look, foreign))
-    for link, is_seen in zip(foreign, are_seen, strict=True):
-        if is_seen and link.foreigner is not None and link.foreigner.root == asked.root:
-            # Without a token it starts afresh: has it lost its data?
-            link.foreigner.is_first = True
-            await bridge.run(book.ack, link.record.id, 0)
-            return Reader(link, book, await _look(link))
-    records = [link.record for link in links]
-    if await bridge.run(_may_be, asked.host, records, book, links_book):
-        _log.info("peer is not told anything until it is known which it is", host=asked.host)
-        return Reader(None, book, is_ready=False)
-    return Reader(None, book, is_ready=True)
+            await bridge.run(self._book.ack, token.link, token.turn)
+            return Reader(known, self._book, await _look(known))
+        foreign = [link for link in links if link.foreigner is not None]
+        are_seen = await asyncio.gather(*map(_look, foreign))
+        for link, is_seen in zip(foreign, are_seen, strict=True):
+            if is_seen and link.foreigner is not None and link.foreigner.root == asked.root:
+                # Without a token it starts afresh: has it lost its data?
+                link.foreigner.is_first = True
+                await bridge.run(self._book.ack, link.record.id, 0)
+                return Reader(link, self._book, await _look(link))
+        records = [link.record for link in links]
+        if await bridge.run(_may_be, asked.host, records, self._book, self._links_book):
+            _log.info("peer is not told anything until it is known which it is", host=asked.host)
+            return Reader(None, self._book, is_ready=False)
+        return Reader(None, self._book, is_ready=True)
+
+    async def doubt(self) -> None:
+        """Some reader did not get all the chunks it asked for."""
+        await bridge.run(self._book.doubt)
 
 
-async def _look(link: "Link") -> bool:
+async def _look(link: "OpenLink") -> bool:
     """Look at a peer; returns whether it may be told anything now."""
     if not link.record.pushes:
         return False

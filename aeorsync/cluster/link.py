@@ -3,6 +3,7 @@
     disconnected    probe the peer's clock; on failure wait, longer each time, and try again
     honeymoon       probe until the clocks agree (`core.links`); no data moves
     active          listen to the peer's events and pull at once on each; pull now and then anyway;
+                    push what the peer does not pull by itself (`cluster.pusher`);
                     probe once more with each heartbeat, and go back when the clocks part
 
 One link has one task (and those it starts), so a peer that hangs delays nobody else, and never two
@@ -16,14 +17,16 @@ connection is lost, the link is paused, or the node stops.
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
-from aeorsync.cluster.foreign_link import Foreigner, greet
 from aeorsync.cluster.honeymoon import BURST, PATIENCE, Acquaintance
+from aeorsync.cluster.mending import Mender
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
+from aeorsync.cluster.pusher import Pusher
 from aeorsync.cluster.rounds import Rounds
 from aeorsync.cluster.site import Site
 from aeorsync.cluster.standing import Standing
@@ -34,7 +37,7 @@ from aeorsync.errors import (
     AeorError,
     BadRequestError,
     ConflictError,
-    NotFoundError,
+    CorruptError,
     UnavailableError,
 )
 from aeorsync.remote.calls import Remote
@@ -59,7 +62,8 @@ class Link:
     Attributes:
         record: What is remembered of it.
         standing: How it stands.
-        foreigner: The peer, while it is connected and an AeorDB node.
+        pusher: What brings our files there.
+        mender: When its trees are compared with ours.
     """
 
     def __init__(
@@ -75,8 +79,10 @@ class Link:
         """
         self.record = record
         self.standing = Standing(site.wall, is_paused=not record.enabled)
+        self.pusher = Pusher(site, self._peering)
         self._site = site
         self._claim = claim
+        self.mender = Mender(self.standing.note_failure)
         self._book = LinkBook(site.repository)
         self._acquaintance = Acquaintance(site.wall)
         self._throttle = Throttle(record.bandwidth_limit * 1000)
@@ -91,16 +97,24 @@ class Link:
         self._hurry = asyncio.Event()
         self._waiters = Waiters()
         self._record_lock = asyncio.Lock()
-        self.foreigner: Foreigner | None = None
 
     @property
     def is_active(self) -> bool:
         """Whether data may flow."""
         return self.standing.state is LinkState.ACTIVE
 
+    @property
+    def speaks_frames(self) -> bool:
+        """Whether it is active, and the peer a node like ours."""
+        return self.is_active
+
     def peer_state(self) -> PeerState:
         """What is told of this link."""
-        return self.standing.tell(self.record)
+        return msgspec.structs.replace(
+            self.standing.tell(self.record),
+            last_push_at=self.pusher.pushed_at,
+            push_error=self.pusher.error,
+        )
 
     def wake(self) -> None:
         """The peer has news: do not sit out a pause.
@@ -152,7 +166,7 @@ class Link:
     async def run(self) -> None:
         """Keep the link up for ever."""
         mark = await bridge.run(self._book.cursor, self.record)
-        self.standing.synced_at = mark.synced_at if mark else None
+        self.standing.recall(mark.synced_at if mark else None)
         while True:
             # From here on a call to hurry is about the pause that follows.
             self._hurry.clear()
@@ -174,27 +188,11 @@ class Link:
         remote.throttle = self._throttle
         try:
             while True:
-                try:
-                    await self._settle(remote)
-                except NotFoundError:
-                    await self._host(remote)
-                with suppress(_ClockOffError):
+                await self._settle(remote)
+                with suppress(ClockOffError):
                     await self._exchange(remote)
         finally:
-            self.foreigner = None
             await remote.close()
-
-    async def _host(self, remote: Remote) -> None:
-        """Deal with an AeorDB node until the connection ends; see `cluster.foreign_link`."""
-        self.foreigner = foreigner = await greet(remote)
-        await self._believe(foreigner.node_id)
-        self._step(LinkEvent.CONNECTED, "looking how it is")
-        while True:
-            while not self._judge(await foreigner.unsettled(self._site.wall, self.standing)):
-                await self._pause(HONEYMOON_S)
-            self._news.set()
-            with suppress(_ClockOffError):
-                await self._pull(remote)
 
     async def _settle(self, remote: Remote) -> None:
         """Probe the clock until it is settled, or a person says it does not matter."""
@@ -222,7 +220,7 @@ class Link:
         """Listen and pull.
 
         Raises:
-            _ClockOffError: The clocks do not agree any more.
+            ClockOffError: The clocks do not agree any more.
             AeorError: Anything else that ends the connection.
         """
         self._ahead = None
@@ -233,6 +231,8 @@ class Link:
             self._pull(remote),
             self._calibrate(remote),
             self._greet(remote),
+            self.pusher.run(remote),
+            self.mender.run(lambda: self._peering(remote)),
         )
 
     async def _listen(self, remote: Remote) -> None:
@@ -240,6 +240,8 @@ class Link:
             async for event in events:
                 # The first event of a stream, too: what came before it was told to nobody.
                 (self._beat if isinstance(event, Heartbeat) else self._news).set()
+                if not isinstance(event, Heartbeat):
+                    self.standing.note_news()
 
     async def _calibrate(self, remote: Remote) -> None:
         """Compare the clocks once more with each heartbeat."""
@@ -260,7 +262,7 @@ class Link:
                 missed = 0
                 reason = self._note_clock()
             if not self._judge(reason):
-                raise _ClockOffError(reason or "")
+                raise ClockOffError(reason or "")
 
     async def _greet(self, remote: Remote) -> None:
         """Tell the peer that we are here: it may sit out a long pause before it tries us.
@@ -270,7 +272,8 @@ class Link:
         if self._failures:
             await self._worked.wait()
         with suppress(AeorError):
-            await remote.wake(self._site.node_id)
+            reply = await remote.wake(self._site.node_id)
+            self.pusher.note_greeting(is_linked=reply.linked)
 
     async def _pull(self, remote: Remote) -> None:
         rounds = Rounds(self._site.repository, self._site.sync_interval_s)
@@ -285,6 +288,7 @@ class Link:
             if not self.record.pulls:
                 rounds.put_off()
                 waiters.fail(ConflictError("nothing is pulled over a link of direction push"))
+                self._worked.set()
                 continue
             try:
                 # What a partial cycle could not take is asked for again only now and then: each
@@ -292,8 +296,7 @@ class Link:
                 ahead = None if is_due or waiters else self._ahead
                 report = await self._cycle(remote, ahead)
                 if ahead is None and rounds.is_doubtful(self.record, report, is_due=is_due):
-                    await bridge.run(self._book.drop_cursor, self.record)
-                    self._news.set()
+                    self.mender.doubt()
             except BaseException as error:
                 waiters.fail(error)
                 raise
@@ -303,20 +306,12 @@ class Link:
 
     async def _cycle(self, remote: Remote, ahead: str | None) -> Report:
         self.standing.note_attempt()
-        if self.foreigner is not None:
-            return await self._cycle_with(self.foreigner)
         remote.encoding = self.record.compression
-        peering = Peering(
-            self._site.repository,
-            remote,
-            self.record,
-            # This database may be an older copy of itself, put back, and lack what it once wrote;
-            # so until one cycle took everything, they ask for that as well.
-            None if self._wants_echo else self._site.node_id,
-            self._database,
-            self._site.wall.now_ms(),
-        )
-        report = await run_cycle(peering, ahead)
+        # This database may be an older copy of itself, put back, and lack what it once wrote;
+        # so until one cycle took everything, they ask for that as well.
+        peering = self._peering(remote, wants_echo=self._wants_echo)
+        cycle = partial(run_cycle, peering, ahead)
+        report = await self._site.tally.watch(self.record, "pull", cycle)
         self._failures = 0
         self._worked.set()
         if ahead is None and not report.is_partial:
@@ -330,12 +325,16 @@ class Link:
             self.standing.note_success()
         return report
 
-    async def _cycle_with(self, foreigner: Foreigner) -> Report:
-        if not self._judge(await foreigner.unsettled(self._site.wall, self.standing)):
-            raise _ClockOffError("")
-        report = await foreigner.cycle(self._site, self.record, self.standing)
-        self._failures = 0
-        return report
+    def _peering(self, remote: Remote, *, wants_echo: bool = False) -> Peering:
+        """The two sides of a cycle, as the link stands."""
+        return Peering(
+            self._site.repository,
+            remote,
+            self.record,
+            None if wants_echo else self._site.node_id,
+            self._database,
+            self._site.wall.now_ms(),
+        )
 
     # Who answers, and what time it is there
 
@@ -365,14 +364,11 @@ class Link:
             raise BadRequestError(f"{self.record.address} answered with an impossible node id")
         if not is_id(reply.database):
             raise BadRequestError(f"{self.record.address} answered with an impossible database")
-        await self._believe(reply.node_id)
+        if reply.node_id != self.record.node_id or reply.node_id == self._site.node_id:
+            self._claim(self, reply.node_id)
+            await self.amend(node_id=reply.node_id)
         self._database = reply.database
         self._step(LinkEvent.CONNECTED, "comparing clocks")
-
-    async def _believe(self, node_id: int | None) -> None:
-        if node_id and (node_id != self.record.node_id or node_id == self._site.node_id):
-            self._claim(self, node_id)
-            await self.amend(node_id=node_id)
 
     # How it stands
 
@@ -385,6 +381,10 @@ class Link:
         self._step(LinkEvent.LOST, error.message)
         self.standing.note_failure(error.message)
         self._waiters.take().fail(error)
+        self.pusher.lose(error)
+        self.mender.fail(error)
+        if isinstance(error, CorruptError):
+            self.mender.doubt()
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but past `FLOOR_S` not longer than until somebody is in a hurry."""
@@ -396,5 +396,5 @@ class Link:
         self._hurry.clear()
 
 
-class _ClockOffError(AeorError):
+class ClockOffError(AeorError):
     """The clocks stopped to agree while the link was active."""

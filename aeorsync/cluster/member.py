@@ -2,40 +2,46 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from aeorsync.cluster.foreign_reader import Asked, Reader, find_reader
+from aeorsync.cluster.asked import run_cycles
+from aeorsync.cluster.foreign_reader import Readers
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link
+from aeorsync.cluster.offers import Stance
+from aeorsync.cluster.open_link import OpenLink
+from aeorsync.cluster.past import Past
 from aeorsync.cluster.peers import (
     LinkBook,
     LinkRecord,
-    PeerResult,
-    PeerSkipped,
     PeerState,
     TriggerReport,
     is_id,
     parse_address,
 )
+from aeorsync.cluster.repairs import Repaired, repair_all
+from aeorsync.cluster.rescue import Rescue
 from aeorsync.cluster.site import Site
-from aeorsync.cluster.terms import RESTARTING, news, parse_terms
+from aeorsync.cluster.tally import Tally
+from aeorsync.cluster.terms import RESTARTING, Removal, news, parse_terms
 from aeorsync.errors import AeorError, ConflictError, NotFoundError
+from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
+from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import Supervisor
 from aeorsync.storage.foreign import ForeignBook
-from aeorsync.storage.repository import Repository, new_node_id
-from aeorsync.wire.protocol import PeerTerms
+from aeorsync.storage.identities import new_node_id
+from aeorsync.storage.repository import Repository
+from aeorsync.storage.writer import Committed
+from aeorsync.wire.terms import PeerTerms
 
-TRIGGER_S: Final = 60.0
-"""Longest time one peer's cycle may take when somebody waits for it."""
 LEAVE_S: Final = 2.0
 """Longest time a peer is given to hear that the link to it was removed."""
 NO_TERMS: Final = PeerTerms()
@@ -44,26 +50,12 @@ _INTRODUCE_S: Final = 1.0
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A link that is gone here.
-
-    Attributes:
-        node_id: The peer's.
-        peer_told: Whether the peer has no link to us any more, either.
-        reason: Why it could not be told.
-    """
-
-    node_id: int
-    peer_told: bool
-    reason: str | None = None
-
-
 class Member:
     """The links of this node. Belongs to one event loop.
 
     Attributes:
         node_id: This node's id.
+        readers: Those that pull from us as AeorDB nodes do.
     """
 
     def __init__(  # noqa: PLR0913  # a node is put together here, by name
@@ -74,9 +66,11 @@ class Member:
         *,
         sync_interval_s: float,
         own_url: str | None = None,
+        commits: Bus[Committed] | None = None,
         dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
         foreign: ForeignBook | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -86,9 +80,11 @@ class Member:
             wall: The clock.
             sync_interval_s: Seconds after which a peer without news is asked all the same.
             own_url: Base URL of this node, if it is known.
+            commits: Tells of local commits; None where nobody does.
             dial: Makes the way to an address.
             jitter: Returns a random number from 0 to 1.
             foreign: What is known of peers that are AeorDB nodes.
+            tally: Keeps count of the cycles; None for one that remembers nothing afterwards.
         """
         self.node_id = repository.head.node
         self._own_url = own_url
@@ -100,9 +96,14 @@ class Member:
             sync_interval_s,
             jitter,
             foreign or ForeignBook(),
+            tally or Tally(wall=wall),
+            commits,
         )
         self._book = LinkBook(repository)
-        self._links: dict[int, Link] = {}
+        self._rescue = Rescue(repository, self._ways)
+        self._past = Past(repository, lambda: self._ways(is_whole=True))
+        self._links: dict[int, OpenLink] = {}
+        self.readers = Readers(self._links, self._site.foreign, self._book)
         self._stack = AsyncExitStack()
         self._supervisor: Supervisor | None = None
         self._links_lock = asyncio.Lock()
@@ -116,6 +117,8 @@ class Member:
                     self._add_link(record)
             for link in self._links.values():
                 self._start_link(link)
+            self._supervisor.start("rescue", self._rescue.run)
+            self._supervisor.start("past trees", self._past.run)
 
     async def stop(self) -> None:
         """Stop all links; waits for what they write."""
@@ -238,62 +241,98 @@ class Member:
             _log.info("link removed", peer=link.record.address, node=link.record.peer_id)
             return link.record
 
-    async def trigger(self, *, force_activate: bool = False) -> TriggerReport:
-        """Pull from every active peer now and wait for it, at most `TRIGGER_S` each.
+    async def trigger(
+        self,
+        *,
+        force_activate: bool = False,
+        node_id: int | None = None,
+        is_push: bool = False,
+    ) -> TriggerReport:
+        """Run a cycle with every active peer now and wait for it, 60 s at most each.
 
         Args:
             force_activate: Activate the other links first, whatever their clocks say.
-        """
-        links = list(self._links.values())
-        asleep = [link for link in links if link.record.pulls and not link.is_active]
-        forced = [link for link in asleep if force_activate and link.record.enabled]
-        for link in forced:
-            link.force()
-        asked = [
-            link for link in links if link in forced or (link.is_active and link.record.pulls)
-        ]
-        results = await asyncio.gather(*(_pull(link) for link in asked))
-        skipped = [link for link in links if link not in asked]
-        good = sum(result.ok for result in results)
-        return TriggerReport(
-            peers_synced=good,
-            peers_failed=len(results) - good,
-            peers_skipped=len(skipped),
-            results=tuple(results),
-            skipped=tuple(map(_skipped, skipped)),
-            forced_active=tuple(link.record.peer_id for link in forced if link.is_active),
-        )
+            node_id: Only with this peer; None for all.
+            is_push: Bring there what they lack, instead of pulling what we lack.
 
-    def wake(self, node_id: int) -> None:
-        """A peer says that it has news; a peer whose node id is not known yet may be meant."""
+        Raises:
+            NotFoundError: No such peer.
+        """
+        links = list(self._links.values()) if node_id is None else [self._found(node_id)]
+        return await run_cycles(links, force_activate=force_activate, is_push=is_push)
+
+    def stance(self, node_id: int) -> Stance:
+        """How this node stands to one that offers it something, or asks how it stands."""
+        link = next((x for x in self._links.values() if x.record.node_id == node_id), None)
+        if link is None:
+            return Stance()
+        record = link.record
+        takes = record.enabled and record.pulls
+        return Stance(takes and link.is_active, takes, record.sync_paths, record.excludes)
+
+    def wake(self, node_id: int, *, repair: bool = False) -> None:
+        """A peer says that it has news; a peer whose node id is not known yet may be meant.
+
+        Args:
+            node_id: The peer.
+            repair: Its feed may not tell all of it: compare the trees.
+        """
         for link in self._links.values():
             if link.record.node_id in {None, node_id}:
                 link.wake()
+                if repair:
+                    link.mender.ask()
 
-    async def reader(self, asked: Asked) -> Reader:
-        """Who it is that pulls from us as AeorDB nodes do, and looks at it first."""
-        return await find_reader(asked, list(self._links.values()), self._site.foreign, self._book)
+    async def repair(self, node_id: int | None = None) -> Repaired:
+        """Compare trees with every active peer, or with one, now, and wait for it.
 
-    async def doubt_readers(self) -> None:
-        """One that pulls as AeorDB nodes do did not get all chunks it asked for."""
-        await bridge.run(self._site.foreign.doubt)
+        Raises:
+            NotFoundError: No such peer.
+        """
+        if node_id is None:
+            return await repair_all(list(self._links.values()))
+        link = self._find(node_id)
+        if link is None:
+            raise NotFoundError(f"no peer goes by {node_id}")
+        return await repair_all([link])
 
-    def _at(self, address: str) -> Link | None:
+    async def rescue(self, chunks: Collection[bytes]) -> bool:
+        """Ask the peers for chunks that are damaged or missing here.
+
+        Returns:
+            Whether all of them are here now.
+        """
+        return await self._rescue.fetch(chunks)
+
+    def _ways(self, *, is_whole: bool = False) -> list[Remote]:
+        """New ways to active peers; whoever takes them closes them.
+
+        Args:
+            is_whole: Only over links that nothing is kept off by a filter.
+        """
+        active = [link.record for link in self._links.values() if link.speaks_frames]
+        return [
+            self._site.dial(record.address)
+            for record in active
+            if not (is_whole and record.is_filtered)
+        ]
+
+    def _at(self, address: str) -> OpenLink | None:
         links = self._links.values()
         return next((link for link in links if link.record.address == address), None)
 
-    def _found(self, node_id: int) -> Link:
+    def _found(self, node_id: int) -> OpenLink:
         link = self._find(node_id)
         if link is None:
             raise NotFoundError(f"there is no peer {node_id}")
         return link
 
-    def _find(self, node_id: int) -> Link | None:
+    def _find(self, node_id: int) -> OpenLink | None:
         # A node id that was seen counts for more than a stand-in somebody was once told.
         by_rank = sorted(self._links.values(), key=lambda link: link.record.node_id != node_id)
         return next((link for link in by_rank if link.record.goes_by(node_id)), None)
 
-    def _check_address(self, link: Link | None, address: str) -> None:
+    def _check_address(self, link: OpenLink | None, address: str) -> None:
         """Refuse an address that is our own, or, for a link, that of another one.
 
         Raises:
@@ -329,7 +368,7 @@ class Member:
             await remote.close()
         return reply.node_id if is_id(reply.node_id) else None
 
-    async def _change(self, link: Link, changes: dict[str, object]) -> PeerState:
+    async def _change(self, link: OpenLink, changes: dict[str, object]) -> PeerState:
         changes = news(link.record, changes)
         if RESTARTING.isdisjoint(changes):
             if changes:
@@ -344,44 +383,18 @@ class Member:
             self._start_link(link)
         return link.peer_state()
 
-    def _add_link(self, record: LinkRecord) -> Link:
-        link = self._links[record.id] = Link(self._site, record, self._check_id)
+    def _add_link(self, record: LinkRecord) -> OpenLink:
+        link = self._links[record.id] = OpenLink(self._site, record, self._check_id)
         return link
 
-    def _start_link(self, link: Link) -> None:
+    def _start_link(self, link: OpenLink) -> None:
         if self._supervisor is not None and link.record.enabled:
             self._supervisor.start(_task_name(link), link.run)
 
-    async def _stop_link(self, link: Link) -> None:
+    async def _stop_link(self, link: OpenLink) -> None:
         if self._supervisor is not None:
             await self._supervisor.stop(_task_name(link))
 
 
-def _task_name(link: Link) -> str:
+def _task_name(link: OpenLink) -> str:
     return f"link {link.record.id}"
-
-
-def _skipped(link: Link) -> PeerSkipped:
-    state = link.peer_state()
-    reason = state.reason if link.record.pulls else "nothing is pulled: its direction is push"
-    return PeerSkipped(state.node_id, state.state, reason or "not active")
-
-
-async def _pull(link: Link) -> PeerResult:
-    try:
-        async with asyncio.timeout(TRIGGER_S):
-            report = await link.pulled()
-    except TimeoutError:
-        return PeerResult(
-            node_id=link.record.peer_id, ok=False, error=f"no end after {TRIGGER_S:g} s"
-        )
-    except AeorError as error:
-        return PeerResult(node_id=link.record.peer_id, ok=False, error=error.message)
-    return PeerResult(
-        node_id=link.record.peer_id,
-        ok=not report.is_partial,
-        changes_applied=report.changed > 0,
-        operations_applied=report.changed,
-        conflicts_detected=report.conflicts,
-        error=msgspec.UNSET if report.complaint is None else report.complaint,
-    )

@@ -15,6 +15,7 @@ from aeorsync.wire.limits import MAX_FILTERS
 
 _LINKS: Final = "links"
 _CURSORS: Final = "cursors"
+_PUSHES: Final = "pushes"
 _MAX_ADDRESS: Final = 2048
 _MAX_LABEL: Final = 255
 _MAX_ID: Final = (1 << 63) - 1
@@ -110,6 +111,40 @@ class CursorRecord(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+Filters = tuple[tuple[str, ...] | None, tuple[str, ...] | None]
+"""Globs of what passes, and of what does not after all; None for everything, and for nothing."""
+
+
+class PushRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a peer has acknowledged what this node has.
+
+    Attributes:
+        node_id: The peer's node id.
+        database: Id of the peer's database.
+        offered: Our filters with which it was offered.
+        taken: The peer's own filters.
+        cursor: A place in our feed, or on the way there (`core.cursors`).
+        receipt: What the peer answered; proves to it that it got so far.
+        pushed_at: When this was recorded, in milliseconds since the Unix epoch.
+    """
+
+    node_id: int
+    database: int
+    offered: Filters
+    taken: Filters
+    cursor: str
+    receipt: str | None
+    pushed_at: int
+
+    def fits(self, link: LinkRecord, database: int) -> bool:
+        """Whether pushing may go on from here; a changed filter starts afresh."""
+        return (
+            self.node_id == link.node_id
+            and self.database == database
+            and self.offered == (link.sync_paths, link.excludes)
+        )
+
+
 class LinkBook:
     """The links of this node and their cursors, on disk. Blocking; safe from any thread."""
 
@@ -128,8 +163,9 @@ class LinkBook:
         self._repository.set_note(_LINKS, str(link.id), msgspec.msgpack.encode(link))
 
     def remove(self, link: LinkRecord) -> None:
-        """Forget a link and its cursor."""
+        """Forget a link and its cursors."""
         self.drop_cursor(link)
+        self._repository.set_note(_PUSHES, str(link.id), None)
         self._repository.set_note(_LINKS, str(link.id), None)
 
     def cursor(self, link: LinkRecord) -> CursorRecord | None:
@@ -144,6 +180,15 @@ class LinkBook:
     def drop_cursor(self, link: LinkRecord) -> None:
         """Forget how far the peer was followed; durable on return."""
         self._repository.set_note(_CURSORS, str(link.id), None)
+
+    def pushed(self, link: LinkRecord) -> PushRecord | None:
+        """How far the peer has acknowledged what we have, if it did."""
+        note = self._repository.note(_PUSHES, str(link.id))
+        return None if note is None else msgspec.msgpack.decode(note, type=PushRecord)
+
+    def save_pushed(self, link: LinkRecord, mark: PushRecord) -> None:
+        """Note how far the peer has acknowledged; durable on return."""
+        self._repository.set_note(_PUSHES, str(link.id), msgspec.msgpack.encode(mark))
 
 
 class SyncStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,16 +215,21 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
         sync_paths: Globs of what is taken; None for everything.
         reason: Why it is not active; of a link that is active by force, what was overruled.
         since: Since when it is in this state, in milliseconds since the Unix epoch.
+        enabled: False while a person keeps it paused.
+        behind_since: Since when we may lack something the peer has, likewise; None while we
+            are in step with it.
         clock_offset_ms: How far the peer's clock is ahead of ours; None when unknown.
         round_trip_ms: Shortest way there and back; None when unknown.
         jitter_ms: How much that varies; None when unknown.
         samples: How many comparisons of the clocks this rests on.
         forced: Whether it is active only because a person said so.
-        enabled: False while a person keeps it paused.
         excludes: Globs of what is not taken after all; None for no exception.
         direction: Which way data moves, seen from this node.
         compression: How the peer's answers are compressed.
         bandwidth_limit: Thousands of bytes a second; 0 for no limit.
+        last_push_at: When it last acknowledged all we have, in milliseconds since the Unix epoch;
+            None when it did not, or pulls by itself.
+        push_error: Why it did not; None when nothing is wrong.
     """
 
     node_id: int
@@ -191,16 +241,19 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
     sync_paths: tuple[str, ...] | None
     reason: str | None
     since: int
+    enabled: bool = True
+    behind_since: int | None = None
     clock_offset_ms: float | None = None
     round_trip_ms: float | None = None
     jitter_ms: float | None = None
     samples: int = 0
     forced: bool = False
-    enabled: bool = True
     excludes: tuple[str, ...] | None = None
     direction: Direction = Direction.BOTH
     compression: Encoding = Encoding.ZSTD
     bandwidth_limit: int = 0
+    last_push_at: int | None = None
+    push_error: str | None = None
 
 
 class PeerResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,9 +261,9 @@ class PeerResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         node_id: The peer.
-        ok: Whether everything it has is here now.
-        changes_applied: Whether anything changed here.
-        operations_applied: How many entries changed here.
+        ok: Whether everything it has is here now; of a push, everything we have there.
+        changes_applied: Whether anything changed here; of a push, there.
+        operations_applied: How many entries changed.
         conflicts_detected: How many of them are in conflict.
         error: Why it is not ok.
     """

@@ -17,7 +17,6 @@ class Rounds:
         self._clock = asyncio.get_running_loop().time
         self._last_at = self._clock()
         self._roots: tuple[str, str] | None = None
-        self._has_doubted = False
 
     def due_in_s(self) -> float:
         """Seconds until the next one; negative when it is overdue."""
@@ -31,8 +30,7 @@ class Rounds:
         """Note one, and say whether the recorded cursor seems to hide something.
 
         When neither tree moved for a whole interval, the peer has told everything, and yet the
-        trees differ, everything is to be listed anew, once a connection: more often would not
-        help where the peer merely does not take from us.
+        trees differ, they are to be compared node by node.
         """
         self.put_off()
         if report.is_partial or record.is_filtered or not report.is_comparable:
@@ -41,5 +39,4 @@ class Rounds:
         roots = (self._repository.head.root.hex(), report.root)
         is_stuck = is_due and roots == self._roots and roots[0] != roots[1]
         self._roots = roots
-        is_first, self._has_doubted = not self._has_doubted, self._has_doubted or is_stuck
-        return is_stuck and is_first
+        return is_stuck

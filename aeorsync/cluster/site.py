@@ -1,12 +1,15 @@
-"""What the links of one node share."""
+"""Where links live: what all of one node share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from aeorsync.cluster.tally import Tally
 from aeorsync.remote.calls import Remote
+from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.foreign import ForeignBook
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.writer import Committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class Site:
         sync_interval_s: Seconds after which a peer without news is asked all the same.
         jitter: Returns a random number from 0 to 1.
         foreign: What is known of peers that are AeorDB nodes.
+        tally: Keeps count of the cycles.
+        commits: Tells of local commits; None where nobody does.
     """
 
     repository: Repository
@@ -30,3 +35,5 @@ class Site:
     sync_interval_s: float
     jitter: Callable[[], float]
     foreign: ForeignBook = field(default_factory=ForeignBook)
+    tally: Tally = field(default_factory=Tally)
+    commits: Bus[Committed] | None = None

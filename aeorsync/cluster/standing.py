@@ -18,6 +18,7 @@ class Standing:
         clock: What is known of the peer's clock.
         status: How its cycles went.
         synced_at: When it was last up to date, in milliseconds since the Unix epoch.
+        behind_since: Since when it may lack something, likewise; None while it is in step.
         is_forced: Whether it is active only because a person said so.
     """
 
@@ -30,6 +31,8 @@ class Standing:
         self.is_forced = False
         self._wall = wall
         self._since = wall.now_ms()
+        self.behind_since: int | None = self._since
+        self._news_at: int | None = None
         self._reason: str | None = "paused" if is_paused else "not tried yet"
 
     def step(self, record: LinkRecord, event: LinkEvent, reason: str | None = None) -> None:
@@ -57,6 +60,9 @@ class Standing:
         if state is not self.state:
             self._since = self._wall.now_ms()
             self.state = state
+            if state is not LinkState.ACTIVE:
+                # Nobody tells us any more whether there is news.
+                self.behind_since = self.behind_since or self._since
             _log.info(
                 "link", peer=record.address, node=record.peer_id, state=state.value, why=reason
             )
@@ -65,8 +71,20 @@ class Standing:
         is_plain = state is LinkState.ACTIVE and not self.is_forced
         self._reason = None if is_plain else reason
 
+    def recall(self, synced_at: int | None) -> None:
+        """Take up what is remembered of before the start, if anything is."""
+        if self.synced_at is None and synced_at is not None:
+            self.synced_at = synced_at
+            self.behind_since = min(self.behind_since or synced_at, synced_at)
+
+    def note_news(self) -> None:
+        """The peer says that it has news."""
+        self._news_at = self._news_at or self._wall.now_ms()
+        self.behind_since = self.behind_since or self._news_at
+
     def note_attempt(self) -> None:
-        """A cycle begins."""
+        """A cycle begins; what the peer tells from now on it may miss."""
+        self._news_at = None
         self.status = msgspec.structs.replace(
             self.status,
             last_attempt_at=self._wall.now_ms(),
@@ -76,12 +94,14 @@ class Standing:
     def note_success(self) -> None:
         """A cycle took everything there was."""
         self.synced_at = self._wall.now_ms()
+        self.behind_since = self._news_at
         self.status = msgspec.structs.replace(
             self.status, last_success_at=self.synced_at, last_error=None, consecutive_failures=0
         )
 
     def note_failure(self, text: str) -> None:
         """A cycle left something out, or the connection broke."""
+        self.behind_since = self.behind_since or self._wall.now_ms()
         self.status = msgspec.structs.replace(
             self.status,
             last_error=text,
@@ -104,14 +124,21 @@ class Standing:
             sync_paths=record.sync_paths,
             reason=self._reason,
             since=self._since,
+            enabled=record.enabled,
+            behind_since=self._behind(record),
             clock_offset_ms=self.clock.offset_ms if is_known else None,
             round_trip_ms=self.clock.round_trip_ms if is_known else None,
             jitter_ms=self.clock.jitter_ms if is_known else None,
             samples=self.clock.samples,
             forced=self.is_forced,
-            enabled=record.enabled,
             excludes=record.excludes,
             direction=record.direction,
             compression=record.compression,
             bandwidth_limit=record.bandwidth_limit,
         )
+
+    def _behind(self, record: LinkRecord) -> int | None:
+        if record.pulls:
+            return self.behind_since
+        # There is nothing to take, but without a connection nothing can be offered either.
+        return None if self.state is LinkState.ACTIVE else self._since

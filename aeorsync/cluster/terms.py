@@ -1,6 +1,7 @@
 """What a person may say of a link, checked: from words of a request to fields of a record."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -16,7 +17,7 @@ from aeorsync.cluster.peers import (
 )
 from aeorsync.errors import BadRequestError
 from aeorsync.wire.encoding import Encoding
-from aeorsync.wire.protocol import PeerTerms
+from aeorsync.wire.terms import PeerTerms
 
 E = TypeVar("E", bound=Enum)
 
@@ -71,3 +72,18 @@ _PARSERS: Final[dict[str, Callable[[Any], object]]] = {
     "compression": partial(_word, "compression", Encoding),
     "bandwidth_limit": _bandwidth,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A link that is gone here.
+
+    Attributes:
+        node_id: The peer's.
+        peer_told: Whether the peer has no link to us any more, either.
+        reason: Why it could not be told.
+    """
+
+    node_id: int
+    peer_told: bool
+    reason: str | None = None

@@ -24,18 +24,26 @@ from aeorsync.config.values import AuthMode, Exit, Given, LogFormat, is_loopback
 
 __all__ = [
     "DEBUG_VARIABLE",
+    "DEFAULT_URL",
+    "KEY_VARIABLE",
     "SETTINGS",
+    "URL_VARIABLE",
     "AuthMode",
     "Exit",
     "LogFormat",
     "Setting",
     "Settings",
+    "Target",
     "debugging",
     "is_loopback",
     "load",
+    "target",
 ]
 
 DEBUG_VARIABLE: Final = "AEORSYNC_DEBUG"
+URL_VARIABLE: Final = "AEORSYNC_URL"
+KEY_VARIABLE: Final = "AEORSYNC_KEY"
+DEFAULT_URL: Final = "http://localhost:6830"
 FILE_MAX_BYTES: Final = 1 << 20
 
 _TYPE_WORDS: Final = {int: "a whole number", str: "a text", list: "a list of texts"}
@@ -60,6 +68,7 @@ class Settings:
         jwt_expiry: Seconds.
         log_format: For ``runtime.log``.
         sync_interval: Seconds.
+        gc_interval: Hours; 0 for never.
     """
 
     data: Path
@@ -76,6 +85,20 @@ class Settings:
     jwt_expiry: int
     log_format: LogFormat
     sync_interval: int
+    gc_interval: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running node that a command talks to.
+
+    Attributes:
+        url: Without a slash at its end.
+        key: API key or token; None where auth is disabled. Not in the ``repr``.
+    """
+
+    url: str
+    key: str | None = field(repr=False)
 
 
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -94,6 +117,29 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
     if config.text:
         given |= _from_file(Path(config.text))
     return _checked(_parsed(given | told))
+
+
+def target(
+    url: str | None, key: str | None, environment: Mapping[str, str] = os.environ
+) -> Target:
+    """Return the node that a command talks to.
+
+    Args:
+        url: The text of ``--url``; None if not given.
+        key: The text of ``--key``; None if not given.
+        environment: Variables by name.
+
+    Raises:
+        StartupError: The URL or the key cannot be used.
+    """
+    told = Given(environment.get(URL_VARIABLE) or DEFAULT_URL, URL_VARIABLE)
+    secret = key if key is not None else environment.get(KEY_VARIABLE, "")
+    secret = secret.strip()
+    if not (secret.isascii() and secret.isprintable()) or " " in secret:
+        # The text is not repeated: it is a secret.
+        origin = KEY_VARIABLE if key is None else "--key"
+        raise refused(f"{origin}: not an API key or a token")
+    return Target(values.parse_url(told if url is None else Given(url, "--url")), secret or None)
 
 
 def debugging(environment: Mapping[str, str] = os.environ) -> bool:
@@ -194,6 +240,7 @@ def _parsed(given: Mapping[str, Given]) -> Settings:
         jwt_expiry=values.parse_whole(given["jwt_expiry"], 60, 4 * WEEK),
         log_format=values.parse_log_format(given["log_format"]),
         sync_interval=values.parse_whole(given["sync_interval"], 1, 3600),
+        gc_interval=values.parse_whole(given["gc_interval"], 0, 8760),
     )
 
 

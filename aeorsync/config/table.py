@@ -152,6 +152,15 @@ SETTINGS: Final = (
         kind=int,
     ),
     Setting(
+        name="gc_interval",
+        flags=("--gc-interval",),
+        toml="storage.gc_interval_hours",
+        default="24",
+        help="Hours between garbage collections, 0 to 8760; 0 collects only when asked to.",
+        metavar="HOURS",
+        kind=int,
+    ),
+    Setting(
         name="config",
         flags=("-c", "--config"),
         toml="",

@@ -30,6 +30,10 @@ class Exit(IntEnum):
     JOIN_REFUSED = 7
     JOIN_UNREACHABLE = 8
     TLS = 9
+    NODE_UNREACHABLE = 10
+    NODE_REFUSED = 11
+    DAMAGED = 20
+    BAD_ARCHIVE = 21
 
 
 class AuthMode(StrEnum):

@@ -1,22 +1,28 @@
 """What one node asks of another, as typed calls. Every one may be repeated."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from aeorsync.core.hashing import HASH_SIZE
+from aeorsync.core.hashing import node_id as tree_node_id
 from aeorsync.errors import AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Connection
 from aeorsync.remote.sse import EventDecoder
 from aeorsync.runtime.redact import redact
 from aeorsync.runtime.throttle import Throttle
+from aeorsync.wire import framing
 from aeorsync.wire.encoding import Encoding, accept
-from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
-from aeorsync.wire.limits import MAX_FRAME, MIB
+from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk, parse_missing
+from aeorsync.wire.limits import FRAME_COST, MAX_PAGE_BYTES, MIB
+from aeorsync.wire.nodes import NodesHeader
+from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
 from aeorsync.wire.protocol import (
+    CHUNKS_HEADER,
     FRAMES_TYPE,
     IDS_TYPE,
     NODE_HEADER,
@@ -29,11 +35,12 @@ from aeorsync.wire.protocol import (
     Hello,
     JoinReply,
     JoinRequest,
-    LeaveReply,
-    LeaveRequest,
     RootMoved,
+    WakeReply,
     WakeRequest,
+    pack,
 )
+from aeorsync.wire.terms import LeaveReply, LeaveRequest
 
 T = TypeVar("T")
 
@@ -43,9 +50,6 @@ STREAM_S: Final = 600.0
 """Longest time for one page or one batch of chunks; a peer slower than that is down."""
 SILENCE_S: Final = 45.0
 """Longest silence of an event stream; three heartbeats."""
-MAX_PAGE_BYTES: Final = 2 * MAX_FRAME
-FRAME_COST: Final = 128
-"""Bytes a frame counts for besides its payload: an empty one takes memory, too."""
 TAKE_BYTES: Final = 2 * MIB
 """Chunk bytes handed over at a time, at least, while there are more."""
 
@@ -69,6 +73,23 @@ class DiffPage:
     end: DiffEnd
 
 
+@dataclass(frozen=True, slots=True)
+class NodesAnswer:
+    """Tree nodes of a peer.
+
+    Attributes:
+        header: Who answered, and its roots.
+        bodies: By id, which they match; nothing else is checked.
+        missing: Those that it does not hold.
+        size: Bytes of question and answer.
+    """
+
+    header: NodesHeader
+    bodies: dict[bytes, bytes]
+    missing: set[bytes]
+    size: int
+
+
 class _TokenReply(msgspec.Struct, frozen=True):
     """Answer to ``POST /auth/token``."""
 
@@ -89,7 +110,7 @@ class Remote:
 
     Attributes:
         address: Its base URL.
-        throttle: Passed by pages and chunks as they come in, and by nothing else.
+        throttle: Passed by pages and chunks, whichever way they go, and by nothing else.
         encoding: How pages and chunks are to be compressed.
     """
 
@@ -127,10 +148,11 @@ class Remote:
         answer = await self._connection.call("POST", "/sync/clock", body, deadline_s=deadline_s)
         return self._parse(answer, ClockReply)
 
-    async def wake(self, node_id: int) -> None:
-        """Tell the peer that ``node_id`` (us) has news."""
-        body = msgspec.json.encode(WakeRequest(node_id))
-        await self._connection.call("POST", "/sync/wake", body, deadline_s=PROBE_S)
+    async def wake(self, node_id: int, *, repair: bool = False) -> WakeReply:
+        """Tell the peer that ``node_id`` (us) has news; with ``repair``, to compare all of it."""
+        body = msgspec.json.encode(WakeRequest(node_id, repair))
+        answer = await self._connection.call("POST", "/sync/wake", body, deadline_s=PROBE_S)
+        return self._parse(answer, WakeReply)
 
     async def leave(self, node_id: int, told: int | None, deadline_s: float) -> bool:
         """Ask node ``told`` to forget its link to ``node_id`` (us); returns whether it had one."""
@@ -179,14 +201,23 @@ class Remote:
                     )
         return self._page(frames)
 
-    async def chunks(self, ids: Sequence[bytes], take: Take) -> set[bytes]:
+    async def chunks(
+        self, ids: Sequence[bytes], take: Take, manner: Literal["checked", "held"] | None = None
+    ) -> set[bytes]:
         """Fetch chunks; ``take`` gets them as they come in, a few MiB at a time.
+
+        Args:
+            ids: Which.
+            take: Takes them.
+            manner: See `wire.protocol.CHUNKS_HEADER`.
 
         Returns:
             Which the peer did not send, because it does not hold them.
         """
         wanted = set(ids)
         headers = {"Content-Type": IDS_TYPE, **self._wishes()}
+        if manner is not None:
+            headers[CHUNKS_HEADER] = manner
         waiting: list[Chunk] = []
         size = 0
         async with (
@@ -208,6 +239,82 @@ class Remote:
             if waiting:
                 await take(waiting)
         return wanted
+
+    async def offer(
+        self, header: OfferHeader, entries: Sequence[bytes], missing: Collection[bytes]
+    ) -> OfferReply:
+        """Offer entries.
+
+        Args:
+            header: Who offers.
+            entries: ENTRIES frames.
+            missing: Chunk ids that were asked for and cannot be had here.
+        """
+        lost = [framing.encode(Kind.MISSING, b"".join(missing))] if missing else []
+        return await self._push("/sync/offer", header, [*entries, *lost], OfferReply)
+
+    async def offer_chunks(
+        self, header: OfferHeader, chunks: Sequence[bytes]
+    ) -> OfferedChunksReply:
+        """Send chunks (CHUNK frames) that an offer was answered with."""
+        return await self._push("/sync/offer/chunks", header, chunks, OfferedChunksReply)
+
+    async def _push(
+        self, path: str, header: OfferHeader, frames: Sequence[bytes], shape: type[T]
+    ) -> T:
+        first, last = framing.encode(Kind.HEADER, pack(header)), framing.encode(Kind.END, pack({}))
+        body = b"".join((first, *frames, last))
+        await self.throttle.pay(len(body))
+        answer = await self._connection.call(
+            "POST", path, body, content_type=FRAMES_TYPE, deadline_s=STREAM_S
+        )
+        return self._parse(answer, shape)
+
+    async def nodes(self, names: Sequence[bytes]) -> NodesAnswer:
+        """Fetch tree nodes by id; with none, only the roots are told.
+
+        Returns:
+            What came. What is neither there nor missing has to be asked for again.
+        """
+        asked = set(names)
+        headers = {"Content-Type": IDS_TYPE, "Accept": FRAMES_TYPE}
+        frames: list[Frame] = []
+        size = 0
+        async with (
+            self._connection.deadline(STREAM_S) as timer,
+            aclosing(self._frames("/sync/nodes", b"".join(names), headers, timer)) as batches,
+        ):
+            async for batch in batches:
+                frames += batch
+                size += sum(FRAME_COST + len(frame.payload) for frame in batch)
+                if size > MAX_PAGE_BYTES:
+                    raise BadRequestError(
+                        f"{self.address} sent tree nodes of over {MAX_PAGE_BYTES} bytes"
+                    )
+        if len(frames) < 2 or frames[0].kind is not Kind.HEADER:  # noqa: PLR2004
+            raise BadRequestError(f"{self.address} sent tree nodes without a header")
+        try:
+            header = msgspec.msgpack.decode(frames[0].payload, type=NodesHeader)
+            found = [
+                body
+                for frame in frames
+                if frame.kind is Kind.ENTRIES
+                for body in msgspec.msgpack.decode(frame.payload, type=list[bytes])
+            ]
+        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
+            raise BadRequestError(f"{self.address} sent broken tree nodes: {error}") from error
+        bodies = {tree_node_id(body): body for body in found}
+        missing = {
+            name
+            for frame in frames
+            if frame.kind is Kind.MISSING
+            for name in parse_missing(frame.payload)
+        }
+        if not (bodies.keys() | missing) <= asked or len(bodies) < len(found):
+            raise BadRequestError(f"{self.address} sent a tree node nobody asked for")
+        if asked and not (bodies or missing):
+            raise BadRequestError(f"{self.address} sent none of the tree nodes it was asked for")
+        return NodesAnswer(header, bodies, missing, size + len(asked) * HASH_SIZE)
 
     async def events(self, node_id: int) -> AsyncGenerator[Event, None]:
         """Listen to the peer for ever; close the iterator to stop.

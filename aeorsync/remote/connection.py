@@ -105,17 +105,24 @@ class Connection:
         await self._client.aclose()
 
     async def call(
-        self, method: str, path: str, body: bytes = b"", *, deadline_s: float = CALL_S
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        content_type: str = "application/json",
+        deadline_s: float = CALL_S,
     ) -> bytes:
-        """Send JSON and return the body of a small JSON answer.
+        """Send JSON, or something else, and return the body of a small JSON answer.
 
         Raises:
             AeorError: See the top of this module.
         """
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
         async with (
             self.deadline(deadline_s),
-            self.open(method, path, body, headers) as pieces,
+            # A node that works on the answer all this time may be silent all this time.
+            self.open(method, path, body, headers, idle_s=max(IDLE_S, deadline_s)) as pieces,
         ):
             answer = bytearray()
             async for piece in pieces:

@@ -90,6 +90,11 @@ class Bus(Generic[T]):
         self._listeners: set[Listener[T]] = set()
         self._closed = False
 
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
     @contextlib.contextmanager
     def listen(self, limit: int = MAX_QUEUE) -> Iterator[Listener[T]]:
         """Yield a listener for what is published from now on.

@@ -58,6 +58,17 @@ def write_once(path: Path, data: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
+def publish(staged: Path, path: Path) -> None:
+    """Give a finished, synced file its name, in place of any there; durable.
+
+    Args:
+        staged: In the folder of ``path``.
+        path: The name readers know.
+    """
+    staged.replace(path)
+    sync_folder(path.parent)
+
+
 def _stage(path: Path, data: bytes, mode: int) -> None:
     # Nobody else may open the file before its mode is set.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

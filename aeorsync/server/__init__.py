@@ -25,8 +25,10 @@ from blake3 import blake3
 from aeorsync import __version__
 from aeorsync.api.app import create_app
 from aeorsync.api.gate import Gate
+from aeorsync.api.meter import Meter
 from aeorsync.api.node import Node
 from aeorsync.cluster.member import Member
+from aeorsync.cluster.tally import Tally
 from aeorsync.config import AuthMode, Exit, Settings
 from aeorsync.core import tokens
 from aeorsync.core.tokens import ROOT, SigningKey
@@ -35,11 +37,14 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.log import get_logger
+from aeorsync.runtime.tasks import Supervisor
 from aeorsync.server.addresses import own_url
+from aeorsync.server.housekeeping import collecting
 from aeorsync.server.opening import Data, fingerprint, open_data
 from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.storage.folder import DataFolder
 from aeorsync.storage.foreign import FILE_NAME, ForeignBook
+from aeorsync.storage.ledger import Ledger
 from aeorsync.storage.writer import Committed
 
 PEER_TOKEN_SECONDS = 300
@@ -219,6 +224,11 @@ async def _running(
     bus: Bus[Committed] = Bus()
     data.repository.listen(bus.publish_threadsafe)
     foreign = await bridge.run(_open_book, folder)
+    meter = Meter()
+    data.repository.listen(meter.note_commit)
+    tally = Tally(await bridge.run(Ledger, folder.path / "ledger.sqlite3", wall.now_ms()), wall)
+    # Without changes: it only wakes who listens, so that they look.
+    tally.listen(lambda: bus.publish(Committed(data.repository.head, ())))
     member = Member(
         data.repository,
         mint=lambda: _peer_token(data.key, wall),
@@ -226,6 +236,8 @@ async def _running(
         sync_interval_s=settings.sync_interval,
         own_url=own_url(settings, port),
         foreign=foreign,
+        tally=tally,
+        commits=bus,
     )
     node = Node(
         repository=data.repository,
@@ -239,13 +251,18 @@ async def _running(
         jwt_expiry=settings.jwt_expiry,
         started_ms=wall.now_ms(),
         folder=folder.path,
+        tally=tally,
+        meter=meter,
     )
+    supervisor = Supervisor()
     try:
         await member.start()
         await _carry_out_join(folder, member, data, bus)
         for url in settings.peers:
             await _add_peer(member, url)
         gate.open(node)
+        if settings.gc_interval:
+            supervisor.start("gc", collecting(node, settings.gc_interval))
         yield Ready(
             version=__version__,
             url=own_url(settings, port),
@@ -258,9 +275,12 @@ async def _running(
     finally:
         gate.close()
         bus.close()
+        node.collector.stop()
+        await supervisor.stop("gc")
         await member.stop()
         await drain()
         await bridge.run(foreign.close)
+        await bridge.run(tally.ledger.close)
         await bridge.run(data.repository.close)
 
 

@@ -7,14 +7,12 @@ from blake3 import blake3
 
 from aeorsync.api.gate import Gate
 from aeorsync.cluster.join import Joining, join
-from aeorsync.config import AuthMode, Exit, Settings
+from aeorsync.config import AuthMode, Settings
 from aeorsync.core.tokens import SigningKey
-from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import SystemClock
 from aeorsync.server.addresses import own_url
 from aeorsync.storage.accounts import Accounts, new_root_key
-from aeorsync.storage.embedded import EmbeddedStore
 from aeorsync.storage.folder import (
     DataFolder,
     GrantedJoin,
@@ -22,7 +20,9 @@ from aeorsync.storage.folder import (
     read_identity,
     write_identity,
 )
-from aeorsync.storage.repository import Repository, first_head, new_node_id
+from aeorsync.storage.identities import new_node_id
+from aeorsync.storage.opening import open_repository
+from aeorsync.storage.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ async def open_data(settings: Settings, folder: DataFolder, gate: Gate, port: in
         was_there = folder.path.exists()
         folder.make()
         try:
-            repository = await bridge.run(_open_repository, folder, node_id)
+            repository = await bridge.run(open_repository, folder, node_id)
         except BaseException:
             if not was_there:
                 with contextlib.suppress(OSError):
@@ -58,26 +58,13 @@ async def open_data(settings: Settings, folder: DataFolder, gate: Gate, port: in
     else:
         gate.report("opening", "The data folder is being opened.", 0.1)
         # The id counts only if a first start was cut short before it noted its own.
-        repository = await bridge.run(_open_repository, folder, new_node_id())
+        repository = await bridge.run(open_repository, folder, new_node_id())
         granted = None
         if settings.join and not _has_joined(folder, repository, settings.join):
             granted = await _ask_to_join(settings, gate, repository.head.node, port)
     if granted is not None:
         await bridge.run(folder.grant, granted)
     return await bridge.run(_load_keys, settings, folder, repository, identity, identity_key)
-
-
-def _open_repository(folder: DataFolder, node_id: int) -> Repository:
-    try:
-        store = EmbeddedStore(folder.path, first_head(node_id))
-    except AeorError as error:
-        is_locked = error.code == "SERVICE_UNAVAILABLE"
-        code = Exit.DATA_LOCKED if is_locked else Exit.DATA_UNUSABLE
-        raise StartupError(error.message, code) from error
-    except OSError as error:
-        text = f"{folder.path} cannot be used: {error.strerror}"
-        raise StartupError(text, Exit.DATA_UNUSABLE) from error
-    return Repository(store, SystemClock())
 
 
 def _identity(settings: Settings) -> tuple[Identity | None, str | None]:

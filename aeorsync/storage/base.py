@@ -7,7 +7,7 @@ the *feed* of changes that led there, the paths in conflict, and *notes*: small 
 Every implementation passes ``tests/storage/test_store_contract.py``.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -69,6 +69,8 @@ class ChunkRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     touched: int
 
 
+LOST = "lost chunks"
+"""Space of the notes that name damaged chunks; see `storage.damage`."""
 TOUCH_MS = 12 * 3_600_000
 """A chunk that was touched so lately is not touched again, which saves the writing."""
 
@@ -119,6 +121,24 @@ class StoreSizes:
     chunks: int
     chunk_bytes: int
     metadata_bytes: int
+    conflicts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What giving space back did, or would do.
+
+    Attributes:
+        packs: Files that were rewritten or removed.
+        moved_bytes: Bytes in use that were copied for it.
+        freed_bytes: Bytes given back to the file system.
+        damaged: Chunks that were found damaged on the way, and quarantined.
+    """
+
+    packs: int = 0
+    moved_bytes: int = 0
+    freed_bytes: int = 0
+    damaged: tuple[bytes, ...] = ()
 
 
 class Store(Protocol):
@@ -144,8 +164,14 @@ class Store(Protocol):
         Chunks whose place is gone are quarantined on the way.
         """
 
+    def peek(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """Like `chunks`, but changes nothing, whatever it finds."""
+
     def quarantine(self, ids: Collection[bytes]) -> None:
-        """Hold these chunks no more, since their bytes are damaged: they may be put again."""
+        """Hold these chunks no more, since their bytes are damaged: they may be put again.
+
+        Their ids, in hex, become names of empty notes in the space `LOST`, durably.
+        """
 
     def node(self, name: bytes) -> bytes:
         """Bytes of a tree node.
@@ -179,6 +205,27 @@ class Store(Protocol):
 
         Chunks touched at or after ``touched_before`` (milliseconds since the Unix epoch) stay.
         """
+
+    def compact(
+        self, garbage: float, goes_on: Callable[[], bool], *, dry_run: bool = False
+    ) -> Compacted:
+        """Give back the space of chunks that are held no more; a crash leaves only garbage.
+
+        Args:
+            garbage: Leave files alone of which a smaller part (0 to 1) is garbage.
+            goes_on: Asked every few MiB; False ends it early.
+            dry_run: Only say what there is to do.
+        """
+
+    def recover(self, ids: Collection[bytes]) -> set[bytes]:
+        """Hold chunks again whose bytes are still here though the index lost them.
+
+        Returns:
+            Those of ``ids`` that were found, each checked; durable on return.
+        """
+
+    def trim_feed(self, upto: int) -> None:
+        """Forget feed rows with ``seq`` <= ``upto``, and the places of roots from before it."""
 
     def commit(self, commit: Commit) -> None:
         """Publish a new head with all that belongs to it; all or nothing, durable on return.
@@ -216,7 +263,7 @@ class Store(Protocol):
         """Write (or, with None, remove) a node-local record; durable on return."""
 
     def sizes(self) -> StoreSizes:
-        """How much the store holds."""
+        """How much the store holds, counted row by row: not for every second."""
 
     def close(self) -> None:
         """Flush and let go of all files; no method may be called afterwards."""

@@ -1,10 +1,16 @@
 """Bytes of whole files: in as a stream, out as a range."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Protocol
 
 from aeorsync.core.chunking import Chunker
 from aeorsync.core.hashing import chunk_id, content_hash, hasher
-from aeorsync.core.manifest import ReferenceList, data_references
+from aeorsync.core.manifest import (
+    ReferenceList,
+    check_piece,
+    check_references,
+    data_references,
+)
 from aeorsync.core.versions import Content
 from aeorsync.errors import CorruptError
 from aeorsync.storage.base import Store, StoredChunk
@@ -14,14 +20,33 @@ _READ_BATCH = 1 << 20
 """Plain bytes read at a time."""
 
 
+class LostChunkError(CorruptError):
+    """Chunks that a file needs are damaged or missing here; a peer may hold them.
+
+    Attributes:
+        chunks: Their ids.
+    """
+
+    def __init__(self, message: str, chunks: Collection[bytes]) -> None:
+        super().__init__(message)
+        self.chunks = frozenset(chunks)
+
+
 class Upload:
     """One file on its way in. Feed it in order from one thread at a time, then `finish`.
 
     An upload that is dropped half-way leaves chunks nobody refers to, and nothing else.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, ended: Callable[[Content], None]) -> None:
+        """Begin.
+
+        Args:
+            store: Takes the chunks.
+            ended: Told the content in the end; see `storage.holdings`.
+        """
         self._store = store
+        self._ended = ended
         self._chunker = Chunker()
         self._whole = hasher()
         self._references = ReferenceList(self._add_piece)
@@ -47,7 +72,9 @@ class Upload:
             self._add_chunk(rest)
         depth, refs = self._references.finish()
         self._store_waiting()
-        return Content(self._whole.digest(), self.size, depth, refs)
+        content = Content(self._whole.digest(), self.size, depth, refs)
+        self._ended(content)
+        return content
 
     def _add_chunk(self, chunk: bytes | memoryview) -> None:
         name = chunk_id(chunk)
@@ -64,28 +91,45 @@ class Upload:
         self._store.put_chunks([pack(name, data) for name, data in waiting if name in fresh])
 
 
-def store_small(store: Store, data: bytes) -> Content:
-    """Store a file that is at hand whole; cheaper than an `Upload` for small ones."""
-    upload = Upload(store)
-    upload.feed(data)
-    return upload.finish()
+class ChunkSource(Protocol):
+    """Where a `Reader` gets its chunks; a `Store` is one."""
+
+    def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """Chunks in the order asked, unchecked; those not held are left out."""
+
+    def quarantine(self, ids: Collection[bytes]) -> None:
+        """Take note that these are damaged."""
+
+
+class Peeking:
+    """A store whose damaged chunks are left where they are; see `ChunkSource`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """See the contract."""
+        return self._store.peek(ids)
+
+    def quarantine(self, ids: Collection[bytes]) -> None:
+        """See the contract."""
 
 
 class Reader:
     """Reads checked bytes out of a store. Safe from any thread."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ChunkSource) -> None:
         self._store = store
 
     def chunk(self, name: bytes) -> bytes | memoryview:
         """Plain bytes of one chunk, checked.
 
         Raises:
-            CorruptError: It is missing or damaged.
+            LostChunkError: It is missing or damaged.
         """
         found = self._store.chunks([name])
         if not found:
-            raise CorruptError(f"chunk {name.hex()} is missing from this node")
+            raise _missing([name])
         return self._unpack(found[0])
 
     def piece(self, name: bytes) -> bytes:
@@ -102,7 +146,8 @@ class Reader:
         """Bytes ``start`` to ``stop`` of a file, in pieces of about 1 MiB or less.
 
         Raises:
-            CorruptError: A chunk is missing or damaged; what was yielded before was right.
+            LostChunkError: A chunk is missing or damaged; what was yielded before was right.
+            CorruptError: The list of chunks breaks a rule; likewise.
         """
         end = content.size if stop is None else stop
         batch: list[tuple[int, bytes, int]] = []
@@ -130,10 +175,10 @@ class Reader:
     def _unpack(self, chunk: StoredChunk) -> bytes | memoryview:
         try:
             return unpack(chunk)
-        except CorruptError:
+        except CorruptError as error:
             # Whoever has the right bytes may put them again now.
             self._store.quarantine([chunk.id])
-            raise
+            raise LostChunkError(error.message, [chunk.id]) from error
 
     def _read_batch(
         self, batch: list[tuple[int, bytes, int]], start: int, stop: int
@@ -143,14 +188,44 @@ class Reader:
         found: dict[bytes, StoredChunk] = {
             chunk.id: chunk for chunk in self._store.chunks([name for _, name, _ in batch])
         }
+        lost = [name for _, name, _ in batch if name not in found]
         for offset, name, size in batch:
             if name not in found:
-                raise CorruptError(f"chunk {name.hex()} is missing from this node")
+                self._store.quarantine(lost)  # noted, so that they are fetched again
+                raise _missing(lost)
             plain = self._unpack(found[name])
             if len(plain) != size:
                 raise CorruptError(f"chunk {name.hex()} has another size than its file says")
             low, high = max(0, start - offset), min(size, stop - offset)
             yield plain if (low, high) == (0, size) else memoryview(plain)[low:high]
+
+
+def lacking(
+    store: Store, reader: Reader, contents: Collection[Content]
+) -> tuple[dict[bytes, int], bool]:
+    """What is missing of some files; see `Repository.lacking`."""
+    level = {(content.depth, content.refs) for content in contents}
+    data: dict[bytes, int] = {}
+    while level:
+        # Each piece once a level, however often it is named: a list may repeat itself.
+        pieces: set[tuple[int, bytes, int]] = set()
+        for depth, refs in level:
+            pairs = check_references(refs)
+            if depth:
+                pieces.update((depth, name, size) for name, size in pairs)
+            else:
+                data.update(pairs)
+        unknown = store.missing({name for _, name, _ in pieces})
+        if unknown:
+            return dict.fromkeys(unknown, 0), True
+        level = {
+            (depth - 1, check_piece(reader.piece(name), size)) for depth, name, size in pieces
+        }
+    return {name: data[name] for name in store.missing(data)}, False
+
+
+def _missing(names: Sequence[bytes]) -> LostChunkError:
+    return LostChunkError(f"chunk {names[0].hex()} is missing from this node", names)
 
 
 def is_content_of(content: Content, data: bytes | memoryview) -> bool:

@@ -76,6 +76,7 @@ class Draft:
         self._kept_via: dict[bytes, int] = {}
         self._open: dict[bytes, Entry] = {}
         self._open_via: dict[bytes, int] = {}
+        self._asked: set[bytes] = set()
         self._mark = (self._incarnation, self._n, self.owns_incarnation)
         # Keys edited so far, those of operations that were undone included.
         self._order: list[bytes] = []
@@ -84,7 +85,7 @@ class Draft:
 
     def begin(self) -> None:
         """Start an operation."""
-        self._open, self._open_via = {}, {}
+        self._open, self._open_via, self._asked = {}, {}, set()
         self._mark = (self._incarnation, self._n, self.owns_incarnation)
 
     def keep(self) -> None:
@@ -99,14 +100,24 @@ class Draft:
         self._incarnation, self._n, self.owns_incarnation = self._mark
 
     @property
+    def view(self) -> View:
+        """The head this is built on, without any edits."""
+        return self._view
+
+    @property
     def node(self) -> int:
         """Id of this node."""
         return self._view.head.node
+
+    def may_collide(self, path: TreePath) -> None:
+        """Look, at commit, whether what was written at a path makes a file and a folder of one."""
+        self._merged.add(to_key(path))
 
     # Reading
 
     def entry(self, key: bytes) -> Entry | None:
         """The entry at a key, live or deleted, with this draft's edits."""
+        self._asked.add(key)
         return self._open.get(key) or self._kept.get(key) or self._view.entry(key)
 
     def live(self, path: TreePath) -> Sight | None:
@@ -138,6 +149,20 @@ class Draft:
             entry = self._open.get(key) or self._kept.get(key)
             if entry is not None:
                 yield key, see(entry).is_live
+
+    def brought(self) -> set[Content]:
+        """Files that the operation under way wants to be readable."""
+        return {
+            version.content
+            for entry in self._open.values()
+            for version in entry.versions
+            if version.kind == Kind.FILE and not version.deleted
+        }
+
+    def knew(self) -> set[Content]:
+        """Files in the entries that the operation under way looked at, as they were before."""
+        entries = (self._kept.get(key) or self._view.entry(key) for key in self._asked)
+        return {version.content for entry in entries if entry for version in entry.versions}
 
     # Writing
 

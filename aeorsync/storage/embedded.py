@@ -12,7 +12,7 @@ bytes nobody refers to, and nothing else.
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,21 +21,26 @@ import msgspec
 from aeorsync.errors import CorruptError, StaleError, UnavailableError
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.base import (
+    LOST,
     TOUCH_MS,
-    Change,
     ChunkRow,
     Commit,
+    Compacted,
     Head,
     StoredChunk,
     StoreSizes,
 )
+from aeorsync.storage.compaction import Compaction, find_records
 from aeorsync.storage.database import Database
 from aeorsync.storage.lock import FolderLock
 from aeorsync.storage.packs import Location, Packs
+from aeorsync.storage.records import Records
 from aeorsync.storage.rows import (
+    forget_locations,
     insert_locations,
     insert_nodes,
     mark_conflicts,
+    refused,
     touch,
     write_note,
 )
@@ -46,7 +51,7 @@ _BATCH = 400
 """Parameters a query names at once."""
 
 
-class EmbeddedStore:
+class EmbeddedStore(Records):
     """See `storage.base.Store`."""
 
     def __init__(self, folder: Path, first_head: Head, wall: WallClock | None = None) -> None:
@@ -74,6 +79,9 @@ class EmbeddedStore:
         self._pending: dict[bytes, Location] = {}
         self._touched: dict[bytes, int] = {}
         self._pending_lock = threading.Lock()
+        # Held from an append until its places are pending: without it nobody could say of a pack
+        # that no chunk will be indexed there any more.
+        self._put_lock = threading.Lock()
         self._failure: str | None = None
 
     def head(self) -> Head:
@@ -89,13 +97,14 @@ class EmbeddedStore:
             return
         # Two threads may append the same chunk; the index keeps one, the other is garbage.
         unique = list({chunk.id: chunk for chunk in wanted}.values())
-        try:
-            locations = self._packs.append(unique)
-        except OSError as error:
-            raise _refused(error) from error
-        with self._pending_lock:
-            self._pending.update((c.id, at) for c, at in zip(unique, locations, strict=True))
-            is_long = len(self._pending) >= _FLUSH_ROWS
+        with self._put_lock:
+            try:
+                locations = self._packs.append(unique)
+            except OSError as error:
+                raise refused(error) from error
+            with self._pending_lock:
+                self._pending.update((c.id, at) for c, at in zip(unique, locations, strict=True))
+                is_long = len(self._pending) >= _FLUSH_ROWS
         if is_long:
             self.flush()
 
@@ -117,21 +126,18 @@ class EmbeddedStore:
 
     def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
         """See the contract."""
-        found: dict[bytes, Location] = {}
-        for name in ids:
-            location = self._pending.get(name)
-            if location is not None:
-                found[name] = location
-        found.update(self._find({name for name in ids if name not in found}))
-        read: dict[bytes, StoredChunk] = {}
-        damaged: list[bytes] = []
-        for name, location in found.items():
-            try:
-                read[name] = self._packs.read(name, location)
-            except CorruptError:
-                damaged.append(name)
-        if damaged:
-            self.quarantine(damaged)
+        read, gone = self._read(ids)
+        if gone:
+            with self._pending_lock:
+                for name in gone:
+                    self._pending.pop(name, None)
+            with self._database.transaction() as db:
+                forget_locations(db, gone)
+        return [read[name] for name in ids if name in read]
+
+    def peek(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """See the contract."""
+        read, _ = self._read(ids)
         return [read[name] for name in ids if name in read]
 
     def quarantine(self, ids: Collection[bytes]) -> None:
@@ -141,6 +147,8 @@ class EmbeddedStore:
                 self._pending.pop(name, None)
         with self._database.transaction() as db:
             db.executemany("DELETE FROM chunks WHERE id = ?", ((name,) for name in ids))
+            for name in ids:
+                write_note(db, LOST, name.hex(), b"")
 
     def node(self, name: bytes) -> bytes:
         """See the contract."""
@@ -199,6 +207,29 @@ class EmbeddedStore:
                     ((name, touched_before) for name in chunks),
                 )
 
+    def compact(
+        self, garbage: float, goes_on: Callable[[], bool], *, dry_run: bool = False
+    ) -> Compacted:
+        """See the contract."""
+        self._check_disk()
+        compaction = Compaction(self._database, self._packs, self._sync)
+        if dry_run:
+            return compaction.estimate(garbage)
+        compaction.seal(garbage)
+        self.flush()
+        with self._database.write_lock, self._put_lock:
+            # Nobody will index anything in these any more: not what is pending, not what comes.
+            pending = {location.pack for location in self._pending.values()}
+            still = self._packs.sealed() - pending
+        return compaction.run(still, garbage, goes_on)
+
+    def recover(self, ids: Collection[bytes]) -> set[bytes]:
+        """See the contract."""
+        found = find_records(self._packs, set(ids))
+        with self._database.transaction() as db:
+            insert_locations(db, found, self._wall.now_ms(), is_newest=False)
+        return set(found)
+
     def commit(self, commit: Commit) -> None:
         """See the contract."""
         self._check_disk()
@@ -229,59 +260,10 @@ class EmbeddedStore:
         self._check_disk()
         with self._database.write_lock:
             rows = self._sync_pending()
-            if rows:
+            if rows or self._touched:
                 with self._database.transaction() as db:
                     self._write_chunk_rows(db, rows)
                 self._settle(rows)
-
-    def changes(self, after: int, limit: int) -> list[Change]:
-        """See the contract."""
-        rows = self._database.reader.execute(
-            "SELECT seq, key, was, now, via FROM feed WHERE seq > ? ORDER BY seq LIMIT ?",
-            (after, limit),
-        )
-        return [Change(*row) for row in rows]
-
-    def first_seq(self) -> int:
-        """See the contract."""
-        row = self._database.reader.execute("SELECT min(seq) FROM feed").fetchone()
-        return self._head.seq + 1 if row[0] is None else int(row[0])
-
-    def seq_of_root(self, root: bytes) -> int | None:
-        """See the contract."""
-        row = self._database.reader.execute(
-            "SELECT seq FROM roots WHERE root = ?", (root,)
-        ).fetchone()
-        return None if row is None else int(row[0])
-
-    def conflicts(self, after: bytes, limit: int) -> list[bytes]:
-        """See the contract."""
-        rows = self._database.reader.execute(
-            "SELECT key FROM conflicts WHERE key > ? ORDER BY key LIMIT ?", (after, limit)
-        )
-        return [row[0] for row in rows]
-
-    def note(self, space: str, name: str) -> bytes | None:
-        """See the contract."""
-        row = self._database.reader.execute(
-            "SELECT value FROM notes WHERE space = ? AND name = ?", (space, name)
-        ).fetchone()
-        return None if row is None else bytes(row[0])
-
-    def notes(self, space: str) -> dict[str, bytes]:
-        """See the contract."""
-        rows = self._database.reader.execute(
-            "SELECT name, value FROM notes WHERE space = ? ORDER BY name", (space,)
-        )
-        return {name: bytes(value) for name, value in rows}
-
-    def set_note(self, space: str, name: str, value: bytes | None) -> None:
-        """See the contract."""
-        with self._database.transaction() as db:
-            if value is None:
-                db.execute("DELETE FROM notes WHERE space = ? AND name = ?", (space, name))
-            else:
-                write_note(db, space, name, value)
 
     def sizes(self) -> StoreSizes:
         """See the contract."""
@@ -292,7 +274,8 @@ class EmbeddedStore:
         pages, page_size = (
             reader.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
         )
-        return StoreSizes(chunks=chunks, chunk_bytes=stored, metadata_bytes=pages * page_size)
+        (conflicts,) = reader.execute("SELECT count(*) FROM conflicts").fetchone()
+        return StoreSizes(chunks, stored, pages * page_size, conflicts)
 
     def close(self) -> None:
         """See the contract."""
@@ -303,6 +286,42 @@ class EmbeddedStore:
             self._database.close()
             self._packs.close()
             self._lock.release()
+
+    def _read(
+        self, ids: Collection[bytes]
+    ) -> tuple[dict[bytes, StoredChunk], dict[bytes, Location]]:
+        """Stored bytes, and where those should be that cannot be read."""
+        read: dict[bytes, StoredChunk] = {}
+        failed: dict[bytes, Location] = {}
+        wanted = set(ids)
+        while wanted:
+            places = self._locate(wanted)
+            for name in list(wanted):
+                location = places.get(name)
+                # What has moved since it was looked up is read where it is now.
+                if location is None or location == failed.get(name):
+                    wanted.discard(name)
+                    if location is None:
+                        failed.pop(name, None)
+                    continue
+                try:
+                    read[name] = self._packs.read(name, location)
+                except CorruptError:
+                    failed[name] = location
+                else:
+                    failed.pop(name, None)
+                    wanted.discard(name)
+        return read, failed
+
+    def _locate(self, ids: Collection[bytes]) -> dict[bytes, Location]:
+        """Where chunks lie, indexed or not yet."""
+        found: dict[bytes, Location] = {}
+        for name in ids:
+            location = self._pending.get(name)
+            if location is not None:
+                found[name] = location
+        found.update(self._find({name for name in ids if name not in found}))
+        return found
 
     def _find(self, ids: Collection[bytes]) -> dict[bytes, Location]:
         """Where indexed chunks lie."""
@@ -337,12 +356,17 @@ class EmbeddedStore:
         with self._pending_lock:
             rows = dict(self._pending)
         if rows:
-            try:
-                self._packs.sync()
-            except OSError as error:
-                self._failure = f"the disk lost data it had taken ({error.strerror})"
-                raise _refused(error) from error
+            self._sync()
         return rows
+
+    def _sync(self) -> None:
+        """Make the packs durable; to be called under the write lock."""
+        self._check_disk()
+        try:
+            self._packs.sync()
+        except OSError as error:
+            self._failure = f"the disk lost data it had taken ({error.strerror})"
+            raise refused(error) from error
 
     def _check_disk(self) -> None:
         """Refuse to write once the disk has lost what it had taken.
@@ -373,7 +397,3 @@ class EmbeddedStore:
         stored = self.note("packs", "end")
         newest, end = msgspec.msgpack.decode(stored, type=tuple[int, int]) if stored else (0, 0)
         return Packs(folder, newest, end)
-
-
-def _refused(error: OSError) -> UnavailableError:
-    return UnavailableError(f"the disk refused a write: {error.strerror}; nothing was changed")

@@ -19,6 +19,7 @@ from aeorsync.core.tokens import SigningKey
 from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.durable import sync_folder, write_once
 
+DATA_LOCKED = 4
 DATA_UNUSABLE = 5
 CONFIG = 3
 _OURS = {"lock", "meta.sqlite3", "packs", "signing.key", "join.json"}

@@ -1,11 +1,20 @@
 """A store in dictionaries: for dry runs, and to hold the contract apart from any disk."""
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from aeorsync.errors import CorruptError, StaleError
 from aeorsync.runtime.clock import SystemClock, WallClock
-from aeorsync.storage.base import Change, ChunkRow, Commit, Head, StoredChunk, StoreSizes
+from aeorsync.storage.base import (
+    LOST,
+    Change,
+    ChunkRow,
+    Commit,
+    Compacted,
+    Head,
+    StoredChunk,
+    StoreSizes,
+)
 
 
 class MemoryStore:
@@ -47,11 +56,16 @@ class MemoryStore:
         """See the contract."""
         return [self._chunks[name] for name in ids if name in self._chunks]
 
+    def peek(self, ids: Sequence[bytes]) -> list[StoredChunk]:
+        """See the contract."""
+        return self.chunks(ids)
+
     def quarantine(self, ids: Collection[bytes]) -> None:
         """See the contract."""
         with self._lock:
             for name in ids:
                 self._chunks.pop(name, None)
+                self._notes.setdefault(LOST, {})[name.hex()] = b""
 
     def node(self, name: bytes) -> bytes:
         """See the contract."""
@@ -95,6 +109,23 @@ class MemoryStore:
             for name in chunks:
                 if self._touched.get(name, 0) < touched_before:
                     self._chunks.pop(name, None)
+
+    def compact(
+        self, garbage: float, goes_on: Callable[[], bool], *, dry_run: bool = False
+    ) -> Compacted:
+        """See the contract; there are no files to give back."""
+        del garbage, goes_on, dry_run
+        return Compacted()
+
+    def recover(self, ids: Collection[bytes]) -> set[bytes]:
+        """See the contract."""
+        return {name for name in ids if name in self._chunks}
+
+    def trim_feed(self, upto: int) -> None:
+        """See the contract."""
+        with self._lock:
+            self._feed = [change for change in self._feed if change.seq > upto]
+            self._roots = {root: seq for root, seq in self._roots.items() if seq >= upto}
 
     def commit(self, commit: Commit) -> None:
         """See the contract."""
@@ -152,6 +183,7 @@ class MemoryStore:
             chunks=len(self._chunks),
             chunk_bytes=sum(len(chunk.data) for chunk in self._chunks.values()),
             metadata_bytes=sum(map(len, self._nodes.values())),
+            conflicts=len(self._conflicts),
         )
 
     def close(self) -> None:

@@ -9,13 +9,14 @@ is `SEAL_SIZE` long, then never written again.
 
 A crash leaves at most bytes past the last indexed record. They are never appended to and never
 cut off (an index restored from a backup would make that a loss): the next append starts a new
-pack, and garbage collection takes the rest.
+pack, and garbage collection (`storage.compaction`) takes the rest.
 """
 
+import errno
 import os
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ from aeorsync.storage.base import StoredChunk
 MAGIC = b"aeorsync pack 1\n"
 SEAL_SIZE = 1 << 30
 _HEADER = struct.Struct(">32sBII")
+RECORD_HEAD = _HEADER.size
 _IOVECS = 512
 """Buffers one writev takes; the system allows 1024."""
 
@@ -39,6 +41,19 @@ class Location(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stored: int
     size: int
     codec: int
+
+
+class _Open:
+    """An open pack; closed when the last reader lets go, so no reader meets another file."""
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, path: Path, flags: int = 0) -> None:
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
 
 
 class Packs:
@@ -54,8 +69,9 @@ class Packs:
         """
         self._folder = folder
         self._append_lock = threading.Lock()
-        self._handles: dict[int, int] = {}
+        self._handles: dict[int, _Open] = {}
         self._unsynced: set[int] = set()
+        self._removed: set[int] = set()
         folder.mkdir(mode=0o700, exist_ok=True)
         sync_folder(folder.parent)
         numbers = [int(pack.stem) for pack in folder.glob("*.pack")]
@@ -80,7 +96,7 @@ class Packs:
                 locations.append(Location(self._number, at, stored, chunk.size, chunk.codec))
                 at += stored
             self._unsynced.add(self._number)
-            _write_all(handle, buffers, self._end)
+            _write_all(handle.descriptor, buffers, self._end)
             self._end = at
             return locations
 
@@ -93,7 +109,13 @@ class Packs:
         with self._append_lock:
             unsynced, self._unsynced = self._unsynced, set()
         for number in unsynced:
-            sync_file(self._handle(number))
+            try:
+                handle = self._handle(number)
+            except FileNotFoundError:
+                if number in self._removed:
+                    continue
+                raise
+            sync_file(handle.descriptor)
 
     def read(self, name: bytes, location: Location) -> StoredChunk:
         """The stored bytes at a location, unchecked.
@@ -102,37 +124,82 @@ class Packs:
             CorruptError: The pack is gone or ends before the chunk does.
         """
         try:
-            data = os.pread(self._handle(location.pack), location.stored, location.at)
+            handle = self._handle(location.pack)
+            data = os.pread(handle.descriptor, location.stored, location.at)
         except FileNotFoundError as error:
             raise CorruptError(f"pack {location.pack} is gone") from error
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise CorruptError(f"the disk cannot read pack {location.pack}") from error
         if len(data) != location.stored:
             raise CorruptError(f"pack {location.pack} ends before chunk {name.hex()} does")
         return StoredChunk(name, location.codec, location.size, data)
 
+    @property
+    def newest(self) -> int:
+        """Number of the pack that is, or was last, appended to; 0 without any."""
+        return self._number
+
+    def sizes(self) -> dict[int, int]:
+        """Bytes of each pack file."""
+        return {int(pack.stem): pack.stat().st_size for pack in self._folder.glob("*.pack")}
+
+    def seal(self, number: int) -> None:
+        """Append no more to a pack."""
+        with self._append_lock:
+            if number == self._number:
+                self._end = SEAL_SIZE
+
+    def sealed(self) -> set[int]:
+        """Packs that are there and will never be appended to."""
+        with self._append_lock:
+            is_open = self._end < SEAL_SIZE
+            return {n for n in self.sizes() if n < self._number or not is_open}
+
+    def remove(self, number: int) -> None:
+        """Remove a sealed pack that holds nothing in use; durable on return.
+
+        Who reads it at this moment reads on; its space is free when the last of them is done.
+        """
+        self._removed.add(number)
+        self._path(number).unlink(missing_ok=True)
+        self._handles.pop(number, None)
+        sync_folder(self._folder)
+
+    def records(self, number: int) -> Iterator[tuple[bytes, Location]]:
+        """Chunk ids and places as the records themselves tell, unchecked, up to a torn one."""
+        handle = self._handle(number)
+        end = os.fstat(handle.descriptor).st_size
+        at = len(MAGIC)
+        while len(head := os.pread(handle.descriptor, RECORD_HEAD, at)) == RECORD_HEAD:
+            name, codec, stored, size = _HEADER.unpack(head)
+            at += RECORD_HEAD
+            if at + stored > end:
+                return
+            yield name, Location(number, at, stored, size, codec)
+            at += stored
+
     def close(self) -> None:
         """Close all files."""
-        while self._handles:
-            os.close(self._handles.popitem()[1])
+        self._handles.clear()
 
     def _start_pack(self) -> None:
         number = self._number + 1
-        path = self._path(number)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        handle = _Open(self._path(number), os.O_CREAT | os.O_EXCL)
         self._handles[number] = handle
         # Its name is taken now; if the rest fails, the next try takes another.
         self._number = number
-        _write_all(handle, [MAGIC], 0)
+        _write_all(handle.descriptor, [MAGIC], 0)
         sync_folder(self._folder)
         self._end = len(MAGIC)
 
-    def _handle(self, number: int) -> int:
+    def _handle(self, number: int) -> _Open:
         handle = self._handles.get(number)
         if handle is None:
-            handle = os.open(self._path(number), os.O_RDWR | os.O_CLOEXEC)
-            other = self._handles.setdefault(number, handle)
-            if other != handle:
-                os.close(handle)
-                handle = other
+            handle = self._handles.setdefault(number, _Open(self._path(number)))
+            if number in self._removed:
+                self._handles.pop(number, None)
         return handle
 
     def _path(self, number: int) -> Path:

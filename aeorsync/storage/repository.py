@@ -5,49 +5,33 @@ operation runs in the writer thread, together with whatever else waits, and its 
 when it is durable.
 """
 
-import secrets
+import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
-
-import msgspec
+from typing import Self, TypeVar
 
 from aeorsync.core import clock
-from aeorsync.core.manifest import check_piece, check_references
+from aeorsync.core.diff import diff
 from aeorsync.core.merge import Sight, see
-from aeorsync.core.nodes import EMPTY
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Content, Entry, Kind
 from aeorsync.errors import UnavailableError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
 from aeorsync.storage.compression import pack, unpack
-from aeorsync.storage.content import Reader, Upload, store_small
+from aeorsync.storage.content import Reader, Upload, lacking
+from aeorsync.storage.damage import Damage
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.identities import begin_epoch, database_id, new_incarnation
+from aeorsync.storage.keeping import Keeper
+from aeorsync.storage.lenses import Lens
+from aeorsync.storage.trees import Trees
 from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed, Pins, Writer
 
 T = TypeVar("T")
-
-_MAX_EPOCHS = 10_000
-"""Runs whose cursors stay good; a peer with an older one lists everything again."""
-
-
-def first_head(node: int) -> Head:
-    """The head of an empty store, under a fresh incarnation."""
-    return Head(EMPTY, EMPTY, 0, 0, new_incarnation(), 0, node)
-
-
-def new_incarnation() -> int:
-    """A random id, 1 to 2**63 - 1, under which a database mints its dots."""
-    return secrets.randbelow((1 << 63) - 1) + 1
-
-
-def new_node_id() -> int:
-    """A random node id, 1 to 2**53 - 1, exact in JSON numbers."""
-    return secrets.randbelow((1 << 53) - 1) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +72,8 @@ class Repository:
 
     Attributes:
         database_id: Random, made with the database; a copy of the database keeps it.
+        trees: The nodes of its trees.
+        damage: Chunks that were damaged or lost here.
     """
 
     def __init__(self, store: Store, wall: WallClock) -> None:
@@ -96,10 +82,49 @@ class Repository:
         self._wall = wall
         self._cache = NodeCache(store)
         self._pins = Pins()
+        self.trees = Trees(store, self._cache)
+        self.damage = Damage(store, wall)
         self._reader = Reader(store)
         self._writer = Writer(store, self._cache, self._pins, wall.now_ms, new_incarnation)
-        self.database_id = _database_id(store)
-        self._epochs = _begin_epoch(store)
+        self._keeper = Keeper(store, self._cache, self._reader, self.settle_trees)
+        self._writer.listen(self._keeper.heard)
+        self._lens: Lens | None = None
+        self.database_id = database_id(store)
+        self._epochs = begin_epoch(store)
+        self.settle_trees()
+
+    # Care of the store
+
+    @property
+    def store(self) -> Store:
+        """What is below, for those who collect garbage, verify, export and import."""
+        return self._store
+
+    @property
+    def oldest_reader(self) -> int | None:
+        """``seq`` of the oldest head that an open view shows; None when none is open."""
+        return self._pins.oldest()
+
+    @property
+    def waiting_nodes(self) -> frozenset[bytes]:
+        """Tree nodes that go by themselves as soon as no open view needs them."""
+        return frozenset(self._pins.leftover())
+
+    def sweep(self, work: Callable[[], T]) -> "Future[T]":
+        """Throw chunks or nodes away, between two commits; from now on commits look twice.
+
+        ``work`` runs in the writer's thread with no operation begun. Whoever was told before
+        that a chunk is here, and commits after, fails when it is gone; see `storage.holdings`.
+        """
+
+        def operation(_: Draft) -> T:
+            self._writer.holdings.begin_sweep()
+            try:
+                return work()
+            finally:
+                self._writer.holdings.end_sweep()
+
+        return self._writer.submit(operation, alone=True)
 
     # Reading
 
@@ -110,12 +135,32 @@ class Repository:
 
     def view(self) -> View:
         """A snapshot of the current trees; use it in a ``with`` block."""
-        return View(self._pins.take(self._store.head), self._cache, self._pins.release)
+        view = View(self._pins.take(self._store.head), self._cache, self._pins.release)
+        return view if self._lens is None else self._lens.view(view)
+
+    @property
+    def is_present(self) -> bool:
+        """Whether its tree is the present one, not seen through a lens."""
+        return self._lens is None
+
+    def through(self, lens: Lens) -> Self:
+        """This repository with its tree in another state; the two share everything else."""
+        other = copy.copy(self)
+        other._lens = lens  # noqa: SLF001 - of the same class
+        return other
 
     def read(
         self, content: Content, start: int = 0, stop: int | None = None
     ) -> Iterator[bytes | memoryview]:
-        """Checked bytes of a file; see `storage.content.Reader.read`."""
+        """Checked bytes of a file; see `storage.content.Reader.read`.
+
+        Raises:
+            UnavailableError: It is seen through a lens, and not all of it is here.
+        """
+        if self._lens is not None and self.lacking([content])[0]:
+            raise UnavailableError(
+                "the bytes of this file are not all on this node; ask another, or try later"
+            )
         return self._reader.read(content, start, stop)
 
     def references(self, content: Content) -> Iterator[tuple[int, bytes, int]]:
@@ -144,25 +189,60 @@ class Repository:
 
     # Writing
 
-    def commit(self, operation: Callable[[Draft], T]) -> "Future[T]":
+    def commit(self, operation: Callable[[Draft], T], *, alone: bool = False) -> "Future[T]":
         """Run an operation on the draft of the next commit.
 
         The future carries what the operation returned, once that is durable, or what it raised.
         An operation may be run again on a newer head, so it must not do anything but decide.
+
+        Args:
+            operation: What to do.
+            alone: Give it a commit of its own, so that ``draft.view`` is what it changes.
         """
-        return self._writer.submit(operation)
+        lens = self._lens
+        if lens is None:
+            return self._writer.submit(operation, alone=alone)
+        return self._writer.submit(lambda draft: operation(lens.draft(draft)), alone=alone)
 
     def upload(self) -> Upload:
         """Start taking in a file; commit the content that its ``finish`` returns."""
-        return Upload(self._store)
+        return Upload(self._store, self._writer.holdings.prove())
 
     def store_small(self, data: bytes) -> Content:
         """Take in a file that is at hand whole."""
-        return store_small(self._store, data)
+        upload = self.upload()
+        upload.feed(data)
+        return upload.finish()
 
     def listen(self, listener: Callable[[Committed], None]) -> None:
         """Be called in the writer thread after each commit; must not block."""
         self._writer.listen(listener)
+
+    @property
+    def waiting(self) -> int:
+        """Operations that wait for the next commit, about."""
+        return self._writer.waiting
+
+    # Trees of the past
+
+    def keep_everything(self) -> None:
+        """Let no tree node go until `settle_trees` is done; see `storage.keeping`."""
+        self._keeper.keep_everything()
+
+    def settle_trees(self) -> "Future[None]":
+        """Look again which trees records name and whether they are whole; see `keeping`."""
+        return self._writer.submit(lambda draft: self._keeper.settle(draft.view), alone=True)
+
+    def has_trees(self, trees: tuple[bytes, bytes]) -> bool:
+        """Whether every node of a live tree and of its graves is here."""
+        with self.view() as view:
+            return self._keeper.is_whole(trees, view.head)
+
+    def differences(
+        self, old: bytes, new: bytes
+    ) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+        """Keys whose entries differ in two trees that are here; see `core.diff.diff`."""
+        return diff(old, new, self._cache.read, self._cache.read)
 
     # Replication
 
@@ -237,25 +317,7 @@ class Repository:
         Raises:
             CorruptError: A reference list breaks a rule of `core.manifest`.
         """
-        level = {(content.depth, content.refs) for content in contents}
-        data: dict[bytes, int] = {}
-        while level:
-            # Each piece once a level, however often it is named: a list may repeat itself.
-            pieces: set[tuple[int, bytes, int]] = set()
-            for depth, refs in level:
-                pairs = check_references(refs)
-                if depth:
-                    pieces.update((depth, name, size) for name, size in pairs)
-                else:
-                    data.update(pairs)
-            unknown = self._store.missing({name for _, name, _ in pieces})
-            if unknown:
-                return dict.fromkeys(unknown, 0), True
-            level = {
-                (depth - 1, check_piece(self._reader.piece(name), size))
-                for depth, name, size in pieces
-            }
-        return {name: data[name] for name in self._store.missing(data)}, False
+        return lacking(self._store, self._reader, contents)
 
     def check_content(self, content: Content) -> None:
         """Compare a whole stored file with its content hash; see `Reader.check_content`."""
@@ -311,20 +373,3 @@ class Repository:
         with suppress(UnavailableError):
             self._store.commit(Commit(head, head, dropped=self._pins.leftover()))
         self._store.close()
-
-
-def _database_id(store: Store) -> int:
-    stored = store.note("database", "id")
-    if stored is None:
-        stored = msgspec.msgpack.encode(new_incarnation())
-        store.set_note("database", "id", stored)
-    return msgspec.msgpack.decode(stored, type=int)
-
-
-def _begin_epoch(store: Store) -> list[tuple[int, int]]:
-    """Note that the feed goes on under a new epoch; returns all (epoch, first seq), in order."""
-    stored = store.note("database", "epochs")
-    known = msgspec.msgpack.decode(stored, type=list[tuple[int, int]]) if stored else []
-    epochs = [*known[-_MAX_EPOCHS:], (new_incarnation(), store.head().seq + 1)]
-    store.set_note("database", "epochs", msgspec.msgpack.encode(epochs))
-    return epochs

@@ -4,7 +4,13 @@ import sqlite3
 
 import msgspec
 
+from aeorsync.errors import UnavailableError
 from aeorsync.storage.packs import Location
+
+
+def refused(error: OSError) -> UnavailableError:
+    """What is told when the disk does not take a write."""
+    return UnavailableError(f"the disk refused a write: {error.strerror}; nothing was changed")
 
 
 def insert_nodes(db: sqlite3.Connection, nodes: dict[bytes, bytes], seq: int) -> None:
@@ -23,16 +29,47 @@ def touch(db: sqlite3.Connection, touched: dict[bytes, int]) -> None:
     )
 
 
-def insert_locations(db: sqlite3.Connection, rows: dict[bytes, Location], now_ms: int) -> None:
-    """Add chunks to the index, touched now, and note where the newest pack ends."""
+def insert_locations(
+    db: sqlite3.Connection, rows: dict[bytes, Location], now_ms: int, *, is_newest: bool = True
+) -> None:
+    """Add chunks to the index, touched now, and note where the newest pack ends.
+
+    Args:
+        db: The transaction.
+        rows: Where they lie.
+        now_ms: When, in milliseconds since the Unix epoch.
+        is_newest: Whether they are the last that were appended.
+    """
     db.executemany(
         "INSERT OR IGNORE INTO chunks (id, pack, at, stored, size, codec, touched)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         ((name, *msgspec.structs.astuple(location), now_ms) for name, location in rows.items()),
     )
-    if rows:
+    if rows and is_newest:
         end = max((location.pack, location.at + location.stored) for location in rows.values())
         write_note(db, "packs", "end", msgspec.msgpack.encode(end))
+
+
+def move_locations(db: sqlite3.Connection, moves: dict[bytes, tuple[Location, Location]]) -> None:
+    """Change where chunks lie, from the first place to the second.
+
+    One that does not lie at the first any more is left as it is.
+    """
+    db.executemany(
+        "UPDATE chunks SET pack = ?, at = ? WHERE id = ? AND pack = ? AND at = ?",
+        ((new.pack, new.at, name, old.pack, old.at) for name, (old, new) in moves.items()),
+    )
+    if moves:
+        end = max((new.pack, new.at + new.stored) for _, new in moves.values())
+        write_note(db, "packs", "end", msgspec.msgpack.encode(end))
+
+
+def forget_locations(db: sqlite3.Connection, rows: dict[bytes, Location]) -> None:
+    """Hold chunks no more; one that lies elsewhere by now is left as it is."""
+    db.executemany(
+        "DELETE FROM chunks WHERE id = ? AND pack = ? AND at = ?",
+        ((name, location.pack, location.at) for name, location in rows.items()),
+    )
 
 
 def mark_conflicts(db: sqlite3.Connection, conflicts: dict[bytes, bool]) -> None:

@@ -11,6 +11,8 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from aeorsync.core import tree
 from aeorsync.core.hashing import node_id
 from aeorsync.core.merge import Sight, see
@@ -94,6 +96,7 @@ class View:
 
     def __init__(self, head: Head, cache: NodeCache, release: Callable[[int], None]) -> None:
         self.head = head
+        self.cache = cache
         self._read = cache.read
         self._release = release
 
@@ -112,27 +115,42 @@ class View:
         """Let go of the snapshot."""
         self._release(self.head.seq)
 
+    def at(self, root: bytes, graves: bytes = EMPTY) -> "View":
+        """Other trees, of the past, in place of the current ones; to be closed in its place."""
+        head = msgspec.structs.replace(self.head, root=root, graves=graves)
+        return View(head, self.cache, self._release)
+
+    def live_data(self, key: bytes) -> bytes | None:
+        """The bytes of the live entry at a key."""
+        return tree.get(self.head.root, self._read, key)
+
+    def live_items(
+        self, start: bytes = b"", stop: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Live (key, entry bytes) pairs with start <= key < stop, in tree order."""
+        return tree.scan(self.head.root, self._read, start, stop)
+
     def entry(self, key: bytes) -> Entry | None:
         """The entry at a key, live or deleted."""
-        data = tree.get(self.head.root, self._read, key)
+        data = self.live_data(key)
         if data is None and self.head.graves != EMPTY:
             data = tree.get(self.head.graves, self._read, key)
         return None if data is None else decode_entry(data)
 
     def sight(self, path: TreePath) -> Sight | None:
         """What readers see at a path, if it is live."""
-        data = tree.get(self.head.root, self._read, to_key(path))
+        data = self.live_data(to_key(path))
         return None if data is None else see(decode_entry(data))
 
     def live_entry(self, path: TreePath) -> Entry | None:
         """The entry at a path, if it is live."""
-        data = tree.get(self.head.root, self._read, to_key(path))
+        data = self.live_data(to_key(path))
         return None if data is None else decode_entry(data)
 
     def has_inside(self, key: bytes) -> bool:
         """Whether anything live lies below a key."""
         start, stop = below(key)
-        return next(tree.scan(self.head.root, self._read, start, stop), None) is not None
+        return next(self.live_items(start, stop), None) is not None
 
     def is_folder(self, path: TreePath) -> bool:
         """Whether a path is a folder, of its own or through what is in it."""
@@ -148,12 +166,12 @@ class View:
         key = to_key(folder)
         prefix = key + b"\0" if key else b""
         start, stop = below(key)
-        items = tree.scan(self.head.root, self._read, start, stop)
+        items = self.live_items(start, stop)
         skip = b""
         while (item := next(items, None)) is not None:
             at, data = item
             if at < skip:
-                items = tree.scan(self.head.root, self._read, skip, stop)
+                items = self.live_items(skip, stop)
                 continue
             head = at[len(prefix) :].partition(b"\0")[0]
             path = prefix + head
@@ -170,31 +188,33 @@ class View:
         self, folder: TreePath = ROOT, *, system: bool = False, after: bytes = b""
     ) -> Iterator[tuple[bytes, bytes]]:
         """Live (key, entry bytes) pairs below a folder, in tree order, past the key ``after``."""
-        return self._scan(self.head.root, folder, after, system=system)
+        return _pass(self.live_items(*_range(folder, after)), system=system)
 
     def graves(
         self, folder: TreePath = ROOT, *, system: bool = False, after: bytes = b""
     ) -> Iterator[tuple[bytes, bytes]]:
         """Deleted (key, entry bytes) pairs below a folder, in tree order, past ``after``."""
-        return self._scan(self.head.graves, folder, after, system=system)
+        start, stop = _range(folder, after)
+        found = tree.scan(self.head.graves, self._read, start, stop)
+        return _pass(found, system=system)
 
     def count(self) -> int:
         """Live entries in the tree, system entries included."""
         return tree.count(self.head.root, self._read)
 
-    def _scan(
-        self, root: bytes, folder: TreePath, after: bytes, *, system: bool
-    ) -> Iterator[tuple[bytes, bytes]]:
-        start, stop = below(to_key(folder))
-        start = max(start, after + b"\0") if after else start
-        for key, data in tree.scan(root, self._read, start, stop):
-            if system or not is_system_key(key):
-                yield key, data
-
 
 def below(key: bytes) -> tuple[bytes, bytes | None]:
     """The key range of everything inside a folder, the folder itself left out."""
     return (key + b"\0", key + b"\x01") if key else (b"", None)
+
+
+def _range(folder: TreePath, after: bytes) -> tuple[bytes, bytes | None]:
+    start, stop = below(to_key(folder))
+    return (max(start, after + b"\0") if after else start), stop
+
+
+def _pass(items: Iterator[tuple[bytes, bytes]], *, system: bool) -> Iterator[tuple[bytes, bytes]]:
+    return ((key, data) for key, data in items if system or not is_system_key(key))
 
 
 def is_system_key(key: bytes) -> bool:

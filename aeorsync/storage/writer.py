@@ -2,11 +2,13 @@
 
 Operations wait in a queue; the writer takes all that wait, runs each on one shared draft, and
 commits once. An operation that raises leaves nothing and fails alone. A future resolves only
-when its operation is durable.
+when its operation is durable. An operation may ask for a commit of its own: then the head its
+draft was opened on is exactly what it changes.
 """
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -16,6 +18,7 @@ from typing import Any, TypeVar
 from aeorsync.errors import StaleError, UnavailableError
 from aeorsync.storage.base import Change, Commit, Head, Store
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.holdings import Holdings
 from aeorsync.storage.views import NodeCache, View
 
 T = TypeVar("T")
@@ -30,17 +33,20 @@ class Committed:
 
     Attributes:
         head: The head it published.
-        changes: What changed, ascending; never empty.
+        changes: What changed, ascending; empty only where listeners are merely woken.
+        seconds: From the moment its operations were taken up until it was durable.
     """
 
     head: Head
     changes: tuple[Change, ...]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
     run: Callable[[Draft], Any]
     future: "Future[Any]"
+    is_alone: bool
 
 
 class Pins:
@@ -76,6 +82,11 @@ class Pins:
             ready = [name for name, seq in self._dropped.items() if seq <= oldest]
             return replace(commit, dropped=ready)
 
+    def oldest(self) -> int | None:
+        """The oldest head that is being read; None when none is."""
+        with self._lock:
+            return min(self._readers, default=None)
+
     def leftover(self) -> list[bytes]:
         """Nodes that nobody needs any more once all readers are gone."""
         with self._lock:
@@ -106,7 +117,9 @@ class Writer:
         self._pins = pins
         self._now_ms = now_ms
         self._new_incarnation = new_incarnation
+        self.holdings = Holdings(store)
         self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._held: _Operation | None = None
         self._listeners: list[Callable[[Committed], None]] = []
         self._session: int | None = None
         self._is_closed = False
@@ -118,15 +131,25 @@ class Writer:
         """Call ``listener`` in the writer thread after each durable commit; it must not block."""
         self._listeners.append(listener)
 
-    def submit(self, run: Callable[[Draft], T]) -> "Future[T]":
-        """Queue an operation. It may run more than once; its last run is the one that counts."""
+    def submit(self, run: Callable[[Draft], T], *, alone: bool = False) -> "Future[T]":
+        """Queue an operation. It may run more than once; its last run is the one that counts.
+
+        Args:
+            run: The operation.
+            alone: Give it a commit of its own.
+        """
         future: Future[T] = Future()
         with self._close_lock:
             if self._is_closed:
                 future.set_exception(UnavailableError("this node is shutting down"))
                 return future
-            self._queue.put(_Operation(run, future))
+            self._queue.put(_Operation(run, future, alone))
         return future
+
+    @property
+    def waiting(self) -> int:
+        """Operations that wait for the next commit, about."""
+        return self._queue.qsize()
 
     def close(self) -> None:
         """Finish what is queued, then stop."""
@@ -144,11 +167,15 @@ class Writer:
 
     def _take_group(self) -> tuple[list[_Operation], bool]:
         group: list[_Operation] = []
-        operation = self._queue.get()
+        operation = self._held or self._queue.get()
+        self._held = None
         while operation is not None:
+            if operation.is_alone and group:
+                self._held = operation
+                return group, True
             if operation.future.set_running_or_notify_cancel():
                 group.append(operation)
-            if len(group) >= _GROUP:
+            if len(group) >= _GROUP or operation.is_alone:
                 return group, True
             try:
                 operation = self._queue.get_nowait()
@@ -178,10 +205,11 @@ class Writer:
     def _attempt(
         self, group: list[_Operation]
     ) -> tuple[list[tuple[Any, Exception | None]], Committed | None]:
+        began = time.monotonic()
         head = self._pins.take(self._store.head)
         with View(head, self._cache, self._pins.release) as view:
             draft = Draft(view, self._now_ms(), self._new_incarnation, self._session)
-            results = [_run_one(draft, operation) for operation in group]
+            results = [self._run_one(draft, operation) for operation in group]
             commit = draft.commit(self._cache)
         if commit is None:
             self._store.flush()
@@ -191,15 +219,16 @@ class Writer:
         self._pins.settle(pruned, set(commit.dropped))
         if draft.owns_incarnation:
             self._session = commit.after.incarnation
-        return results, Committed(commit.after, tuple(commit.changes))
+        seconds = time.monotonic() - began
+        return results, Committed(commit.after, tuple(commit.changes), seconds)
 
-
-def _run_one(draft: Draft, operation: _Operation) -> tuple[Any, Exception | None]:
-    draft.begin()
-    try:
-        value = operation.run(draft)
-    except Exception as error:  # noqa: BLE001 - handed to the one who asked
-        draft.undo()
-        return None, error
-    draft.keep()
-    return value, None
+    def _run_one(self, draft: Draft, operation: _Operation) -> tuple[Any, Exception | None]:
+        draft.begin()
+        try:
+            value = operation.run(draft)
+            self.holdings.check(draft)
+        except Exception as error:  # noqa: BLE001 - handed to the one who asked
+            draft.undo()
+            return None, error
+        draft.keep()
+        return value, None

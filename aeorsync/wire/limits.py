@@ -27,6 +27,12 @@ MAX_PAGE = 10_000  # entries of a listing or a diff
 
 # Frames
 MAX_FRAME = 8 * MIB
+MAX_PAGE_BYTES = 2 * MAX_FRAME  # of the entries of one page
+FRAME_COST = 128  # bytes a frame counts for besides its payload: an empty one takes memory, too
+
+# Offers
+MAX_LACKING = 8_192  # chunks asked for at a time
+MAX_OFFERERS = 64  # nodes whose chunks are waited for at a time
 
 # Connections
 MAX_CONNECTIONS = 2_000

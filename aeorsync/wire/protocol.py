@@ -21,6 +21,10 @@ IDS_TYPE = "application/vnd.aeorsync.ids"
 NODE_HEADER = "X-AeorSync-Node"
 """Node id of the asking node, decimal."""
 
+CHUNKS_HEADER = "X-AeorSync-Chunks"
+"""How chunks are to be read for ``POST /sync/chunks``, in frames: ``checked``, before they are
+sent; ``held``, that too, and peers are not asked for what is damaged."""
+
 Item = tuple[bytes, bytes]
 """(tree key, entry bytes as stored)"""
 NodeId = Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
@@ -234,68 +238,6 @@ class JoinReply(msgspec.Struct, frozen=True):
     new_peer_node_id: int
 
 
-class PeerTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What may be said of a link; what is left out stays as it is. Checked by `cluster.terms`.
-
-    Attributes:
-        label: Its name, for people; null for none.
-        sync_paths: Globs of what to take; null or empty for everything.
-        excludes: Globs of what not to take after all; null or empty for no exception.
-        direction: ``both``, ``pull`` (never offer) or ``push`` (never take).
-        enabled: False pauses the link.
-        compression: ``zstd``, ``gzip`` or ``none``, of what the peer answers.
-        bandwidth_limit: Thousands of bytes a second for what is fetched and sent; 0 for no limit.
-    """
-
-    label: str | msgspec.UnsetType | None = msgspec.UNSET
-    sync_paths: list[str] | msgspec.UnsetType | None = msgspec.UNSET
-    excludes: list[str] | msgspec.UnsetType | None = msgspec.UNSET
-    direction: str | msgspec.UnsetType = msgspec.UNSET
-    enabled: bool | msgspec.UnsetType = msgspec.UNSET
-    compression: str | msgspec.UnsetType = msgspec.UNSET
-    bandwidth_limit: int | msgspec.UnsetType = msgspec.UNSET
-
-
-class PeerRequest(PeerTerms, frozen=True, kw_only=True, omit_defaults=True):
-    """A peer to be added.
-
-    Attributes:
-        address: Base URL at which it answers.
-        node_id: Whom to expect there; null to ask.
-    """
-
-    address: str = ""
-    node_id: NodeId | None = None
-
-
-class PeerPatch(PeerTerms, frozen=True, kw_only=True, omit_defaults=True):
-    """Changes to a link.
-
-    Attributes:
-        address: Base URL at which the peer answers from now on.
-    """
-
-    address: str | msgspec.UnsetType = msgspec.UNSET
-
-
-class LeaveRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Forget your link to me.
-
-    Attributes:
-        node_id: Who is leaving.
-        told: Who is meant; another node that answers at that address by now changes nothing.
-    """
-
-    node_id: NodeId
-    told: NodeId | None = None
-
-
-class LeaveReply(msgspec.Struct, frozen=True):
-    """Whether there was such a link."""
-
-    removed: bool
-
-
 class ClockRequest(msgspec.Struct, frozen=True):
     """What time is it? ``t0`` is when this was sent, by the sender's clock."""
 
@@ -322,10 +264,29 @@ class ClockReply(msgspec.Struct, frozen=True):
     version: str = ""
 
 
-class WakeRequest(msgspec.Struct, frozen=True):
-    """``node_id`` has news: pull from it now."""
+class WakeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``node_id`` has news: pull from it now.
+
+    Attributes:
+        node_id: Who has.
+        repair: Compare the whole trees: the feed may not tell all of it.
+    """
 
     node_id: NodeId
+    repair: bool = False
+
+
+class WakeReply(msgspec.Struct, frozen=True):
+    """The node will pull soon.
+
+    Attributes:
+        accepted: Always true.
+        linked: Whether a link from there to the caller is active: it pulls by itself, and needs
+            no offers.
+    """
+
+    accepted: bool = True
+    linked: bool = False
 
 
 # GET /sync/events

@@ -1,7 +1,7 @@
 """A node in this process, and clients that call it without a socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,9 @@ from starlette.types import Message
 from aeorsync.api.app import App, create_app
 from aeorsync.api.gate import Gate
 from aeorsync.api.node import Node
-from aeorsync.cluster.foreign_reader import Asked, Reader
+from aeorsync.cluster.foreign_reader import Readers
 from aeorsync.cluster.member import Member
+from aeorsync.cluster.peers import LinkBook
 from aeorsync.core import tokens
 from aeorsync.core.apikeys import KeyRecord
 from aeorsync.core.tokens import ROOT, SYNC, SigningKey
@@ -40,15 +41,13 @@ class NoMember:
     """Stands in for the cluster where a test has none."""
 
     node_id = 7
+    readers = Readers({}, ForeignBook(), cast("LinkBook", None))
 
     def peers(self) -> list[object]:
         return []
 
-    async def reader(self, _: Asked) -> Reader:
-        return Reader(None, ForeignBook(), is_ready=True)
-
-    async def doubt_readers(self) -> None:
-        pass
+    async def rescue(self, chunks: Collection[bytes]) -> bool:
+        return not chunks
 
 
 @dataclass

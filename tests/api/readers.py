@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from aeorsync.api import diff
-from aeorsync.api.walk import Sieve
+from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import parse_cursor
 from aeorsync.core.paths import from_key, parse
 from aeorsync.core.versions import Entry, Kind, decode_entry

@@ -5,8 +5,8 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeorsync.api import diff, walk
-from aeorsync.api.walk import Sieve
+from aeorsync.cluster import pages, walk
+from aeorsync.cluster.walk import Sieve
 from aeorsync.storage.base import Change
 from aeorsync.wire import limits
 from tests.api.readers import (
@@ -59,7 +59,7 @@ def test_frames_tell_a_node_of_every_key_while_others_write(
 ) -> None:
     repository = memory_repository()
     readers = [FrameReader(repository)]
-    with patch.object(diff, "_PAGE_ITEMS", page), patch.object(walk, "MAX_SCAN", scan):
+    with patch.object(pages, "PAGE_ITEMS", page), patch.object(walk, "MAX_SCAN", scan):
         for number, event in enumerate(history):
             reader = readers[number % len(readers)]
             match event:

@@ -1,6 +1,7 @@
 """GET and HEAD /files: whole files, ranges, versions, symlinks."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from starlette.types import Message
 from aeorsync.api import streams
 from aeorsync.core.paths import ROOT
 from aeorsync.errors import CorruptError
+from aeorsync.storage.content import LostChunkError
 from aeorsync.wire.headers import parse_etags
 from tests.api.conftest import Browser
 
@@ -280,13 +282,13 @@ def test_a_damaged_file_is_an_error_and_not_a_wrong_byte(call: Browser, tmp_path
 
 
 def test_damage_found_while_sending_breaks_the_answer_off(call: Browser) -> None:
-    def pieces() -> streams.Pieces:
-        yield b"x" * streams.BATCH
-        yield b"y" * streams.BATCH
-        raise CorruptError("a chunk is damaged")
+    def pieces(start: int) -> Iterator[bytes]:
+        for at in range(start, 2 * streams.BATCH, streams.BATCH):
+            yield bytes([at & 255]) * streams.BATCH
+        raise LostChunkError("a chunk is damaged", [b"x"])
 
-    source = pieces()
-    response = streams.FileResponse(200, [], streams.gather(source), source)
+    source = streams.Pieces(pieces, 0)
+    response = streams.FileResponse(200, [], source.gather(), source, call.here.node)
     sent = []
 
     async def send(message: Message) -> None:
@@ -305,14 +307,14 @@ def test_damage_found_while_sending_breaks_the_answer_off(call: Browser) -> None
 def test_nothing_more_is_read_for_a_client_that_has_gone(call: Browser) -> None:
     read = 0
 
-    def pieces() -> streams.Pieces:
+    def pieces(_start: int) -> Iterator[bytes]:
         nonlocal read
         for _ in range(100):
             read += 1
             yield b"x" * streams.BATCH
 
-    source = pieces()
-    response = streams.FileResponse(200, [], streams.gather(source), source)
+    source = streams.Pieces(pieces, 0)
+    response = streams.FileResponse(200, [], source.gather(), source, call.here.node)
 
     async def send(_message: Message) -> None:
         await asyncio.sleep(0)
@@ -322,3 +324,22 @@ def test_nothing_more_is_read_for_a_client_that_has_gone(call: Browser) -> None:
 
     call.run(response({"type": "http"}, receive, send))
     assert read < 5
+
+
+def test_what_follows_a_chunk_that_was_lost_comes_in_its_place_once_it_is_back() -> None:
+    lost = {700_000}
+
+    def read(start: int) -> Iterator[bytes]:
+        for at in range(start, len(DATA), 100_000):
+            if any(at <= spot < at + 100_000 for spot in lost):
+                raise LostChunkError("a chunk is lost", [b"x"])
+            yield DATA[at : at + 100_000]
+
+    source = streams.Pieces(read, 40_000)
+    got = source.gather()
+    with pytest.raises(LostChunkError):
+        source.gather()
+    lost.clear()
+    while more := source.gather():
+        got += more
+    assert got == DATA[40_000:]

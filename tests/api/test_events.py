@@ -512,3 +512,47 @@ def test_tellers_are_forgotten_with_their_bus(run: Run) -> None:
             assert there.here.node.bus in events._tellers
 
     run(script)
+
+
+def test_snapshots_and_forks_are_told_and_what_is_in_them_is_not(run: Run) -> None:
+    async def script(there: Served) -> None:
+        async with there.listen("/system/events") as stream, there.here.client() as client:
+            await stream.event()
+            await write(there, "/x", b"1")
+            await told(stream, 1)
+            made = (await client.post("/versions/snapshots", json={"name": "s"})).json()
+            assert await version_event(stream) == ("versions_created", "s", "snapshot")
+            [shown] = stream.seen[-1].data["payload"]["versions"]
+            assert {name: made[name] for name in ("name", "root_hash", "created_at", "id")} == {
+                name: shown[name] for name in ("name", "root_hash", "created_at", "id")
+            }
+            await write(there, "/x", b"2")
+            await told(stream, 1)
+            await client.post("/versions/restore", json={"name": "s"})
+            heard = [await stream.event() for _ in range(3)]
+            kinds = ["versions_created", "versions_restored", "entries_created"]
+            assert sorted(event.kind or "" for event in heard) == sorted(kinds)
+            [restored] = [event for event in heard if event.kind == "versions_restored"]
+            assert restored.data["payload"]["versions"] == [
+                {"name": "s", "version_type": "snapshot", "root_hash": made["root_hash"]}
+            ]
+            await client.post("/versions/forks", json={"name": "f"})
+            assert await version_event(stream) == ("versions_created", "f", "fork")
+            await client.put("/files/secret?fork=f", content=b"x")
+            await client.delete("/files/x?fork=f")
+            await client.delete("/versions/forks/f")
+            assert await version_event(stream) == ("versions_deleted", "f", "fork")
+            await client.post("/versions/forks", json={"name": "g"})
+            await version_event(stream)
+            await client.post("/versions/forks/g/promote")
+            assert await version_event(stream) == ("versions_promoted", "g", "fork")
+            await client.delete("/versions/snapshots/s")
+            assert await version_event(stream) == ("versions_deleted", "s", "snapshot")
+
+    run(script)
+
+
+async def version_event(stream: Stream) -> tuple[str | None, str, str]:
+    event = await stream.event()
+    [one] = event.data["payload"]["versions"]
+    return event.kind, one["name"], one["version_type"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aeorsync.api import sse
-from aeorsync.api.peer_events import is_news
+from aeorsync.cluster.walk import is_news
 from aeorsync.core.tokens import SYNC
 from aeorsync.runtime.bus import Batch
 from aeorsync.storage.base import Change, Head

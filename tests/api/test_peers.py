@@ -13,13 +13,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from aeorsync.cluster.member import Removal
+from aeorsync.cluster.offers import Stance
 from aeorsync.cluster.peers import Direction, PeerState, SyncStatus, TriggerReport, parse_address
-from aeorsync.cluster.terms import parse_terms
+from aeorsync.cluster.terms import Removal, parse_terms
 from aeorsync.core.tokens import SYNC
 from aeorsync.errors import NotFoundError
 from aeorsync.wire.encoding import Encoding
-from aeorsync.wire.protocol import PeerTerms
+from aeorsync.wire.terms import PeerTerms
 from tests.api.conftest import KEY, Browser, running
 from tests.support.clock import FakeClock
 from tests.support.repositories import put
@@ -76,12 +76,17 @@ class FakeMember:
     async def forget_peer(self, node_id: int) -> PeerState | None:
         return self.links.pop(node_id, None)
 
-    async def trigger(self, *, force_activate: bool = False) -> TriggerReport:
-        self.asked.append(force_activate)
+    async def trigger(
+        self, *, force_activate: bool, node_id: int | None, is_push: bool
+    ) -> TriggerReport:
+        self.asked.append((force_activate, node_id, is_push))
         return TriggerReport(peers_synced=0, peers_failed=0, peers_skipped=0)
 
-    def wake(self, node_id: int) -> None:
-        self.asked.append(node_id)
+    def wake(self, node_id: int, *, repair: bool) -> None:
+        self.asked.append(-node_id if repair else node_id)
+
+    def stance(self, node_id: int) -> Stance:
+        return Stance(is_linked=node_id in self.links)
 
 
 @contextmanager
@@ -261,7 +266,7 @@ def test_a_trigger_may_force(
     call: Browser, member: FakeMember, query: str, *, force: bool
 ) -> None:
     reply = call("POST", "/sync/trigger" + query)
-    assert member.asked == [force]
+    assert member.asked == [(force, None, False)]
     assert reply.json() == {
         "peers_synced": 0,
         "peers_failed": 0,
@@ -274,8 +279,29 @@ def test_a_trigger_may_force(
 
 def test_a_peer_may_wake_us(call: Browser, member: FakeMember) -> None:
     token = call.here.mint(scope=SYNC)
-    assert call("POST", "/sync/wake", json={"node_id": 9}, token=token).status_code == 202
-    assert member.asked == [9]
+    reply = call("POST", "/sync/wake", json={"node_id": 9}, token=token)
+    assert (reply.status_code, reply.json()) == (202, {"accepted": True, "linked": False})
+    asked = {"node_id": 9, "repair": True}
+    assert call("POST", "/sync/wake", json=asked, token=token).status_code == 202
+    assert member.asked == [9, -9]
+
+
+def test_who_wakes_us_is_told_whether_we_pull(call: Browser, member: FakeMember) -> None:
+    member.links[9] = peer_state(9, "http://b", None)
+    assert call("POST", "/sync/wake", json={"node_id": 9}).json()["linked"] is True
+
+
+def test_a_trigger_may_be_for_one_peer_and_either_way(call: Browser, member: FakeMember) -> None:
+    assert call("POST", "/sync/trigger?peer=12&direction=push").status_code == 200
+    assert member.asked == [(False, 12, True)]
+
+
+@pytest.mark.parametrize("query", ["?peer=b", "?peer=-1", "?direction=up"])
+def test_a_trigger_that_makes_no_sense_triggers_nothing(
+    call: Browser, member: FakeMember, query: str
+) -> None:
+    assert call("POST", "/sync/trigger" + query).status_code == 400
+    assert member.asked == []
 
 
 def test_a_clock_probe_is_answered_with_two_readings(loop: asyncio.Runner, tmp_path: Path) -> None:

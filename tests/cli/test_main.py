@@ -113,6 +113,7 @@ def test_every_flag_of_the_table_is_taken(
         "jwt_expiry": "61",
         "log_format": "json",
         "sync_interval": "2",
+        "gc_interval": "3",
         "config": str(tmp_path / "node.toml"),
     }
     for setting in SETTINGS:
@@ -136,6 +137,7 @@ def test_every_flag_of_the_table_is_taken(
         jwt_expiry=61,
         log_format="json",
         sync_interval=2,
+        gc_interval=3,
     )
 
 

@@ -5,19 +5,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from aeorsync.cluster.link import Link
-from aeorsync.cluster.peers import LinkBook, LinkRecord
+from aeorsync.cluster.peers import Direction, LinkBook, LinkRecord
 from aeorsync.cluster.site import Site
 from aeorsync.errors import ConflictError
+from aeorsync.runtime.bus import Bus
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.writer import Committed
 from tests.support.clock import FakeClock
 from tests.support.peer import ADDRESS, FakePeer
 
 
 def make_link(
-    ours: Repository, peer: FakePeer, *, interval: float = 60, node_id: int | None = None
+    ours: Repository,
+    peer: FakePeer,
+    *,
+    interval: float = 60,
+    node_id: int | None = None,
+    commits: Bus[Committed] | None = None,
+    direction: Direction = Direction.BOTH,
 ) -> Link:
-    site = Site(ours, ours.head.node, FakeClock(), peer.remote, interval, lambda: 0.0)
-    record = LinkRecord(id=1, address=ADDRESS, node_id=node_id)
+    site = Site(
+        ours, ours.head.node, FakeClock(), peer.remote, interval, lambda: 0.0, commits=commits
+    )
+    record = LinkRecord(id=1, address=ADDRESS, node_id=node_id, direction=direction)
     LinkBook(ours).save(record)
     return Link(site, record, lambda _link, node: refuse_self(node, ours.head.node))
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeorsync.api.foreign_diff import _page
-from aeorsync.api.walk import Sieve
 from aeorsync.cluster.cycle import Report
 from aeorsync.cluster.foreign import run_foreign_cycle
 from aeorsync.cluster.foreign_part import DEFER_MS, ForeignPeering
 from aeorsync.cluster.peers import LinkRecord
+from aeorsync.cluster.walk import Sieve
 from aeorsync.core.foreign import parse_token
 from aeorsync.core.versions import Kind
 from aeorsync.remote.foreign import ForeignDiff

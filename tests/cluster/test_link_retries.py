@@ -185,7 +185,7 @@ def listings(peer: FakePeer) -> int:
     return sum(body.get("cursor") is None for body in bodies)
 
 
-def test_a_cursor_that_hides_something_is_dropped_once_nothing_moves(
+def test_what_a_feed_hides_is_found_in_the_trees_once_nothing_moves(
     ours: Repository, peer: FakePeer
 ) -> None:
     put(peer.repository, "/hidden", b"one")
@@ -200,10 +200,11 @@ def test_a_cursor_that_hides_something_is_dropped_once_nothing_moves(
             await until(lambda: link.peer_state().sync_status.total_syncs > cycles + 4)
 
     run(main())
-    assert listings(peer) == 2
+    assert listings(peer) == 1
+    assert 2 <= len(peer.asked("/sync/nodes")) <= 3
 
 
-def test_a_peer_that_does_not_take_from_us_is_listed_twice_a_connection_at_most(
+def test_a_peer_that_does_not_take_from_us_is_asked_to_and_then_left_alone(
     ours: Repository, peer: FakePeer
 ) -> None:
     put(peer.repository, "/theirs", b"one")
@@ -212,13 +213,32 @@ def test_a_peer_that_does_not_take_from_us_is_listed_twice_a_connection_at_most(
     async def main() -> None:
         async with running(make_link(ours, peer, interval=0.01)) as link:
             await until(lambda: link.peer_state().sync_status.total_syncs > 10)
-            assert listings(peer) == 2
-            peer.hang_up()
+            await until(lambda: link.mender.report)
             cycles = link.peer_state().sync_status.total_syncs
             await until(lambda: link.peer_state().sync_status.total_syncs > cycles + 10)
 
     run(main())
-    assert listings(peer) == 3
+    assert listings(peer) == 1
+    wakes = [msgspec.json.decode(request.body) for request in peer.asked("/sync/wake")]
+    assert [wake.get("repair", False) for wake in wakes] == [False, True]
+    assert len(peer.asked("/sync/nodes")) <= 3
+
+
+def test_a_peer_that_knows_of_no_tree_nodes_is_listed_instead(
+    ours: Repository, peer: FakePeer
+) -> None:
+    put(peer.repository, "/hidden", b"one")
+    peer.items = lambda items: [item for item in items if item[0] != b"hidden"]
+    peer.status["/sync/nodes"] = (404, b"{}")
+
+    async def main() -> None:
+        async with running(make_link(ours, peer, interval=0.03)) as link:
+            await until(lambda: link.peer_state().last_sync_at)
+            peer.items = lambda items: items
+            await until(lambda: files(ours) == {"/hidden": b"one"})
+
+    run(main())
+    assert listings(peer) == 2
 
 
 @pytest.mark.parametrize("reason", ["same", "filter", "problem"])
@@ -240,4 +260,5 @@ def test_a_cursor_is_kept_where_there_is_nothing_to_doubt(
             await until(lambda: link.peer_state().sync_status.total_syncs > 8)
 
     run(main())
+    assert peer.asked("/sync/nodes") == []
     assert listings(peer) == 1

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from aeorsync.cluster import asked
 from aeorsync.cluster import member as member_module
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.peers import LinkBook, PeerState
@@ -16,7 +17,7 @@ from aeorsync.errors import BadRequestError, ConflictError, NotFoundError
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Connection, Mint
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.protocol import PeerTerms
+from aeorsync.wire.terms import PeerTerms
 from tests.support.clock import FakeClock
 from tests.support.loops import run, until
 from tests.support.peer import FakePeer
@@ -333,7 +334,7 @@ def test_a_trigger_by_force_activates_whatever_answers(
 def test_a_trigger_does_not_wait_for_ever(
     ours: Repository, peer: FakePeer, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(member_module, "TRIGGER_S", 0.05)
+    monkeypatch.setattr(asked, "TRIGGER_S", 0.05)
 
     async def main() -> None:
         async with started(network.member(ours)) as member:

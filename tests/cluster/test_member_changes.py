@@ -9,7 +9,7 @@ from aeorsync.cluster import member as member_module
 from aeorsync.cluster.peers import Direction, LinkBook
 from aeorsync.errors import BadRequestError, ConflictError
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.protocol import PeerPatch, PeerTerms
+from aeorsync.wire.terms import PeerPatch, PeerTerms
 from tests.cluster.test_member import Network, started, state
 from tests.support.loops import run, until
 from tests.support.peer import FakePeer

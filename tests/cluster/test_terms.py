@@ -6,7 +6,7 @@ from aeorsync.cluster.peers import Direction, LinkRecord
 from aeorsync.cluster.terms import MAX_BANDWIDTH, news, parse_terms
 from aeorsync.errors import BadRequestError
 from aeorsync.wire.encoding import Encoding
-from aeorsync.wire.protocol import PeerPatch, PeerTerms
+from aeorsync.wire.terms import PeerPatch, PeerTerms
 
 
 def test_what_is_left_out_is_not_touched_and_what_is_null_is_taken_back() -> None:

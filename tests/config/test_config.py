@@ -244,7 +244,12 @@ def test_a_host_that_is_none_is_refused(host: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "low", "high"),
-    [("port", 0, 65_535), ("jwt_expiry", 60, 2_419_200), ("sync_interval", 1, 3600)],
+    [
+        ("port", 0, 65_535),
+        ("jwt_expiry", 60, 2_419_200),
+        ("sync_interval", 1, 3600),
+        ("gc_interval", 0, 8760),
+    ],
 )
 def test_a_number_is_taken_within_its_range_only(name: str, low: int, high: int) -> None:
     for good in (low, high):

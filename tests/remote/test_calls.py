@@ -15,6 +15,7 @@ from aeorsync.remote import calls
 from aeorsync.remote.calls import Event, Remote
 from aeorsync.remote.connection import Connection
 from aeorsync.runtime.throttle import Throttle
+from aeorsync.wire import limits
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec, Kind, encode, encode_chunk
 from aeorsync.wire.protocol import (
@@ -125,7 +126,7 @@ def test_a_page_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_page_of_empty_frames_is_cut_off() -> None:
-    empty = encode(Kind.ENTRIES, b"") * (calls.MAX_PAGE_BYTES // calls.FRAME_COST)
+    empty = encode(Kind.ENTRIES, b"") * (limits.MAX_PAGE_BYTES // limits.FRAME_COST)
     with pytest.raises(BadRequestError, match="page over"):
         run(Peer(HEADER, empty, END).remote.diff(None, None, 9))
 

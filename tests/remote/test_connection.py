@@ -25,11 +25,11 @@ from tests.support.peer import Body, answer
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-def call(handler: Handler, **options: float) -> bytes:
+def call(handler: Handler, *, deadline_s: float = connection.CALL_S) -> bytes:
     async def main() -> bytes:
         way = Connection("http://peer", None, httpx.MockTransport(handler))
         try:
-            return await way.call("POST", "/x", b"{}", **options)
+            return await way.call("POST", "/x", b"{}", deadline_s=deadline_s)
         finally:
             await way.close()
 

@@ -13,7 +13,7 @@ from aeorsync.storage import packs
 from aeorsync.storage.base import Commit, StoredChunk
 from aeorsync.storage.compression import PLAIN, ZSTD, pack, unpack
 from aeorsync.storage.embedded import EmbeddedStore
-from aeorsync.storage.repository import first_head
+from aeorsync.storage.identities import first_head
 from tests.storage.test_store_contract import HEAD, chunk, commit_once, later
 
 

@@ -11,8 +11,8 @@ from aeorsync.core.hashing import chunk_id, node_id
 from aeorsync.errors import CorruptError, StaleError
 from aeorsync.storage.base import TOUCH_MS, Change, Commit, Head, Store, StoredChunk
 from aeorsync.storage.embedded import EmbeddedStore
+from aeorsync.storage.identities import first_head
 from aeorsync.storage.memory import MemoryStore
-from aeorsync.storage.repository import first_head
 from tests.support.clock import FakeClock
 
 HEAD = first_head(7)
@@ -239,3 +239,36 @@ def test_a_chunk_said_to_be_held_is_not_swept_for_a_while(store: Store) -> None:
     assert store.missing([chunk_id(b"a")]) == set()
     store.sweep([], [chunk_id(b"a"), chunk_id(b"b")], WALL.now_ms() - TOUCH_MS)
     assert store.missing([chunk_id(b"a"), chunk_id(b"b")]) == {chunk_id(b"b")}
+
+
+def test_peeking_reads_like_reading(store: Store) -> None:
+    a, b = chunk(b"aaa"), chunk(b"bbb")
+    store.put_chunks([a, b])
+    assert [bytes(c.data) for c in store.peek([b.id, b"x" * 32, a.id])] == [b"bbb", b"aaa"]
+
+
+def test_a_trimmed_feed_goes_on_from_where_it_was_cut(store: Store) -> None:
+    for number in range(1, 6):
+        commit_once(store, b"%d" % number, root=b"%d" % number * 32)
+    store.trim_feed(3)
+    assert store.first_seq() == 4
+    assert [change.seq for change in store.changes(0, 10)] == [4, 5]
+    assert store.seq_of_root(b"2" * 32) is None
+    assert store.seq_of_root(b"3" * 32) == 3
+    commit_once(store, b"6")
+    assert store.changes(5, 10)[0].seq == 6
+
+
+def test_compacting_loses_nothing_that_is_held(store: Store) -> None:
+    many = [chunk(b"%d" % i * 100) for i in range(50)]
+    store.put_chunks(many)
+    store.flush()
+    store.sweep((), [c.id for c in many[10:]], 1 << 60)
+    store.compact(0.1, lambda: True)
+    assert [bytes(c.data) for c in store.chunks([c.id for c in many])] == [
+        c.data for c in many[:10]
+    ]
+
+
+def test_what_was_never_there_is_not_recovered(store: Store) -> None:
+    assert store.recover([b"x" * 32]) == set()

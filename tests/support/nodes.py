@@ -66,7 +66,8 @@ class NodeProcess:
             code = self._finish()
             raise NodeFailedError(code, self.log)
         facts = json.loads(line)
-        self.port = int(facts["url"].rpartition(":")[2])
+        # What it tells others may be another port than the one it was given.
+        self.port = self.port or int(facts["url"].rpartition(":")[2])
         self.node_id = int(facts["node_id"])
         self.key = facts.get("root_key") or self.key
 

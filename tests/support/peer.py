@@ -7,13 +7,26 @@ from dataclasses import dataclass, field
 import httpx
 import msgspec
 
+from aeorsync.cluster.offers import Offers, Stance, read_offer
 from aeorsync.core.hashing import HASH_SIZE
+from aeorsync.errors import AeorError
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Connection
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.framing import Codec, Kind, encode, encode_chunk
-from aeorsync.wire.protocol import ClockReply, DiffEnd, DiffHeader, Hello, Item, RootMoved, pack
+from aeorsync.wire.framing import Codec, Decoder, Frame, Kind, encode, encode_chunk
+from aeorsync.wire.nodes import NodesHeader
+from aeorsync.wire.offers import OfferedChunksReply, OfferReply
+from aeorsync.wire.protocol import (
+    ClockReply,
+    DiffEnd,
+    DiffHeader,
+    Hello,
+    Item,
+    RootMoved,
+    WakeReply,
+    pack,
+)
 
 ADDRESS = "http://peer"
 
@@ -66,8 +79,12 @@ class FakePeer(httpx.AsyncBaseTransport):
         hang: Never answer these paths.
         items: Changes what a page tells.
         chunk: Changes a chunk frame; None leaves the chunk out, as missing.
+        node: Changes the body of a tree node.
+        root: Root of the live tree it claims to have, to those who ask for tree nodes.
         frames: Changes the frames of an answer.
         status: Answer these paths with a status and a body.
+        stance: How it stands to who offers it something.
+        reply: Changes its answer to an offer.
     """
 
     repository: Repository
@@ -80,8 +97,13 @@ class FakePeer(httpx.AsyncBaseTransport):
     chunk: Callable[[StoredChunk], bytes | None] = lambda chunk: encode_chunk(
         chunk.id, Codec(chunk.codec), chunk.size, bytes(chunk.data)
     )
+    node: Callable[[bytes], bytes] = lambda body: body
+    root: bytes | None = None
     frames: Callable[[str, Frames], Frames] = lambda _, frames: frames
     status: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    stance: Stance = field(default_factory=lambda: Stance(is_linked=True))
+    reply: Callable[[OfferReply], OfferReply] = lambda reply: reply
+    offers: Offers = field(default_factory=Offers)
     requests: list[Request] = field(default_factory=list)
     listeners: list["asyncio.Queue[bytes]"] = field(default_factory=list)
 
@@ -106,6 +128,8 @@ class FakePeer(httpx.AsyncBaseTransport):
             await asyncio.Event().wait()
         if path in self.status:
             return answer(*self.status[path])
+        if path.startswith("/sync/offer"):
+            return await self._offered(path, body)
         return self._routes()[path](body)
 
     def _routes(self) -> dict[str, Callable[[bytes], httpx.Response]]:
@@ -113,10 +137,29 @@ class FakePeer(httpx.AsyncBaseTransport):
             "/sync/clock": lambda body: self._clock(msgspec.json.decode(body)["t0"]),
             "/sync/diff": lambda body: self._framed("diff", self._diff(msgspec.json.decode(body))),
             "/sync/chunks": lambda body: self._framed("chunks", self._chunks(body)),
+            "/sync/nodes": lambda body: self._framed("nodes", self._nodes(body)),
             "/sync/events": lambda _: httpx.Response(200, stream=Body(self._events())),
-            "/sync/wake": lambda _: answer(202, b"{}"),
+            "/sync/wake": lambda _: answer(
+                202, msgspec.json.encode(WakeReply(linked=self.stance.is_linked))
+            ),
             "/sync/leave": lambda _: answer(200, b'{"removed":true}'),
         }
+
+    async def _offered(self, path: str, body: bytes) -> httpx.Response:
+        async def frames() -> AsyncIterator[list[Frame]]:
+            yield Decoder().feed(body)
+
+        reply: OfferReply | OfferedChunksReply
+        try:
+            if path.endswith("chunks"):
+                reply = await self.offers.take_chunks(self.repository, frames())
+            else:
+                offer = await read_offer(frames())
+                reply = await self.offers.take(self.repository, offer, self.stance)
+                reply = self.reply(msgspec.structs.replace(reply, node_id=self.node_id))
+        except AeorError as error:
+            return answer(error.status, msgspec.json.encode({"error": error.message}))
+        return answer(200, msgspec.json.encode(reply))
 
     def _framed(self, name: str, frames: Frames) -> httpx.Response:
         return httpx.Response(200, stream=Body(each(self.frames(name, frames))))
@@ -158,6 +201,25 @@ class FakePeer(httpx.AsyncBaseTransport):
             encode(Kind.HEADER, pack({})),
             *(frame for _, frame in sent if frame is not None),
             encode(Kind.MISSING, b"".join(name for name, frame in sent if frame is None)),
+            encode(Kind.END, pack({})),
+        ]
+
+    def _nodes(self, body: bytes) -> Frames:
+        ids = [body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE)]
+        found = self.repository.trees.bodies(ids, 1 << 20)
+        head = self.repository.head
+        header = NodesHeader(
+            self.node_id,
+            self.repository.database_id,
+            (self.root or head.root).hex(),
+            head.graves.hex(),
+            head.seq,
+        )
+        bodies = [self.node(body) for body in found.found.values()]
+        return [
+            encode(Kind.HEADER, msgspec.msgpack.encode(header)),
+            encode(Kind.ENTRIES, msgspec.msgpack.encode(bodies)),
+            encode(Kind.MISSING, b"".join(found.missing)),
             encode(Kind.END, pack({})),
         ]
 

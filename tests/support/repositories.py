@@ -7,20 +7,23 @@ from aeorsync.core.versions import Entry, Vector, Version, decode_entry, parse_e
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.changes import Conditions, FileState, put_file
 from aeorsync.storage.embedded import EmbeddedStore
+from aeorsync.storage.identities import first_head
 from aeorsync.storage.memory import MemoryStore
-from aeorsync.storage.repository import Applied, Repository, first_head
+from aeorsync.storage.repository import Applied, Repository
 from tests.support.clock import FakeClock
 
 
 def open_repository(folder: Path, node: int = 7, wall: WallClock | None = None) -> Repository:
     """A repository in a folder, made when it is not there."""
     folder.mkdir(exist_ok=True)
-    return Repository(EmbeddedStore(folder, first_head(node)), wall or FakeClock())
+    wall = wall or FakeClock()
+    return Repository(EmbeddedStore(folder, first_head(node), wall), wall)
 
 
 def memory_repository(node: int = 7, wall: WallClock | None = None) -> Repository:
     """A repository that is gone with the process."""
-    return Repository(MemoryStore(first_head(node)), wall or FakeClock())
+    wall = wall or FakeClock()
+    return Repository(MemoryStore(first_head(node), wall), wall)
 
 
 def put(

@@ -26,9 +26,12 @@ from aeorsync.core.filters import Filter
 from aeorsync.core.paths import from_key
 from aeorsync.core.versions import Entry, decode_entry, encode_entry
 from aeorsync.errors import StaleError
+from aeorsync.runtime.bus import Batch
 from aeorsync.storage.base import Change, Head
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.version_records import path_in_fork
 from aeorsync.storage.views import View, is_system_key
+from aeorsync.storage.writer import Committed
 
 _EVERYTHING = Filter()
 MAX_SCAN = 20_000
@@ -79,7 +82,8 @@ class Sieve:
 
     Attributes:
         wanted: Which paths.
-        shows_system: Whether the system namespace is told of; no filter hides it then.
+        shows_system: Whether the system namespace is told of; no filter hides it then, save what
+            is in forks.
         asker: Node id of the reader; what came from there is not told. 0 for no node.
         shows_graves: Whether a listing goes on with the deletions.
     """
@@ -91,9 +95,16 @@ class Sieve:
 
     def passes(self, key: bytes) -> bool:
         """Whether the path is told of."""
-        if is_system_key(key):
-            return self.shows_system
-        return self.wanted.passes(from_key(key))
+        return (self.shows_system or not is_system_key(key)) and is_wanted(self.wanted, key)
+
+
+def is_wanted(wanted: Filter, key: bytes) -> bool:
+    """Whether a filter of a link lets a path pass; the system namespace always does."""
+    if not is_system_key(key):
+        return wanted.passes(from_key(key))
+    # What is in a fork passes where the same would pass outside.
+    forked = path_in_fork(key)
+    return forked is None or wanted.passes(forked)
 
 
 @dataclass(frozen=True)
@@ -194,3 +205,12 @@ def _follow(repository: Repository, view: View, cursor: Cursor, sieve: Sieve) ->
         here = msgspec.structs.replace(cursor, seq=reached)
         yield Step(here, span.key, span, found=view.entry(span.key))
     yield Step(msgspec.structs.replace(cursor, seq=end))
+
+
+def is_news(batch: Batch[Committed], asker: int) -> bool:
+    """Whether anything in a batch did not come from the asking node."""
+    return batch.lagged or any(
+        change.via != asker or not asker
+        for committed in batch.events
+        for change in committed.changes
+    )

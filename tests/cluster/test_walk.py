@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeorsync.api.walk import Sieve, Span, gone, spans
+from aeorsync.cluster.walk import Sieve, Span, gone, spans
 from aeorsync.core.filters import Filter
 from aeorsync.core.paths import parse, to_key
 from aeorsync.core.versions import Kind

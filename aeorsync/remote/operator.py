@@ -1,0 +1,42 @@
+"""What a person asks of a running node, by the same connection that nodes use."""
+
+from typing import Any
+
+import msgspec
+
+from aeorsync.errors import BadRequestError
+from aeorsync.remote.connection import CALL_S, Connection
+
+
+async def ask(
+    url: str,
+    bearer: str | None,
+    method: str,
+    path: str,
+    body: object = None,
+    *,
+    deadline_s: float = CALL_S,
+) -> dict[str, Any]:
+    """Make one call and return the JSON object of its answer.
+
+    Args:
+        url: Base URL of the node.
+        bearer: API key or token; None to send none.
+        method: HTTP method.
+        path: With its query, percent-encoded.
+        body: Sent as JSON; None for no body.
+        deadline_s: Longest time until the answer is here, in seconds.
+
+    Raises:
+        AeorError: See `remote.connection`; BadRequestError when the answer is no JSON object.
+    """
+    connection = Connection(url, None if bearer is None else lambda: bearer)
+    sent = b"" if body is None else msgspec.json.encode(body)
+    try:
+        answer = await connection.call(method, path, sent, deadline_s=deadline_s)
+    finally:
+        await connection.close()
+    try:
+        return msgspec.json.decode(answer, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError(f"{url} answered something else than a node does") from error
