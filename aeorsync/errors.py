@@ -10,6 +10,7 @@ status that carries it.
     │   └── BadRangeError      416    the byte range cannot be served
     ├── UnauthorizedError      401    no valid proof of who is asking
     ├── DeniedError            403    the caller may not do this
+    │   └── RemovedError       403    a node that was removed from the cluster
     ├── NotFoundError          404    no such path, version or object (or not for this caller)
     ├── ConflictError          409    the name is taken, or a file is where a folder is
     ├── PreconditionError      412    If-Match or If-None-Match did not hold
@@ -18,6 +19,7 @@ status that carries it.
     ├── StaleError             409    the head moved; re-read and retry
     ├── CorruptError           500    bytes do not match the name they are stored under
     ├── UnavailableError       503    a peer, a disk or this node cannot serve now
+    │   └── UntrustedError     503    a peer could not prove by its certificate who it is
     └── StartupError           -      the node cannot start; carries the exit code
 """
 
@@ -91,6 +93,12 @@ class DeniedError(AeorError):
     status = 403
 
 
+class RemovedError(DeniedError):
+    """A node that was removed from the cluster; it has to begin anew, with no data."""
+
+    code = "REMOVED"
+
+
 class NotFoundError(AeorError):
     """No such path, version or object, or none this caller may know of."""
 
@@ -157,6 +165,10 @@ class UnavailableError(AeorError):
     code = "SERVICE_UNAVAILABLE"
     status = 503
     retry = True
+
+
+class UntrustedError(UnavailableError):
+    """A peer by ``https://`` did not prove who it is; nothing was sent to it."""
 
 
 class StartupError(AeorError):

@@ -5,6 +5,7 @@
     of a key that is revoked, expired, unknown  401
     scope ``sync`` outside /sync                403
     not root where root is needed               403
+    a node that was removed                     403
     auth disabled, called from elsewhere        403
     auth disabled                               root; on /sync a peer
 
@@ -22,6 +23,7 @@ from uuid import UUID
 from starlette.types import Scope
 
 from aeorsync.api.endpoint import Access
+from aeorsync.api.members import caller_id
 from aeorsync.api.node import Caller, Node
 from aeorsync.core import apikeys, tokens
 from aeorsync.core.apikeys import KeyRecord
@@ -79,7 +81,15 @@ class Authenticator:
         Raises:
             UnauthorizedError: Nobody we know.
             DeniedError: Somebody who may not.
+            RemovedError: A node that was removed from the cluster.
         """
+        caller = await self._known(scope, access)
+        node_id = caller_id(scope) if caller.is_peer else None
+        if node_id is not None:
+            await self.node.member.roster.refuse_removed(node_id)
+        return caller
+
+    async def _known(self, scope: Scope, access: Access) -> Caller:
         if self.node.is_open:
             _check_local(scope)
         if access is Access.OPEN:

@@ -15,6 +15,7 @@ from aeorsync.api.diff_page import DiffPage
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
 from aeorsync.api.foreign_diff import foreign_reader, foreign_reply, plain_since
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wants_frames
+from aeorsync.api.members import admit_caller
 from aeorsync.api.node import Caller, Node
 from aeorsync.cluster.pages import entry_frames, read_page
 from aeorsync.cluster.walk import Sieve, is_done, is_usable, start, walk
@@ -27,6 +28,7 @@ from aeorsync.core.cursors import (
 )
 from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import HASH_SIZE
+from aeorsync.core.knowledge import to_vector
 from aeorsync.errors import BadRequestError, DeniedError, TooLargeError
 from aeorsync.runtime import bridge
 from aeorsync.storage.base import Head
@@ -53,9 +55,11 @@ async def diff(call: Call) -> Response:
     check_reader(call.caller)
     request = await call.body(DiffRequest)
     sieve = _sieve(call, request)
+    await admit_caller(call)
     if wants_frames(call.request):
         cursor = None if request.cursor is None else parse_cursor(request.cursor)
-        body = await bridge.run(_frames, call.node.repository, cursor, sieve)
+        tells = request.knowledge and call.caller.is_peer and sieve.wanted.is_everything
+        body = await bridge.run(_frames, call.node.repository, cursor, sieve, tells)
         return await framed(call.request, body)
     since = _check_hex(request.since_root_hash)
     if call.caller.is_peer and request.current_root_hash is not None:
@@ -120,10 +124,18 @@ def _check_hex(since: str | None) -> str | None:
 # In frames
 
 
-def _frames(repository: Repository, cursor: Cursor | None, sieve: Sieve) -> bytes:
+def _frames(
+    repository: Repository,
+    cursor: Cursor | None,
+    sieve: Sieve,
+    tells: bool = False,  # noqa: FBT001, FBT002  # called through the bridge
+) -> bytes:
+    # Before the view is opened: what is known is in the trees by then.
+    known = to_vector(repository.known()) if tells else None
     page = read_page(repository, cursor, sieve)
     head = page.head
-    end = DiffEnd(print_cursor(page.cursor), page.has_more, head.root.hex())
+    known = None if page.has_more else known
+    end = DiffEnd(print_cursor(page.cursor), page.has_more, head.root.hex(), known)
     header = DiffHeader(head.node, repository.database_id, end.root_hash, __version__)
     return b"".join(
         (

@@ -15,6 +15,7 @@ from aeorsync import __version__
 from aeorsync.api.diff import check_reader
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
 from aeorsync.api.frames import wants_frames
+from aeorsync.api.members import admit_caller
 from aeorsync.api.node import Node
 from aeorsync.core.hashing import HASH_SIZE, parse_hash
 from aeorsync.errors import BadRequestError, DeniedError, InvalidFieldError, TooLargeError
@@ -43,6 +44,7 @@ _pack = msgspec.msgpack.Encoder().encode
 async def nodes(call: Call) -> Response:
     """Send tree nodes."""
     check_reader(call.caller)
+    await admit_caller(call)
     body = await call.bytes(limits.MAX_JSON)
     is_raw = call.request.headers.get("content-type", "").startswith(IDS_TYPE)
     names, sees_system = _raw_ids(body) if is_raw else _hex_ids(body)

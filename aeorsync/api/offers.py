@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from aeorsync.api.endpoint import Call, Endpoint, Parameter, answer
+from aeorsync.api.members import admit_caller
 from aeorsync.cluster.offers import read_offer
 from aeorsync.errors import BadRequestError, ConflictError, StaleError, TooLargeError
 from aeorsync.wire.framing import Decoder, Frame
@@ -24,6 +25,7 @@ _TYPE = Parameter("Content-Type", {"type": "string"}, f"{FRAMES_TYPE}, always.",
 
 async def take_offer(call: Call) -> Response:
     """Apply a page of entries, or say which chunks it needs first."""
+    await admit_caller(call)
     offer = await read_offer(_frames(call, MAX_FRAME))
     node = call.node
     stance = node.member.stance(offer.header.node_id)

@@ -44,10 +44,12 @@ def start(  # noqa: PLR0913  # one flag a setting; a test compares them with the
     join_token: Annotated[str | None, _option("join_token")] = None,
     tls_cert: Annotated[str | None, _option("tls_cert")] = None,
     tls_key: Annotated[str | None, _option("tls_key")] = None,
+    cluster_ca: Annotated[str | None, _option("cluster_ca")] = None,
     jwt_expiry: Annotated[str | None, _option("jwt_expiry")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
     sync_interval: Annotated[str | None, _option("sync_interval")] = None,
     gc_interval: Annotated[str | None, _option("gc_interval")] = None,
+    grave_retention: Annotated[str | None, _option("grave_retention")] = None,
     config: Annotated[str | None, _option("config")] = None,
 ) -> None:
     """Run a node until it is told to stop (Ctrl-C or SIGTERM).

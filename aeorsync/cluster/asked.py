@@ -57,7 +57,7 @@ def _skipped(link: Link, *, is_push: bool) -> PeerSkipped:
 
 
 async def _cycle(link: Link, *, is_push: bool) -> PeerResult:
-    if is_push and link.is_active and not link.speaks_frames:
+    if is_push and link.standing.is_foreign:
         text = "nothing can be pushed to an AeorDB node: it pulls"
         return PeerResult(node_id=link.record.peer_id, ok=False, error=text)
     try:

@@ -21,6 +21,7 @@ from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord
 from aeorsync.cluster.walk import is_wanted
 from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import content_hash
+from aeorsync.core.knowledge import Knowledge, is_grave, knows
 from aeorsync.core.paths import ROOT, parse_key
 from aeorsync.core.versions import Content, Entry, Kind, Version, covers, parse_entry
 from aeorsync.errors import AeorError, BadRequestError, UnavailableError
@@ -168,6 +169,8 @@ class Peering:
         asker: Our node id, to leave out what came from us; None to be told of that, too.
         database: Id of the peer's database.
         now_ms: When this begins, in milliseconds since the Unix epoch.
+        asks_knowledge: Whether whoever takes something over asks what the other knows, and so
+            comes to know it, too.
     """
 
     repository: Repository
@@ -176,6 +179,12 @@ class Peering:
     asker: int | None
     database: int
     now_ms: int
+    asks_knowledge: bool = False
+
+    @property
+    def takes_everything(self) -> bool:
+        """Whether no filter keeps anything from us: only then do we know what the peer knows."""
+        return self.link.sync_paths is None and self.link.excludes is None
 
 
 async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
@@ -195,8 +204,12 @@ async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
         complete = await fetch(peering, plan)
         applied = await apply(peering, complete.news)
         report = report.plus(complete, applied, plan.told)
-        if ahead is None and not report.is_partial and page.end.cursor != cursor:
-            await bridge.run(record, peering, page.end.cursor)
+        if ahead is None and not report.is_partial:
+            if page.end.cursor != cursor:
+                await bridge.run(record, peering, page.end.cursor)
+            if page.end.knowledge is not None and peering.takes_everything and not page.end.more:
+                # Everything the peer had when it said so is in our trees by now.
+                await bridge.run(peering.repository.learn, dict(page.end.knowledge))
         cursor, has_more = page.end.cursor, page.end.more
         report = replace(report, reached=cursor, root=page.end.root_hash)
     return report
@@ -210,7 +223,10 @@ async def observe(peering: Peering, cursor: str | None) -> DiffPage:
         BadRequestError: The page breaks the protocol.
     """
     remote, link = peering.remote, peering.link
-    page = await remote.diff(cursor, link.sync_paths, peering.asker, link.excludes)
+    knowledge = peering.asks_knowledge and peering.takes_everything
+    page = await remote.diff(
+        cursor, link.sync_paths, peering.asker, link.excludes, knowledge=knowledge
+    )
     if (page.header.node_id, page.header.database) != (link.node_id, peering.database):
         raise UnavailableError(f"another node answers at {link.address} now")
     if len(page.end.cursor) > _MAX_CURSOR or (page.end.more and page.end.cursor == cursor):
@@ -231,6 +247,7 @@ def make_plan(
     told = 0
     news: list[News] = []
     problems: list[Problem] = []
+    known = repository.known()
     with repository.view() as view:
         for part in parts:
             items = _parse_items(part)
@@ -239,7 +256,7 @@ def make_plan(
                 raise BadRequestError(f"a page of changes holds more than {MAX_PAGE} entries")
             for key, data in items:
                 try:
-                    item = _read_item(repository, view, key, data, wanted)
+                    item = _read_item(repository, view, known, key, data, wanted)
                 except AeorError as error:
                     problems.append(Problem(_shown(key), error.message))
                 else:
@@ -306,7 +323,7 @@ def _parse_items(part: bytes) -> list[Item]:
 
 
 def _read_item(
-    repository: Repository, view: View, key: bytes, data: bytes, wanted: Filter
+    repository: Repository, view: View, known: Knowledge, key: bytes, data: bytes, wanted: Filter
 ) -> News | None:
     """What a peer's entry changes here; None when it adds nothing, or is not wanted.
 
@@ -321,7 +338,8 @@ def _read_item(
     entry = parse_entry(data)
     ours = view.entry(key)
     fresh = _fresh_versions(ours, entry)
-    if not fresh:
+    if not fresh or (ours is None and is_grave(entry) and knows(known, entry)):
+        # A grave that all have acknowledged and we have forgotten stays forgotten.
         return None
     if repository.is_too_far_ahead(entry):
         raise BadRequestError("it was written in the future; check the clocks (NTP) of all nodes")

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Final
 
 from aeorsync.core.links import ClockEstimate, ClockSample, estimate
-from aeorsync.errors import BadRequestError
+from aeorsync.errors import AeorError, BadRequestError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime.clock import WallClock
 from aeorsync.wire.protocol import ClockReply
@@ -15,6 +15,10 @@ PATIENCE: Final = 3
 """Heartbeats in a row without an answer to their probes, after which nothing is known any more."""
 _SAMPLES: Final = 8
 _MAX_READING: Final = (1 << 63) - 1
+
+
+class ClockOffError(AeorError):
+    """The clocks stopped to agree while the link was active."""
 
 
 class Acquaintance:

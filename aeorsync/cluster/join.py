@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Final
 
 from aeorsync.cluster.peers import parse_address
@@ -13,9 +14,11 @@ from aeorsync.errors import (
     NotFoundError,
     StartupError,
     UnavailableError,
+    UntrustedError,
 )
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Connection, Mint
+from aeorsync.remote.trust import TLS
 from aeorsync.wire.protocol import JoinReply, JoinRequest
 
 REFUSED: Final = 7
@@ -61,6 +64,11 @@ def dial(address: str, mint: Mint | None) -> Remote:
     return Remote(Connection(address, mint))
 
 
+def dialer(trust: SSLContext) -> Dial:
+    """The same, for who believes other certificates than those of the system's authorities."""
+    return lambda address, mint: Remote(Connection(address, mint, trust=trust))
+
+
 async def join(target: str, secret: str, joining: Joining, dial: Dial = dial) -> JoinResult:
     """Join the cluster of the node at ``target``.
 
@@ -76,6 +84,8 @@ async def join(target: str, secret: str, joining: Joining, dial: Dial = dial) ->
     request = JoinRequest(joining.own_url, joining.label, joining.node_id)
     try:
         reply, is_foreign = await _ask(parse_address(target), secret, request, dial)
+    except UntrustedError as error:
+        raise StartupError(f"cannot join: {error.message}", TLS) from error
     except UnavailableError as error:
         raise StartupError(f"cannot join: {error.message}", UNREACHABLE) from error
     except AeorError as error:

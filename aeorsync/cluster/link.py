@@ -17,13 +17,14 @@ connection is lost, the link is paused, or the node stops.
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import msgspec
 
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
-from aeorsync.cluster.honeymoon import BURST, PATIENCE, Acquaintance
+from aeorsync.cluster.honeymoon import BURST, PATIENCE, Acquaintance, ClockOffError
 from aeorsync.cluster.mending import Mender
 from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
 from aeorsync.cluster.pusher import Pusher
@@ -88,6 +89,7 @@ class Link:
         self._throttle = Throttle(record.bandwidth_limit * 1000)
         self._database = 0
         self._ahead: str | None = None
+        self._asks_at = 0.0
         self._failures = 0
         self._is_forced = False
         self._wants_echo = True
@@ -102,11 +104,6 @@ class Link:
     def is_active(self) -> bool:
         """Whether data may flow."""
         return self.standing.state is LinkState.ACTIVE
-
-    @property
-    def speaks_frames(self) -> bool:
-        """Whether it is active, and the peer a node like ours."""
-        return self.is_active
 
     def peer_state(self) -> PeerState:
         """What is told of this link."""
@@ -224,6 +221,7 @@ class Link:
             AeorError: Anything else that ends the connection.
         """
         self._ahead = None
+        self._asks_at = asyncio.get_running_loop().time()
         self._wants_echo = True
         self._worked.clear()
         await together(
@@ -306,16 +304,22 @@ class Link:
 
     async def _cycle(self, remote: Remote, ahead: str | None) -> Report:
         self.standing.note_attempt()
+        if self._site.roster is not None:
+            await self._site.roster.admit(self.record.peer_id)
         remote.encoding = self.record.compression
         # This database may be an older copy of itself, put back, and lack what it once wrote;
         # so until one cycle took everything, they ask for that as well.
         peering = self._peering(remote, wants_echo=self._wants_echo)
+        if ahead is None and asyncio.get_running_loop().time() >= self._asks_at:
+            peering = replace(peering, asks_knowledge=True)
         cycle = partial(run_cycle, peering, ahead)
         report = await self._site.tally.watch(self.record, "pull", cycle)
         self._failures = 0
         self._worked.set()
         if ahead is None and not report.is_partial:
             self._wants_echo = False
+            if peering.asks_knowledge:
+                self._asks_at = asyncio.get_running_loop().time() + self._site.knowledge_s
         is_behind = ahead is not None or report.is_partial
         # With other filters than this cycle's the next one has to begin anew.
         self._ahead = report.reached if is_behind and peering.link is self.record else None
@@ -360,10 +364,8 @@ class Link:
         Raises:
             ConflictError: This very node, or one that another link leads to.
         """
-        if not is_id(reply.node_id):
-            raise BadRequestError(f"{self.record.address} answered with an impossible node id")
-        if not is_id(reply.database):
-            raise BadRequestError(f"{self.record.address} answered with an impossible database")
+        if not (is_id(reply.node_id) and is_id(reply.database)):
+            raise BadRequestError("the peer answered with an impossible node id or database")
         if reply.node_id != self.record.node_id or reply.node_id == self._site.node_id:
             self._claim(self, reply.node_id)
             await self.amend(node_id=reply.node_id)
@@ -394,7 +396,3 @@ class Link:
             async with asyncio.timeout(seconds - floor):
                 await self._hurry.wait()
         self._hurry.clear()
-
-
-class ClockOffError(AeorError):
-    """The clocks stopped to agree while the link was active."""

@@ -10,8 +10,10 @@ import msgspec
 
 from aeorsync.cluster.asked import run_cycles
 from aeorsync.cluster.foreign_reader import Readers
+from aeorsync.cluster.graves import MAX_INTERVAL_S, Graves
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link
+from aeorsync.cluster.manners import introduce, take_leave
 from aeorsync.cluster.offers import Stance
 from aeorsync.cluster.open_link import OpenLink
 from aeorsync.cluster.past import Past
@@ -20,15 +22,15 @@ from aeorsync.cluster.peers import (
     LinkRecord,
     PeerState,
     TriggerReport,
-    is_id,
     parse_address,
 )
 from aeorsync.cluster.repairs import Repaired, repair_all
 from aeorsync.cluster.rescue import Rescue
+from aeorsync.cluster.roster import Roster
 from aeorsync.cluster.site import Site
 from aeorsync.cluster.tally import Tally
 from aeorsync.cluster.terms import RESTARTING, Removal, news, parse_terms
-from aeorsync.errors import AeorError, ConflictError, NotFoundError
+from aeorsync.errors import ConflictError, NotFoundError
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Mint
 from aeorsync.runtime import bridge
@@ -42,10 +44,7 @@ from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
 from aeorsync.wire.terms import PeerTerms
 
-LEAVE_S: Final = 2.0
-"""Longest time a peer is given to hear that the link to it was removed."""
 NO_TERMS: Final = PeerTerms()
-_INTRODUCE_S: Final = 1.0
 
 _log = get_logger(__name__)
 
@@ -56,6 +55,7 @@ class Member:
     Attributes:
         node_id: This node's id.
         readers: Those that pull from us as AeorDB nodes do.
+        roster: Who belongs to the cluster.
     """
 
     def __init__(  # noqa: PLR0913  # a node is put together here, by name
@@ -66,6 +66,7 @@ class Member:
         *,
         sync_interval_s: float,
         own_url: str | None = None,
+        grave_retention_s: float | None = None,
         commits: Bus[Committed] | None = None,
         dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
@@ -80,6 +81,7 @@ class Member:
             wall: The clock.
             sync_interval_s: Seconds after which a peer without news is asked all the same.
             own_url: Base URL of this node, if it is known.
+            grave_retention_s: Seconds after which a deletion may be forgotten; None for never.
             commits: Tells of local commits; None where nobody does.
             dial: Makes the way to an address.
             jitter: Returns a random number from 0 to 1.
@@ -87,17 +89,25 @@ class Member:
             tally: Keeps count of the cycles; None for one that remembers nothing afterwards.
         """
         self.node_id = repository.head.node
+        self.roster = Roster(repository)
         self._own_url = own_url
+        self._graves: Graves | None = None
+        knowledge_s = MAX_INTERVAL_S
+        if grave_retention_s is not None:
+            self._graves = Graves(repository, wall, grave_retention_s)
+            knowledge_s = self._graves.interval_s
         self._site = Site(
             repository,
             self.node_id,
             wall,
-            lambda address: dial(address, mint),
+            lambda address: dial(address, mint).introduce(self.node_id),
             sync_interval_s,
             jitter,
             foreign or ForeignBook(),
             tally or Tally(wall=wall),
             commits,
+            self.roster,
+            knowledge_s,
         )
         self._book = LinkBook(repository)
         self._rescue = Rescue(repository, self._ways)
@@ -119,6 +129,9 @@ class Member:
                 self._start_link(link)
             self._supervisor.start("rescue", self._rescue.run)
             self._supervisor.start("past trees", self._past.run)
+            self._supervisor.start("roster", self._unlink_removed)
+            if self._graves is not None:
+                self._supervisor.start("graves", self._graves.run)
 
     async def stop(self) -> None:
         """Stop all links; waits for what they write."""
@@ -142,11 +155,14 @@ class Member:
         Raises:
             BadRequestError: The address or a term is malformed.
             ConflictError: It is this node itself, or there is a link to it by another address.
+            RemovedError: It was removed from the cluster.
         """
         address, changes = parse_address(address), parse_terms(terms)
         self._check_address(None, address)
         if node_id is None:
-            node_id = await self._introduce(address)
+            node_id = await introduce(self._site, address)
+        if node_id is not None:
+            await self.roster.refuse_removed(node_id)
         async with self._links_lock:
             link = self._at(address)
             if node_id is not None:
@@ -176,7 +192,7 @@ class Member:
         """
         changes = parse_terms(terms)
         address = changes.get("address")
-        there = await self._introduce(address) if isinstance(address, str) else None
+        there = await introduce(self._site, address) if isinstance(address, str) else None
         async with self._links_lock:
             link = self._found(node_id)
             if isinstance(address, str):
@@ -192,15 +208,23 @@ class Member:
         Raises:
             BadRequestError: The address or label is malformed.
             ConflictError: It is this node itself.
+            RemovedError: It was removed from the cluster.
         """
-        if node_id is not None and not is_id(node_id):
-            # An AeorDB node's may be larger than we can keep; it goes by a stand-in.
-            node_id = None
+        if node_id is not None:
+            await self.roster.admit(node_id)
         known = self._find(node_id) if node_id is not None else None
         if known is not None and known.record.address != parse_address(address):
             await self.forget_peer(known.record.peer_id)
         terms = NO_TERMS if label is None else PeerTerms(label=label)
         return await self.add_peer(address, terms, node_id)
+
+    async def _unlink_removed(self) -> None:
+        """Drop the link to every node that is removed, for ever."""
+        while True:
+            for node_id in await self.roster.removed():
+                while await self.forget_peer(node_id) is not None:
+                    pass
+            await self.roster.changed()
 
     async def remove_peer(self, node_id: int) -> Removal:
         """Unlink from a peer, and ask it to do the same; at most `LEAVE_S` are spent on asking.
@@ -211,16 +235,7 @@ class Member:
         record = await self.forget_peer(node_id)
         if record is None:
             raise NotFoundError(f"there is no peer {node_id}")
-        remote = self._site.dial(record.address)
-        try:
-            # One that answers had a link to us, or has none already: either is what is wanted.
-            await remote.leave(self.node_id, record.node_id, LEAVE_S)
-        except AeorError as error:
-            _log.warning("peer was not told", peer=record.address, why=error.message)
-            return Removal(record.peer_id, peer_told=False, reason=error.message)
-        finally:
-            await remote.close()
-        return Removal(record.peer_id, peer_told=True)
+        return await take_leave(self._site, record)
 
     async def forget_peer(self, node_id: int) -> LinkRecord | None:
         """Unlink from a peer and forget how far it was followed; durable on return.
@@ -310,16 +325,12 @@ class Member:
         Args:
             is_whole: Only over links that nothing is kept off by a filter.
         """
-        active = [link.record for link in self._links.values() if link.speaks_frames]
-        return [
-            self._site.dial(record.address)
-            for record in active
-            if not (is_whole and record.is_filtered)
-        ]
+        active = [x for x in self._links.values() if x.is_active and not x.standing.is_foreign]
+        wanted = [x.record for x in active if not (is_whole and x.record.is_filtered)]
+        return [self._site.dial(record.address) for record in wanted]
 
     def _at(self, address: str) -> OpenLink | None:
-        links = self._links.values()
-        return next((link for link in links if link.record.address == address), None)
+        return next((x for x in self._links.values() if x.record.address == address), None)
 
     def _found(self, node_id: int) -> OpenLink:
         link = self._find(node_id)
@@ -356,17 +367,6 @@ class Member:
             if other is not link and other.record.node_id == node_id:
                 text = f"node {node_id} is a peer already, at {other.record.address}"
                 raise ConflictError(text)
-
-    async def _introduce(self, address: str) -> int | None:
-        """Ask who is there; None when nobody answers at once."""
-        remote = self._site.dial(address)
-        try:
-            reply = await remote.clock(self._site.wall.now_ms(), deadline_s=_INTRODUCE_S)
-        except AeorError:
-            return None
-        finally:
-            await remote.close()
-        return reply.node_id if is_id(reply.node_id) else None
 
     async def _change(self, link: OpenLink, changes: dict[str, object]) -> PeerState:
         changes = news(link.record, changes)

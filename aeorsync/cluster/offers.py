@@ -21,6 +21,7 @@ from aeorsync.cluster.fetch import PROVE_BYTES, Spoiled, groups, prove, receive,
 from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import Cursor, parse_cursor, print_cursor
 from aeorsync.core.filters import Filter
+from aeorsync.core.knowledge import is_vector
 from aeorsync.core.versions import Content
 from aeorsync.errors import AeorError, BadRequestError, ConflictError, StaleError, TooLargeError
 from aeorsync.runtime import bridge
@@ -111,6 +112,10 @@ class Offers:
         items = [(item.key, item.entry) for item in complete.news]
         applied = await bridge.settle(repository.apply(items, sender))
         self._expected.pop(sender, None)
+        knowledge = offer.header.knowledge
+        takes_everything = not (stance.sync_paths or stance.excludes or complete.problems)
+        if knowledge is not None and takes_everything and is_vector(knowledge):
+            await bridge.run(repository.learn, dict(knowledge))
         return msgspec.structs.replace(
             reply,
             receipt=print_cursor(Cursor(repository.epoch, repository.head.seq)),

@@ -6,7 +6,8 @@ from functools import partial
 from aeorsync.cluster import link as links
 from aeorsync.cluster.cycle import Report
 from aeorsync.cluster.foreign_link import Foreigner, greet
-from aeorsync.cluster.link import ClockOffError, Link
+from aeorsync.cluster.honeymoon import ClockOffError
+from aeorsync.cluster.link import Link
 from aeorsync.core.links import LinkEvent
 from aeorsync.errors import NotFoundError
 from aeorsync.remote.calls import Remote
@@ -21,11 +22,6 @@ class OpenLink(Link):
 
     foreigner: Foreigner | None = None
 
-    @property
-    def speaks_frames(self) -> bool:
-        """Whether it is active, and the peer a node like ours."""
-        return self.is_active and self.foreigner is None
-
     async def _settle(self, remote: Remote) -> None:
         try:
             await super()._settle(remote)
@@ -33,11 +29,12 @@ class OpenLink(Link):
             try:
                 await self._host(remote)
             finally:
-                self.foreigner = None
+                self.foreigner, self.standing.is_foreign = None, False
 
     async def _host(self, remote: Remote) -> None:
         """Deal with an AeorDB node until the connection ends."""
         self.foreigner = foreigner = await greet(remote)
+        self.standing.is_foreign = True
         if foreigner.node_id is not None and foreigner.node_id != self.record.node_id:
             self._claim(self, foreigner.node_id)
             await self.amend(node_id=foreigner.node_id)

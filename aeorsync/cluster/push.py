@@ -27,6 +27,8 @@ from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import Cursor, parse_cursor, print_cursor
 from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import parse_hash
+from aeorsync.core.knowledge import Knowledge, to_vector
+from aeorsync.core.versions import Vector
 from aeorsync.errors import BadRequestError, CorruptError, UnavailableError
 from aeorsync.runtime import bridge
 from aeorsync.runtime.redact import redact
@@ -75,6 +77,8 @@ async def run_push(
     reply: OfferReply | None = None
     has_more = True
     while has_more:
+        # Before the page is read: what is known is in the trees by then.
+        known = await bridge.run(peering.repository.known)
         page = await bridge.run(
             read_page, peering.repository, push.cursor, push.sieve, MAX_CONTENT
         )
@@ -82,7 +86,7 @@ async def run_push(
         if has_more and not page.items:
             push.cursor = page.cursor
             continue
-        reply, sent = await push.offer(page)
+        reply, sent = await push.offer(page, known)
         if push.is_vain(reply):
             break
         if push.must_restart(reply):
@@ -123,7 +127,7 @@ class _Push:
         self._restarts = 0
         self._bytes = 0
 
-    async def offer(self, page: Page) -> tuple[OfferReply, int]:
+    async def offer(self, page: Page, known: Knowledge) -> tuple[OfferReply, int]:
         """Offer a page, with the chunks it takes; returns the last answer and their number.
 
         Raises:
@@ -138,6 +142,7 @@ class _Push:
             root_hash=page.head.root.hex(),
             version=__version__,
             receipt=self._receipt,
+            knowledge=self._knowledge(page, known),
         )
         frames = entry_frames(page.items)
         sent: set[bytes] = set()
@@ -155,6 +160,13 @@ class _Push:
             lost = await self._send(header, wanted)
             missing |= lost
             sent.update(name for name in wanted if name not in lost)
+
+    def _knowledge(self, page: Page, known: Knowledge) -> Vector | None:
+        """What the peer knows when it has taken this page, if that is all we know."""
+        peering = self._peering
+        is_whole = self._records and not (self.report.is_partial or page.has_more)
+        is_asked = peering.asks_knowledge and peering.takes_everything
+        return to_vector(known) if is_whole and is_asked else None
 
     def is_vain(self, reply: OfferReply) -> bool:
         """Whether the peer does not need us to go on, or does not want us to."""

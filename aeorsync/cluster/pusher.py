@@ -12,6 +12,7 @@ What fails here does not end the connection, since pulling may well go on.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -62,6 +63,7 @@ class Pusher:
         self._rests = True
         self._failures = 0
         self._due_at = 0.0
+        self._tells_at = 0.0
         self._ahead: tuple[LinkRecord, str] | None = None
         self._news = asyncio.Event()
         self._waiters = Waiters()
@@ -88,7 +90,8 @@ class Pusher:
     async def run(self, remote: Remote) -> None:
         """Push for as long as the connection lasts."""
         self._rests, self._ahead = True, None
-        self._due_at = asyncio.get_running_loop().time() + GRACE_S
+        self._tells_at = asyncio.get_running_loop().time()
+        self._due_at = self._tells_at + GRACE_S
         if self._site.commits is None:
             await self._turns(remote)
             return
@@ -122,6 +125,10 @@ class Pusher:
                 raise ConflictError("this link only pulls; nothing was pushed")  # noqa: TRY301
             # What the peer did not take is offered again only now and then.
             ahead = None if is_due or waiters else self._mark(peering)
+            if self._site.roster is not None:
+                await self._site.roster.admit(peering.link.peer_id)
+            now = asyncio.get_running_loop().time()
+            peering = replace(peering, asks_knowledge=now >= self._tells_at)
             push = partial(run_push, peering, ahead, is_asked_for=bool(waiters))
             is_enquiry = self._rests and not waiters
             pushed = await self._site.tally.watch(
@@ -145,6 +152,8 @@ class Pusher:
     def _note(self, peering: Peering, pushed: Pushed, *, is_whole: bool) -> None:
         self._failures = 0
         self._rests = pushed.is_linked or not pushed.takes
+        if is_whole and peering.asks_knowledge:
+            self._tells_at = asyncio.get_running_loop().time() + self._site.knowledge_s
         if is_whole:
             self._due_at = asyncio.get_running_loop().time() + self._site.sync_interval_s
         is_behind = not is_whole or pushed.is_partial

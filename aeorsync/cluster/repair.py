@@ -31,7 +31,7 @@ from aeorsync.core.hashing import parse_hash
 from aeorsync.core.nodes import Node, Reader
 from aeorsync.core.repair import Descent, Difference, Ours
 from aeorsync.errors import AeorError, BadRequestError, CorruptError, UnavailableError
-from aeorsync.remote.calls import NodesAnswer
+from aeorsync.remote.nodes import NodesAnswer
 from aeorsync.runtime import bridge
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import View

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from aeorsync.cluster.roster import Roster
 from aeorsync.cluster.tally import Tally
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime.bus import Bus
@@ -26,6 +27,8 @@ class Site:
         foreign: What is known of peers that are AeorDB nodes.
         tally: Keeps count of the cycles.
         commits: Tells of local commits; None where nobody does.
+        roster: Who belongs to the cluster; None where nobody needs to be written down.
+        knowledge_s: Seconds after which a peer is asked again what it knows.
     """
 
     repository: Repository
@@ -37,3 +40,5 @@ class Site:
     foreign: ForeignBook = field(default_factory=ForeignBook)
     tally: Tally = field(default_factory=Tally)
     commits: Bus[Committed] | None = None
+    roster: Roster | None = None
+    knowledge_s: float = 3600.0

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from aeorsync.config import values
-from aeorsync.config.table import SETTINGS, WEEK, Setting
+from aeorsync.config.table import MAX_RETENTION_S, SETTINGS, WEEK, Setting
 from aeorsync.config.values import AuthMode, Exit, Given, LogFormat, is_loopback, refused
 
 __all__ = [
@@ -65,10 +65,12 @@ class Settings:
         join_token: Secret; not in the ``repr``.
         tls_cert: PEM file; set iff ``tls_key`` is.
         tls_key: PEM file.
+        cluster_ca: PEM file; None for the system's authorities.
         jwt_expiry: Seconds.
         log_format: For ``runtime.log``.
         sync_interval: Seconds.
         gc_interval: Hours; 0 for never.
+        grave_retention: Seconds.
     """
 
     data: Path
@@ -82,9 +84,11 @@ class Settings:
     join_token: str | None = field(repr=False)
     tls_cert: Path | None
     tls_key: Path | None
+    cluster_ca: Path | None
     jwt_expiry: int
     log_format: LogFormat
     sync_interval: int
+    grave_retention: int
     gc_interval: int = 24
 
 
@@ -237,10 +241,12 @@ def _parsed(given: Mapping[str, Given]) -> Settings:
         join_token=token.text.strip() or None,
         tls_cert=values.parse_optional_path(given["tls_cert"]),
         tls_key=values.parse_optional_path(given["tls_key"]),
+        cluster_ca=values.parse_optional_path(given["cluster_ca"]),
         jwt_expiry=values.parse_whole(given["jwt_expiry"], 60, 4 * WEEK),
         log_format=values.parse_log_format(given["log_format"]),
         sync_interval=values.parse_whole(given["sync_interval"], 1, 3600),
         gc_interval=values.parse_whole(given["gc_interval"], 0, 8760),
+        grave_retention=values.parse_duration(given["grave_retention"], 1, MAX_RETENTION_S),
     )
 
 

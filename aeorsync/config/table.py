@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 WEEK: Final = 7 * 24 * 3600
+MAX_RETENTION_S: Final = 3650 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,14 @@ SETTINGS: Final = (
         metavar="FILE",
     ),
     Setting(
+        name="cluster_ca",
+        flags=("--cluster-ca",),
+        toml="cluster.ca",
+        default="",
+        help="PEM file of the authorities that sign peers' certificates, instead of the system's.",
+        metavar="FILE",
+    ),
+    Setting(
         name="jwt_expiry",
         flags=("--jwt-expiry",),
         toml="auth.jwt_expiry_seconds",
@@ -159,6 +168,14 @@ SETTINGS: Final = (
         help="Hours between garbage collections, 0 to 8760; 0 collects only when asked to.",
         metavar="HOURS",
         kind=int,
+    ),
+    Setting(
+        name="grave_retention",
+        flags=("--grave-retention",),
+        toml="storage.grave_retention",
+        default="30d",
+        help="How long deletions are remembered at least, like 30d, 12h, 90m or 10s.",
+        metavar="TIME",
     ),
     Setting(
         name="config",

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from aeorsync.errors import StartupError
 
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 LogFormat = Literal["pretty", "json"]
 
 
@@ -76,6 +77,15 @@ def parse_whole(given: Given, low: int, high: int) -> int:
     if re.fullmatch(r"-?[0-9]{1,18}", given.text) and low <= int(given.text) <= high:
         return int(given.text)
     raise given.refused(f"is not a whole number from {low} to {high}")
+
+
+def parse_duration(given: Given, low: int, high: int) -> int:
+    """Return a time in seconds, from ``low`` to ``high``: a whole number with s, m, h or d."""
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", given.text.strip().lower())
+    if match and low <= (seconds := int(match[1]) * _SECONDS[match[2]]) <= high:
+        return seconds
+    longest = f"{high // _SECONDS['d']}d"
+    raise given.refused(f"is not a time from {low}s to {longest}, like 30d, 12h, 90m or 10s")
 
 
 def parse_path(given: Given) -> Path:

@@ -32,6 +32,11 @@ class Filter:
             Globs.parse(excluded) if excluded else None,
         )
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether everything passes."""
+        return self.included is None and self.excluded is None
+
     def passes(self, path: str) -> bool:
         """Whether a path passes; nobody asks about the system namespace, no filter holds it up."""
         if self.included is not None and not self.included.matches(path):

@@ -22,6 +22,7 @@ from uuid import UUID
 
 import jwt
 import msgspec
+from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from aeorsync.errors import BadRequestError, UnauthorizedError
@@ -75,6 +76,12 @@ class SigningKey:
     def to_text(self) -> str:
         """Return the seed in standard base64, 44 characters; a secret."""
         return base64.b64encode(self.seed).decode()
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells keys apart without giving them away; 16 hex digits, for people."""
+        context = "aeorsync 2026 key fingerprint for people"
+        return blake3(self.seed, derive_key_context=context).hexdigest(8)
 
     def sign(self, claims: dict[str, str | int]) -> str:
         """Return a token that carries ``claims``."""

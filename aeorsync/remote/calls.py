@@ -8,18 +8,17 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from aeorsync.core.hashing import HASH_SIZE
-from aeorsync.core.hashing import node_id as tree_node_id
+from aeorsync.core.knowledge import is_vector
 from aeorsync.errors import AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Connection
+from aeorsync.remote.nodes import NodesAnswer, read_nodes
 from aeorsync.remote.sse import EventDecoder
 from aeorsync.runtime.redact import redact
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.wire import framing
 from aeorsync.wire.encoding import Encoding, accept
-from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk, parse_missing
+from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
 from aeorsync.wire.limits import FRAME_COST, MAX_PAGE_BYTES, MIB
-from aeorsync.wire.nodes import NodesHeader
 from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
 from aeorsync.wire.protocol import (
     CHUNKS_HEADER,
@@ -73,23 +72,6 @@ class DiffPage:
     end: DiffEnd
 
 
-@dataclass(frozen=True, slots=True)
-class NodesAnswer:
-    """Tree nodes of a peer.
-
-    Attributes:
-        header: Who answered, and its roots.
-        bodies: By id, which they match; nothing else is checked.
-        missing: Those that it does not hold.
-        size: Bytes of question and answer.
-    """
-
-    header: NodesHeader
-    bodies: dict[bytes, bytes]
-    missing: set[bytes]
-    size: int
-
-
 class _TokenReply(msgspec.Struct, frozen=True):
     """Answer to ``POST /auth/token``."""
 
@@ -125,6 +107,11 @@ class Remote:
     def connection(self) -> Connection:
         """The way to the peer, for those who speak otherwise with it."""
         return self._connection
+
+    def introduce(self, node_id: int) -> "Remote":
+        """Say with every call from now on which node is calling; returns this."""
+        self._connection.introduce(node_id)
+        return self
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -166,6 +153,8 @@ class Remote:
         paths: Sequence[str] | None,
         asker: int | None,
         excludes: Sequence[str] | None = None,
+        *,
+        knowledge: bool = False,
     ) -> DiffPage:
         """Ask for a page of what changed since ``cursor``.
 
@@ -174,12 +163,14 @@ class Remote:
             paths: Globs that limit what is told.
             asker: Our node id, to leave out what came from us; None to be told of that, too.
             excludes: Globs of what is not to be told after all.
+            knowledge: Ask what the peer knows, too.
         """
         body = msgspec.json.encode(
             DiffRequest(
                 cursor=cursor,
                 paths=tuple(paths) if paths else None,
                 node_id=asker,
+                knowledge=knowledge,
                 excludes=tuple(excludes) if excludes else None,
             )
         )
@@ -291,30 +282,7 @@ class Remote:
                     raise BadRequestError(
                         f"{self.address} sent tree nodes of over {MAX_PAGE_BYTES} bytes"
                     )
-        if len(frames) < 2 or frames[0].kind is not Kind.HEADER:  # noqa: PLR2004
-            raise BadRequestError(f"{self.address} sent tree nodes without a header")
-        try:
-            header = msgspec.msgpack.decode(frames[0].payload, type=NodesHeader)
-            found = [
-                body
-                for frame in frames
-                if frame.kind is Kind.ENTRIES
-                for body in msgspec.msgpack.decode(frame.payload, type=list[bytes])
-            ]
-        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
-            raise BadRequestError(f"{self.address} sent broken tree nodes: {error}") from error
-        bodies = {tree_node_id(body): body for body in found}
-        missing = {
-            name
-            for frame in frames
-            if frame.kind is Kind.MISSING
-            for name in parse_missing(frame.payload)
-        }
-        if not (bodies.keys() | missing) <= asked or len(bodies) < len(found):
-            raise BadRequestError(f"{self.address} sent a tree node nobody asked for")
-        if asked and not (bodies or missing):
-            raise BadRequestError(f"{self.address} sent none of the tree nodes it was asked for")
-        return NodesAnswer(header, bodies, missing, size + len(asked) * HASH_SIZE)
+        return read_nodes(self.address, frames, asked, size)
 
     async def events(self, node_id: int) -> AsyncGenerator[Event, None]:
         """Listen to the peer for ever; close the iterator to stop.
@@ -365,6 +333,8 @@ class Remote:
             end = msgspec.msgpack.decode(frames[-1].payload, type=DiffEnd)
         except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
             raise BadRequestError(f"{self.address} sent a broken page: {error}") from error
+        if end.knowledge is not None and not is_vector(end.knowledge):
+            raise BadRequestError(f"{self.address} claims to know what cannot be known")
         parts = [frame.payload for frame in frames if frame.kind is Kind.ENTRIES]
         return DiffPage(header, parts, end)
 

@@ -9,7 +9,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import cache
 from http import HTTPStatus
 from typing import Final
 
@@ -25,12 +24,15 @@ from aeorsync.errors import (
     NotFoundError,
     PreconditionError,
     RateLimitedError,
+    RemovedError,
     TooLargeError,
     UnauthorizedError,
     UnavailableError,
 )
+from aeorsync.remote.trust import distrust, system_trust
 from aeorsync.runtime.redact import redact
 from aeorsync.wire.encoding import Inflater
+from aeorsync.wire.headers import FROM_HEADER
 from aeorsync.wire.limits import MAX_ERROR_BODY, MAX_JSON
 
 CONNECT_S: Final = 10.0
@@ -69,6 +71,7 @@ class Connection:
         address: str,
         mint: Mint | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare; nothing is connected yet.
 
@@ -76,6 +79,7 @@ class Connection:
             address: Base URL without a trailing slash.
             mint: Makes the bearer token, asked at most every two minutes; None to send none.
             transport: Something else than the network.
+            trust: Whose certificates to believe; None for the system's authorities.
         """
         self.address = address
         self._mint = mint
@@ -85,7 +89,7 @@ class Connection:
             self._client = httpx.AsyncClient(
                 base_url=address,
                 headers={"Accept-Encoding": "identity", "User-Agent": "aeorsync"},
-                verify=_trusted(),
+                verify=system_trust() if trust is None else trust,
                 timeout=httpx.Timeout(IDLE_S, connect=CONNECT_S),
                 limits=httpx.Limits(
                     max_connections=_CONNECTIONS,
@@ -99,6 +103,10 @@ class Connection:
             )
         except (httpx.InvalidURL, ValueError) as error:
             raise BadRequestError(f"{redact(address)} is not an address: {error}") from error
+
+    def introduce(self, node_id: int) -> None:
+        """Say with every call from now on which node is calling."""
+        self._client.headers[FROM_HEADER] = str(node_id)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -232,7 +240,10 @@ class Connection:
             body += piece
             if len(body) > MAX_ERROR_BODY:
                 break
-        text = f"{self.address} answered {status}: {_told(bytes(body))}"
+        told = _told(bytes(body))
+        text = f"{self.address} answered {status}: {told.error or 'no reason given'}"
+        if (status, told.code) == (HTTPStatus.FORBIDDEN, RemovedError.code):
+            return RemovedError(text)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             wait = response.headers.get("Retry-After", "")
             return RateLimitedError(text, int(wait) if wait.isdecimal() and len(wait) < 6 else 60)  # noqa: PLR2004
@@ -245,10 +256,20 @@ class Connection:
         except httpx.TimeoutException as error:
             raise UnavailableError(f"{self.address} did not answer in time") from error
         except httpx.TransportError as error:
+            untrusted = distrust(self.address, error)
+            if untrusted is not None:
+                raise untrusted from error
             text = redact(str(error)) or type(error).__name__
+            if isinstance(error, httpx.RemoteProtocolError):
+                text += self._hint_at_tls()
             raise UnavailableError(f"cannot reach {self.address}: {text}") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise UnavailableError(f"{self.address}: {redact(str(error))}") from error
+
+    def _hint_at_tls(self) -> str:
+        # A TLS server hangs up on whoever does not begin with a handshake.
+        is_plain = self.address.startswith("http://")
+        return " If it serves HTTPS, its address begins with https://" if is_plain else ""
 
 
 async def _paced(pieces: AsyncIterator[bytes], pace: Pace | None) -> AsyncIterator[bytes]:
@@ -279,18 +300,13 @@ class _Told(msgspec.Struct, frozen=True):
     """The body of a refusal."""
 
     error: str = ""
+    code: str = ""
 
 
-def _told(body: bytes) -> str:
+def _told(body: bytes) -> _Told:
     """What a refusal says, fit to be shown."""
     try:
-        text = msgspec.json.decode(body, type=_Told).error
+        told = msgspec.json.decode(body, type=_Told)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        text = body[:_ERROR_TEXT].decode("utf-8", "replace")
-    return redact(text[:_ERROR_TEXT]) or "no reason given"
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Which certificates we believe; made once, since reading them takes tens of milliseconds."""
-    return ssl.create_default_context()
+        told = _Told(body[:_ERROR_TEXT].decode("utf-8", "replace"))
+    return _Told(redact(told.error[:_ERROR_TEXT]), told.code)

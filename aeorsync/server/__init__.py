@@ -27,12 +27,14 @@ from aeorsync.api.app import create_app
 from aeorsync.api.gate import Gate
 from aeorsync.api.meter import Meter
 from aeorsync.api.node import Node
+from aeorsync.cluster.join import dial, dialer
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.tally import Tally
 from aeorsync.config import AuthMode, Exit, Settings
 from aeorsync.core import tokens
 from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.errors import AeorError, StartupError
+from aeorsync.remote.trust import load_trust
 from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import SystemClock, WallClock
@@ -220,7 +222,8 @@ async def _running(
         drain: Waits until every request under way has been answered.
     """
     wall = SystemClock()
-    data = await open_data(settings, folder, gate, port)
+    way = dialer(load_trust(settings.cluster_ca)) if settings.cluster_ca else dial
+    data = await open_data(settings, folder, gate, port, way)
     bus: Bus[Committed] = Bus()
     data.repository.listen(bus.publish_threadsafe)
     foreign = await bridge.run(_open_book, folder)
@@ -238,6 +241,8 @@ async def _running(
         foreign=foreign,
         tally=tally,
         commits=bus,
+        grave_retention_s=settings.grave_retention,
+        dial=way,
     )
     node = Node(
         repository=data.repository,
@@ -297,8 +302,10 @@ async def _carry_out_join(
     granted = await bridge.run(folder.granted)
     if granted is None:
         return
+    # An AeorDB node is no member: it acknowledges nothing. Its link learns its id.
+    known = None if granted.is_foreign else granted.node_id
     with bus.listen() as commits:
-        await member.admit(granted.address, "Join target", granted.node_id)
+        await member.admit(granted.address, "Join target", known)
         note = fingerprint(data.key)
         await bridge.run(data.repository.set_note, "joined", granted.address, note)
         await bridge.run(folder.forget_grant)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from aeorsync.api.gate import Gate
-from aeorsync.cluster.join import Joining, join
+from aeorsync.cluster.join import Dial, Joining, join
 from aeorsync.config import AuthMode, Settings
 from aeorsync.core.tokens import SigningKey
 from aeorsync.runtime import bridge
@@ -36,8 +36,17 @@ class Data:
     joined: str | None
 
 
-async def open_data(settings: Settings, folder: DataFolder, gate: Gate, port: int) -> Data:
+async def open_data(
+    settings: Settings, folder: DataFolder, gate: Gate, port: int, dial: Dial
+) -> Data:
     """Open the data folder, joining a cluster first if that was asked for.
+
+    Args:
+        settings: How.
+        folder: Where.
+        gate: Is told how far it is.
+        port: Where this node listens.
+        dial: Makes the way to the node that is to be joined.
 
     Raises:
         StartupError: It cannot be opened, or the cluster refused; nothing half-made is left.
@@ -45,7 +54,7 @@ async def open_data(settings: Settings, folder: DataFolder, gate: Gate, port: in
     identity, identity_key = await bridge.run(_identity, settings)
     if folder.is_new:
         node_id = new_node_id()
-        granted = await _ask_to_join(settings, gate, node_id, port)
+        granted = await _ask_to_join(settings, gate, node_id, port, dial)
         was_there = folder.path.exists()
         folder.make()
         try:
@@ -61,7 +70,7 @@ async def open_data(settings: Settings, folder: DataFolder, gate: Gate, port: in
         repository = await bridge.run(open_repository, folder, new_node_id())
         granted = None
         if settings.join and not _has_joined(folder, repository, settings.join):
-            granted = await _ask_to_join(settings, gate, repository.head.node, port)
+            granted = await _ask_to_join(settings, gate, repository.head.node, port, dial)
     if granted is not None:
         await bridge.run(folder.grant, granted)
     return await bridge.run(_load_keys, settings, folder, repository, identity, identity_key)
@@ -110,13 +119,13 @@ def _load_keys(
 
 
 async def _ask_to_join(
-    settings: Settings, gate: Gate, node_id: int, port: int
+    settings: Settings, gate: Gate, node_id: int, port: int, dial: Dial
 ) -> GrantedJoin | None:
     if settings.join is None or settings.join_token is None:
         return None
     gate.report("joining", f"Asking {settings.join} for admission.", 0.1)
     joining = Joining(node_id, own_url(settings, port))
-    result = await join(settings.join, settings.join_token, joining)
+    result = await join(settings.join, settings.join_token, joining, dial)
     return GrantedJoin(
         settings.join,
         result.responding_node_id,

@@ -77,7 +77,11 @@ class Draft:
         self._open: dict[bytes, Entry] = {}
         self._open_via: dict[bytes, int] = {}
         self._asked: set[bytes] = set()
-        self._mark = (self._incarnation, self._n, self.owns_incarnation)
+        self._mark = (self._incarnation, self._n, self.owns_incarnation, 0)
+        # Last dots of the incarnations that ended in this draft.
+        self.ended: list[Dot] = []
+        self._forgotten: set[bytes] = set()
+        self._open_forgotten: set[bytes] = set()
         # Keys edited so far, those of operations that were undone included.
         self._order: list[bytes] = []
         self._merged: set[bytes] = set()
@@ -86,18 +90,21 @@ class Draft:
     def begin(self) -> None:
         """Start an operation."""
         self._open, self._open_via, self._asked = {}, {}, set()
-        self._mark = (self._incarnation, self._n, self.owns_incarnation)
+        self._open_forgotten = set()
+        self._mark = (self._incarnation, self._n, self.owns_incarnation, len(self.ended))
 
     def keep(self) -> None:
         """End an operation and keep its edits."""
         self._kept.update(self._open)
         self._kept_via.update(self._open_via)
-        self._open, self._open_via = {}, {}
+        self._forgotten |= self._open_forgotten
+        self._open, self._open_via, self._open_forgotten = {}, {}, set()
 
     def undo(self) -> None:
         """End an operation and forget its edits and dots."""
-        self._open, self._open_via = {}, {}
-        self._incarnation, self._n, self.owns_incarnation = self._mark
+        self._open, self._open_via, self._open_forgotten = {}, {}, set()
+        self._incarnation, self._n, self.owns_incarnation, ended = self._mark
+        del self.ended[ended:]
 
     @property
     def view(self) -> View:
@@ -216,6 +223,17 @@ class Draft:
         """Say that a key came from elsewhere, so a file may have met a folder of its name."""
         self._merged.add(key)
 
+    def forget(self, key: bytes, entry: Entry) -> bool:
+        """Take a grave out of the trees, leaving nothing; returns whether it was still so.
+
+        The feed does not tell of it: nobody has to do anything about it. A grave that this draft
+        edits, before or after, stays.
+        """
+        if self.entry(key) != entry or see(entry).is_live:
+            return False
+        self._open_forgotten.add(key)
+        return True
+
     def _mint(self, state: State, context: Vector) -> Version:
         if not self.owns_incarnation:
             # The database may be an older copy of itself, put back: never reuse its numbers.
@@ -255,6 +273,8 @@ class Draft:
             self._renew_incarnation()
 
     def _renew_incarnation(self) -> None:
+        if self._n:
+            self.ended.append((self._incarnation, self._n))
         self._incarnation, self._n = self._new_incarnation(), 0
         self.owns_incarnation = True
 
@@ -308,7 +328,8 @@ class Draft:
                 conflicts[key] = bool(now.losers)
             if now.is_live and key in self._merged:
                 conflicts.update(self._collisions(key, now))
-        if not changes:
+        graves.update(dict.fromkeys(self._forgotten - self._kept.keys()))
+        if not changes and not graves:
             return None
         live = tree.edit(before.root, cache.read, visible)
         dead = tree.edit(before.graves, cache.read, graves)
@@ -316,7 +337,7 @@ class Draft:
             before,
             root=live.root,
             graves=dead.root,
-            seq=changes[-1].seq,
+            seq=changes[-1].seq if changes else before.seq,
             stamp=self._stamp,
             incarnation=self._incarnation,
             n=self._n,

@@ -16,7 +16,7 @@ import msgspec
 
 from aeorsync.core.apikeys import KeyRecord
 from aeorsync.core.tokens import SigningKey
-from aeorsync.errors import AeorError, StartupError
+from aeorsync.errors import AeorError, BadRequestError, StartupError
 from aeorsync.runtime.durable import sync_folder, write_once
 
 DATA_LOCKED = 4
@@ -98,6 +98,25 @@ class DataFolder:
         if not path.exists():
             self.save_signing_key(self.fresh_key())
         return SigningKey.from_text(path.read_text("ascii").strip())
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a signing key is kept here."""
+        return (self.path / "signing.key").exists()
+
+    def kept_key(self) -> SigningKey:
+        """The signing key kept here; none is made.
+
+        Raises:
+            StartupError: There is none, or it cannot be read.
+        """
+        path = self.path / "signing.key"
+        try:
+            return SigningKey.from_text(path.read_text("ascii"))
+        except OSError as error:
+            raise _unusable(f"{path} cannot be read: {error.strerror}") from error
+        except (UnicodeDecodeError, BadRequestError) as error:
+            raise _unusable(f"{path} holds no signing key") from error
 
     @staticmethod
     def fresh_key() -> SigningKey:

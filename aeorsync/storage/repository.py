@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 
 from aeorsync.core import clock
 from aeorsync.core.diff import diff
+from aeorsync.core.knowledge import Knowledge
 from aeorsync.core.merge import Sight, see
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Content, Entry, Kind
@@ -26,6 +27,7 @@ from aeorsync.storage.damage import Damage
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.identities import begin_epoch, database_id, new_incarnation
 from aeorsync.storage.keeping import Keeper
+from aeorsync.storage.knowledge import KnowledgeBook
 from aeorsync.storage.lenses import Lens
 from aeorsync.storage.trees import Trees
 from aeorsync.storage.views import NodeCache, View
@@ -85,7 +87,10 @@ class Repository:
         self.trees = Trees(store, self._cache)
         self.damage = Damage(store, wall)
         self._reader = Reader(store)
-        self._writer = Writer(store, self._cache, self._pins, wall.now_ms, new_incarnation)
+        self._knowledge = KnowledgeBook(store)
+        self._writer = Writer(
+            store, self._cache, self._pins, wall.now_ms, new_incarnation, self._knowledge
+        )
         self._keeper = Keeper(store, self._cache, self._reader, self.settle_trees)
         self._writer.listen(self._keeper.heard)
         self._lens: Lens | None = None
@@ -342,6 +347,23 @@ class Repository:
             return Applied(len(changed), conflicts, files)
 
         return self._writer.submit(operation)
+
+    def known(self) -> dict[int, int]:
+        """What this node knows; whoever opens a view afterwards finds all of it there."""
+        return self._knowledge.known()
+
+    def learn(self, theirs: Knowledge) -> None:
+        """Add what a peer knew when we had taken in all that it had; durable on return."""
+        self._knowledge.learn(theirs)
+
+    def forget(self, graves: Sequence[tuple[bytes, Entry]]) -> "Future[int]":
+        """Take graves out of the trees, leaving nothing; see `core.knowledge` for when.
+
+        Those that changed meanwhile stay. The future carries how many went.
+        """
+        return self._writer.submit(
+            lambda draft: sum(draft.forget(key, entry) for key, entry in graves)
+        )
 
     def is_too_far_ahead(self, entry: Entry) -> bool:
         """Whether a version claims to come from further in the future than clocks may differ."""

@@ -19,6 +19,7 @@ from aeorsync.errors import StaleError, UnavailableError
 from aeorsync.storage.base import Change, Commit, Head, Store
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.holdings import Holdings
+from aeorsync.storage.knowledge import KnowledgeBook
 from aeorsync.storage.views import NodeCache, View
 
 T = TypeVar("T")
@@ -98,7 +99,9 @@ class Pins:
             for name in commit.dropped:
                 self._dropped.pop(name, None)
             for name in dropped:
-                self._dropped[name] = commit.after.seq
+                # A commit that only forgets graves has no number of its own, and who reads the
+                # state before it must not be taken for one who reads the state after it.
+                self._dropped[name] = max(commit.after.seq, commit.before.seq + 1)
 
 
 class Writer:
@@ -111,8 +114,10 @@ class Writer:
         pins: Pins,
         now_ms: Callable[[], int],
         new_incarnation: Callable[[], int],
+        knowledge: KnowledgeBook,
     ) -> None:
         self._store = store
+        self._knowledge = knowledge
         self._cache = cache
         self._pins = pins
         self._now_ms = now_ms
@@ -214,11 +219,14 @@ class Writer:
         if commit is None:
             self._store.flush()
             return results, None
+        self._knowledge.end(draft.ended)
         pruned = self._pins.prune(commit)
         self._store.commit(pruned)
         self._pins.settle(pruned, set(commit.dropped))
         if draft.owns_incarnation:
             self._session = commit.after.incarnation
+        if not commit.changes:
+            return results, None
         seconds = time.monotonic() - began
         return results, Committed(commit.after, tuple(commit.changes), seconds)
 

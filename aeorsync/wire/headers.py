@@ -6,6 +6,7 @@
     If-None-Match        ``*`` or a list of those
     X-AeorSync-Mtime     milliseconds since the Unix epoch: ``1700000000000.000001``
     X-AeorSync-Mode      ``755`` or ``644``: the one bit of a mode that is kept
+    X-AeorSync-From      node id of the calling node
     paths in headers     percent-encoded, because a header carries ASCII only
 
 Every parser here is bounded and raises nothing but BadRequestError.
@@ -22,6 +23,8 @@ from aeorsync.wire.limits import MAX_ETAGS, MAX_HEADER
 
 MTIME = "X-AeorSync-Mtime"
 MODE = "X-AeorSync-Mode"
+FROM_HEADER = "X-AeorSync-From"
+"""Node id of the calling node, decimal; on every call of an aeorsync node."""
 
 MAX_NS = 1 << 62
 NS_PER_MS = 1_000_000

@@ -20,6 +20,8 @@ class OfferHeader(msgspec.Struct, frozen=True, kw_only=True):
         root_hash: Hex root of its live tree when this was read.
         version: Version of its software.
         receipt: ``receipt`` of the last answer that was acted on; None for none.
+        knowledge: What the offering node knows, if with this page everything it has was offered
+            and taken; see `wire.protocol.DiffEnd`.
     """
 
     node_id: NodeId
@@ -27,6 +29,7 @@ class OfferHeader(msgspec.Struct, frozen=True, kw_only=True):
     root_hash: str = ""
     version: str = ""
     receipt: str | None = None
+    knowledge: tuple[tuple[int, int], ...] | None = None
 
 
 class OfferProblem(msgspec.Struct, frozen=True):

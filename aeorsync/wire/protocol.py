@@ -1,8 +1,7 @@
 """The bodies of ``/sync/*``, as both ends of a connection know them.
 
-JSON shapes are those of AeorDB 0.9.5 with fields of our own added; none of theirs is missing, so
-every field of ours may be absent in what they send. Between aeorsync nodes ``Accept:
-application/vnd.aeorsync.frames`` chooses frames (`wire.framing`) whose payloads are here too.
+JSON shapes are those of AeorDB 0.9.5 with fields of our own; what it sends may lack those.
+Between aeorsync nodes ``Accept: application/vnd.aeorsync.frames`` chooses frames (`wire.framing`).
 
     /sync/diff      HEADER `DiffHeader`, ENTRIES list[`Item`]..., END `DiffEnd`
     /sync/chunks    HEADER {}, CHUNK..., MISSING, END {}
@@ -41,16 +40,17 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         cursor: Token of an earlier answer in frames; None for a full listing.
         paths: Globs; only what matches is told. None for everything.
         node_id: Who is asking; what came from there is left out (frames only).
+        knowledge: Tell what you know, in the END frame that reaches the present.
         excludes: Globs; what matches is not told after all (frames only). None for no exception.
         include_system: Root only: tell of the system namespace too. Peers always hear of it.
-        current_root_hash: What an AeorDB node sends; we do not need it.
-        virtual_time: Likewise.
+        current_root_hash, virtual_time: What an AeorDB node sends; we do not need it.
     """
 
     since_root_hash: str | None = None
     cursor: str | None = None
     paths: tuple[str, ...] | None = None
     node_id: int | None = None
+    knowledge: bool = False
     excludes: tuple[str, ...] | None = None
     include_system: bool = False
     current_root_hash: str | None = None
@@ -73,18 +73,20 @@ class DiffHeader(msgspec.Struct, frozen=True):
     version: str = ""
 
 
-class DiffEnd(msgspec.Struct, frozen=True):
+class DiffEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     """How to go on.
 
     Attributes:
         cursor: Send it with the next request.
         more: Whether there is more to ask for at once.
         root_hash: Hex root of the live tree when this page was begun.
+        knowledge: What the node knew then (`core.knowledge`), if it was asked and no more follows.
     """
 
     cursor: str
     more: bool
     root_hash: str
+    knowledge: tuple[tuple[int, int], ...] | None = None
 
 
 class FileAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -162,13 +164,11 @@ class DiffReply(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON answer.
 
     Attributes:
-        root_hash: Opaque token for ``since_root_hash``: the root's hex, or, where more is to be
-            told, a longer hex token.
+        root_hash: Token for ``since_root_hash``: the root's hex, or, before the end, longer hex.
         changes: What changed since.
         chunk_hashes_needed: All chunks of added and modified files, sorted, each once.
-        more: Ours: whether there is more to ask for at once.
-        full: Ours: whether this is part of a listing. From a page that is until the first with
-            no ``more``, what is not added or modified is not there.
+        more: Ours: ask for more at once.
+        full: Ours: part of a listing; until one without ``more``, what is not told is not there.
     """
 
     root_hash: str

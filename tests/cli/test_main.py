@@ -110,10 +110,12 @@ def test_every_flag_of_the_table_is_taken(
         "join_token": "t",
         "tls_cert": "cert",
         "tls_key": "key",
+        "cluster_ca": "ca",
         "jwt_expiry": "61",
         "log_format": "json",
         "sync_interval": "2",
         "gc_interval": "3",
+        "grave_retention": "3h",
         "config": str(tmp_path / "node.toml"),
     }
     for setting in SETTINGS:
@@ -134,10 +136,12 @@ def test_every_flag_of_the_table_is_taken(
         join_token="t",
         tls_cert=Path("cert"),
         tls_key=Path("key"),
+        cluster_ca=Path("ca"),
         jwt_expiry=61,
         log_format="json",
         sync_interval=2,
         gc_interval=3,
+        grave_retention=10_800,
     )
 
 

@@ -277,7 +277,7 @@ def test_an_impossible_database_is_refused(
     ours: Repository, peer: FakePeer, database: int
 ) -> None:
     peer.repository.database_id = database
-    with_reason(ours, peer, "impossible database")
+    with_reason(ours, peer, "impossible node id or database")
 
 
 @pytest.mark.parametrize("now", [0, -1, 10**400])

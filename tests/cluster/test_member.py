@@ -9,8 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from aeorsync.cluster import asked
-from aeorsync.cluster import member as member_module
+from aeorsync.cluster import asked, manners
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.peers import LinkBook, PeerState
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError
@@ -206,7 +205,7 @@ def test_nonsense_is_refused_before_anybody_is_asked(
 def test_a_peer_that_hangs_does_not_hold_up_the_one_who_adds_it(
     ours: Repository, peer: FakePeer, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(member_module, "_INTRODUCE_S", 0.01)
+    monkeypatch.setattr(manners, "INTRODUCE_S", 0.01)
     peer.hang.add("/sync/clock")
 
     async def main() -> None:

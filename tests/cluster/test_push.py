@@ -1,6 +1,7 @@
 """Pushing to a peer that cannot reach us: the receiver is real, the wire is not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -75,6 +76,28 @@ def test_a_second_push_asks_one_question_and_changes_nothing(
     assert (report.told, report.changed) == (0, 0)
     assert theirs.head.seq == seq
     assert len(peer.requests) == asked + 1
+
+
+@pytest.mark.parametrize(
+    ("link", "stance", "is_told"),
+    [
+        ({}, Stance(), True),
+        ({"sync_paths": ("/a",)}, Stance(), False),
+        ({"excludes": ("/b",)}, Stance(), False),
+        ({}, Stance(excludes=("/b",)), False),
+    ],
+)
+def test_who_took_all_we_have_knows_what_we_know_and_nobody_else(
+    ours: Repository, theirs: Repository, link: dict[str, object], stance: Stance, *, is_told: bool
+) -> None:
+    put(ours, "/a", b"one")
+    ours.learn({99: 7})
+    peer = FakePeer(theirs, stance=stance)
+    run(run_push(peering(ours, peer, **link)))
+    assert 99 not in theirs.known()
+    run(run_push(replace(peering(ours, peer, **link), asks_knowledge=True)))
+    assert (ours.known().items() <= theirs.known().items()) is is_told
+    assert (99 in theirs.known()) is is_told
 
 
 def test_what_was_pushed_does_not_come_back_nor_go_again(

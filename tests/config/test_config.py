@@ -49,9 +49,11 @@ def test_nothing_told_means_the_documented_defaults() -> None:
         join_token=None,
         tls_cert=None,
         tls_key=None,
+        cluster_ca=None,
         jwt_expiry=604_800,
         log_format="pretty",
         sync_interval=30,
+        grave_retention=30 * 24 * 3600,
     )
 
 
@@ -112,9 +114,11 @@ def test_every_key_of_a_full_file_is_taken(tmp_path: Path) -> None:
         join_token="secret",
         tls_cert=Path("cert.pem"),
         tls_key=Path("key.pem"),
+        cluster_ca=None,
         jwt_expiry=60,
         log_format="json",
         sync_interval=3600,
+        grave_retention=30 * 24 * 3600,
     )
 
 
@@ -256,6 +260,21 @@ def test_a_number_is_taken_within_its_range_only(name: str, low: int, high: int)
         assert getattr(told(**{name: str(good)}), name) == good
     for bad in (low - 1, high + 1, "", "abc", "1_0", " 7", "+7", "7.0", "\u0667", "9" * 5000):
         assert f"{low} to {high}" in refusal(**{name: str(bad)})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1s", 1), ("90m", 5400), ("12H", 43_200), (" 30d ", 2_592_000), ("3650d", 315_360_000)],
+)
+def test_a_time_is_a_number_with_a_unit(text: str, seconds: int) -> None:
+    assert told(grave_retention=text).grave_retention == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0s", "3651d", "10", "d", "1w", "-1d", "1.5h", "1h30m", "٣d"]
+)
+def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+    assert "like 30d, 12h" in refusal(grave_retention=text)
 
 
 @pytest.mark.parametrize(

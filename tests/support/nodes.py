@@ -46,6 +46,7 @@ class NodeProcess:
         self.flags = flags
         self.environment = environment
         self.key: str | None = None
+        self.trust = _NO_TLS
         self.port = port
         self.start()
 
@@ -74,7 +75,8 @@ class NodeProcess:
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if "--tls-cert" in self.flags else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     @property
     def log_file(self) -> Path:
@@ -103,7 +105,7 @@ class NodeProcess:
             headers={"Authorization": f"Bearer {key or self.key}"},
             timeout=60,
             trust_env=False,
-            verify=_NO_TLS,
+            verify=self.trust,
         )
 
     def __enter__(self) -> Self:
