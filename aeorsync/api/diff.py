@@ -5,7 +5,7 @@ from one view, in a thread. A page of JSON that does not reach the present carri
 of the root; whoever echoes it is led on, so AeorDB nodes need not know that there are pages.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from aeorsync import __version__
 from aeorsync.api.diff_page import DiffPage
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
+from aeorsync.api.foreign_diff import foreign_reader, foreign_reply, plain_since
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wants_frames
 from aeorsync.api.members import admit_caller
 from aeorsync.api.node import Caller, Node
@@ -63,6 +64,15 @@ async def diff(call: Call) -> Response:
         )
         return await framed(call.request, body)
     since = _check_hex(request.since_root_hash)
+    if call.caller.is_peer and request.current_root_hash is not None:
+        # So ask AeorDB nodes. Our system namespace would be theirs there.
+        sieve = replace(sieve, shows_system=False)
+        host = call.request.client.host if call.request.client is not None else ""
+        reader = await foreign_reader(call.node, since, request.current_root_hash, host)
+        if reader.link is not None or not reader.is_ready:
+            grave_sieve = replace(sieve, shows_graves=True)
+            return answer(await foreign_reply(call.node, reader, since, grave_sieve))
+        since = plain_since(since)
     root = call.node.repository.head.root.hex()
     if since == root:
         return answer(DiffReply(root_hash=root, changes=Changes()))

@@ -113,6 +113,7 @@ class Report:
         problem_count: All problems. With none, everything the peer had is here.
         reached: The peer's mark after the last page.
         root: Hex root of the peer's live tree when the last page was begun.
+        is_comparable: Whether equal files there and here mean equal roots.
     """
 
     told: int = 0
@@ -126,6 +127,7 @@ class Report:
     problem_count: int = 0
     reached: str | None = None
     root: str = ""
+    is_comparable: bool = True
 
     @property
     def is_partial(self) -> bool:

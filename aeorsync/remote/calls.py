@@ -103,6 +103,11 @@ class Remote:
         self.throttle = Throttle()
         self.encoding = Encoding.ZSTD
 
+    @property
+    def connection(self) -> Connection:
+        """The way to the peer, for those who speak otherwise with it."""
+        return self._connection
+
     def introduce(self, node_id: int) -> "Remote":
         """Say with every call from now on which node is calling; returns this."""
         self._connection.introduce(node_id)
