@@ -87,9 +87,10 @@ def bench_million(folder: Path, figures: Figures) -> None:
         with NodeProcess(folder / "million-b", *identity, "--peers", a.url) as b:
             a.key = b.key = a.key or b.key
             wait_until(lambda: is_active(b), 60)
-            first = ask(b, "POST", "/sync/trigger")
-            if not first["results"][0]["ok"]:
-                raise SystemExit(f"the first cycle failed: {first}")
+            began = time.perf_counter()
+            wait_until(lambda: ask(b, "GET", "/sync/peers")["items"][0]["last_sync_at"], 900)
+            took = time.perf_counter() - began
+            figures.add("a first cycle, all of it known already", took, "s", "", met=True)
             measure_cycles(a, b, figures)
             measure_repair(a, b, figures)
             measure_care(a, figures)
