@@ -52,8 +52,10 @@ class Keeper:
         """Look at a commit before the next one."""
         rows = committed.changes
         if any(bool(row.was) != bool(row.now) and is_record_key(row.key) for row in rows):
-            self.keep_everything()
-            self._again()
+            try:
+                self.keep_everything()
+            finally:
+                self._again()
 
     def settle(self, view: View) -> None:
         """Find out what must be kept."""
