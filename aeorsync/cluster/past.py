@@ -51,6 +51,7 @@ class Past:
         self._repository = repository
         self._dial = dial
         self._seen: bytes | None = None
+        self._is_blind = False
 
     async def run(self) -> None:
         """Look for trees that are not whole, for ever, and complete them."""
@@ -67,7 +68,11 @@ class Past:
             wanted = await bridge.run(self._unknown)
         except AeorError as error:
             _log.warning("records cannot be read", reason=error.message)
+            self._is_blind = True
             return False
+        if self._is_blind:
+            self._is_blind = False
+            await bridge.settle(self._repository.settle_trees())
         left = set(wanted)
         for root, name in wanted.items():
             try:

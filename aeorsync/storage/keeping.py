@@ -16,7 +16,7 @@ from aeorsync.core.nodes import EMPTY, EMPTY_NODE, Node, decode_node
 from aeorsync.errors import CorruptError
 from aeorsync.storage.base import Head, Store
 from aeorsync.storage.content import Reader
-from aeorsync.storage.version_records import is_record_key, read_forks, read_snapshots
+from aeorsync.storage.version_records import is_record_key, read_every
 from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed
 
@@ -59,7 +59,12 @@ class Keeper:
 
     def settle(self, view: View) -> None:
         """Find out what must be kept."""
-        trees = self._trees(view)
+        try:
+            trees = self._trees(view)
+        except CorruptError:
+            # What a damaged record names is not known; it may be had from a peer again.
+            self.keep_everything()
+            return
         noted = self._store.notes(_SPACE).keys()
         for name in noted - {root.hex() for pair in trees for root in pair}:
             self._store.set_note(_SPACE, name, None)
@@ -79,8 +84,7 @@ class Keeper:
         )
 
     def _trees(self, view: View) -> list[tuple[bytes, bytes]]:
-        snapshots = read_snapshots(view, self._reader.read)
-        forks = read_forks(view, self._reader.read)
+        snapshots, forks = read_every(view, self._reader.read)
         return [*(found.trees for found in snapshots), *(found.trees for found in forks)]
 
     def _check(self, trees: tuple[bytes, bytes], head: Head, noted: AbstractSet[str]) -> bool:
