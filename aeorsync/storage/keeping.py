@@ -23,6 +23,8 @@ from aeorsync.storage.writer import Committed
 EVERYTHING = (1 << 63) - 1
 _SPACE = "whole trees"
 """Notes of the roots whose every node is here; a mere memory of what was looked at."""
+COMPLETE = "past trees"
+"""Notes of those whose files are all here, too; see `cluster.past`."""
 
 
 class Keeper:
@@ -75,6 +77,12 @@ class Keeper:
             self._store.keep_until(view.head.seq)
         else:
             self.keep_everything()
+
+    def doubt(self, root: bytes) -> None:
+        """A tree that was whole is not any more: look again, and have it fetched."""
+        for space in (_SPACE, COMPLETE):
+            self._store.set_note(space, root.hex(), None)
+        self._again()
 
     def is_whole(self, trees: tuple[bytes, bytes], head: Head) -> bool:
         """Whether every node of a live tree and of its graves is here."""

@@ -331,7 +331,9 @@ def test_a_node_that_nobody_has_is_an_error_that_says_so(
     root = ours.head.root
     ours.close()
     ours = open_repository(tmp_path / "ours", node=1)
+    ours.settle_trees().result(timeout=30)
     ours._store.sweep([root], [], 0)
+    ours._cache._nodes.clear()
     put(theirs, "/theirs", b"y")
     with pytest.raises(CorruptError, match="does not hold it"):
         repair(ours, peer)
