@@ -166,7 +166,7 @@ class Peering:
         repository: Ours.
         remote: The peer.
         link: Its record; the node id is known.
-        asker: Our node id, to leave out what came from us; None to be told of that, too.
+        asker: Our node id, to leave out what came from whoever takes; None to tell of that, too.
         database: Id of the peer's database.
         now_ms: When this begins, in milliseconds since the Unix epoch.
         asks_knowledge: Whether whoever takes something over asks what the other knows, and so

@@ -5,8 +5,8 @@
     doubt               the trees stood still, all was told, and yet they differ
     now and then        every `INTERVAL_S`, whatever they look like
 
-What nobody waits for keeps a pause between two runs, which doubles with each that changed
-nothing, so that peers which can never agree (one takes nothing from the other) cost little. A
+What nobody waits for keeps a pause between two runs, which doubles with each that failed or
+changed nothing, so that peers which can never agree (one takes nothing from the other) cost little. A
 filtered link, over which trees are not meant to be equal, repairs only when it is asked to. A link
 that breaks takes a run with it; the wish stays.
 """
@@ -123,6 +123,9 @@ class Mender:
         except BaseException as error:
             self._is_doubted |= wishes.is_doubted
             self._peer_asks |= wishes.peer_asks
+            if isinstance(error, AeorError) and not isinstance(error, UnavailableError):
+                # It ends the connection, and the next one would meet the same.
+                self._vain += 1
             _fail(wishes.waiters, error)
             raise
         finally:

@@ -22,6 +22,7 @@ from aeorsync.errors import AeorError, CorruptError, UnavailableError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
+from aeorsync.storage.keeping import COMPLETE
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.versions import kept_roots
 
@@ -33,8 +34,6 @@ BATCH: Final = 128
 """Tree nodes looked at in one step."""
 _MAX_BYTES: Final = 6 << 20
 _MAX_PAUSE_S: Final = 1.0
-_SPACE: Final = "past trees"
-"""Notes of the roots of trees that are whole here, files and all."""
 _log = get_logger(__name__)
 
 
@@ -51,6 +50,7 @@ class Past:
         self._repository = repository
         self._dial = dial
         self._seen: bytes | None = None
+        self._is_blind = False
 
     async def run(self) -> None:
         """Look for trees that are not whole, for ever, and complete them."""
@@ -67,7 +67,11 @@ class Past:
             wanted = await bridge.run(self._unknown)
         except AeorError as error:
             _log.warning("records cannot be read", reason=error.message)
+            self._is_blind = True
             return False
+        if self._is_blind:
+            self._is_blind = False
+            await bridge.settle(self._repository.settle_trees())
         left = set(wanted)
         for root, name in wanted.items():
             try:
@@ -83,9 +87,9 @@ class Past:
         """Roots of trees that are not known to be whole; forgets those that nobody names."""
         repository = self._repository
         roots = kept_roots(repository)
-        whole = repository.notes(_SPACE).keys()
+        whole = repository.notes(COMPLETE).keys()
         for text in whole - {root.hex() for root in roots}:
-            repository.set_note(_SPACE, text, None)
+            repository.set_note(COMPLETE, text, None)
         return {root: name for root, name in roots.items() if root.hex() not in whole}
 
     async def _complete(self, root: bytes) -> None:
@@ -108,14 +112,13 @@ class Past:
             for remote in remotes:
                 await remote.close()
         if root != EMPTY:
-            await bridge.run(self._repository.set_note, _SPACE, root.hex(), b"1")
+            await bridge.run(self._repository.set_note, COMPLETE, root.hex(), b"1")
             await bridge.settle(self._repository.settle_trees())
 
     async def _fetch_nodes(
         self, remotes: Sequence[Remote], descent: Descent, names: Sequence[bytes]
     ) -> None:
-        trees = self._repository.trees
-        missing = await bridge.run(trees.missing, names)
+        missing = set((await bridge.run(self._repository.trees.bodies, names, _MAX_BYTES)).missing)
         for remote in remotes:
             while missing:
                 try:
@@ -125,12 +128,18 @@ class Past:
                 except AeorError as error:
                     _log.info("no nodes from a peer", peer=remote.address, reason=error.message)
                     break
-                await bridge.run(trees.put, answer.bodies)
+                await bridge.run(self._keep, answer.bodies)
                 missing -= answer.bodies.keys()
                 if missing <= answer.missing:
                     break
         if missing:
             raise UnavailableError(f"{len(missing)} tree nodes are with nobody who can be asked")
+
+    def _keep(self, bodies: dict[bytes, bytes]) -> None:
+        trees = self._repository.trees
+        for name in bodies.keys() - trees.missing(bodies):
+            trees.regain(name, bodies[name])  # what is held of it is damaged
+        trees.put(bodies)
 
     def _enter(self, descent: Descent, names: Sequence[bytes]) -> list[Content]:
         """Go through nodes that are here; returns the files that their entries need.

@@ -166,7 +166,9 @@ class _Push:
         peering = self._peering
         is_whole = self._records and not (self.report.is_partial or page.has_more)
         is_asked = peering.asks_knowledge and peering.takes_everything
-        return to_vector(known) if is_whole and is_asked else None
+        # What was taken so far may have been less than all; `must_restart` sees to that.
+        was_narrow = any(self._taken or ())
+        return to_vector(known) if is_whole and is_asked and not was_narrow else None
 
     def is_vain(self, reply: OfferReply) -> bool:
         """Whether the peer does not need us to go on, or does not want us to."""
@@ -185,7 +187,7 @@ class _Push:
         if self._restarts > _MAX_RESTARTS or self._receipt is None:
             text = f"{self._peering.link.address} forgets what it was told; it is tried again"
             raise UnavailableError(text)
-        self.cursor, self._receipt, self._records = None, None, True
+        self.cursor, self._receipt, self._taken, self._records = None, None, None, True
         self.report = Pushed()
         return True
 
@@ -292,7 +294,7 @@ def _sieve(peering: Peering) -> Sieve:
     return Sieve(
         wanted=Filter.parse(link.sync_paths, link.excludes),
         shows_system=True,
-        asker=link.peer_id,
+        asker=0 if peering.asker is None else link.peer_id,
         shows_graves=True,
     )
 

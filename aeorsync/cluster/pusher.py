@@ -61,6 +61,7 @@ class Pusher:
         self._site = site
         self._peering = peering
         self._rests = True
+        self._offers_echo = True
         self._failures = 0
         self._due_at = 0.0
         self._tells_at = 0.0
@@ -90,6 +91,9 @@ class Pusher:
     async def run(self, remote: Remote) -> None:
         """Push for as long as the connection lasts."""
         self._rests, self._ahead = True, None
+        # The peer may have been put back to an older copy meanwhile, one that its last receipt
+        # says nothing about; so once it is offered what we had from it, as well.
+        self._offers_echo = True
         self._tells_at = asyncio.get_running_loop().time()
         self._due_at = self._tells_at + GRACE_S
         if self._site.commits is None:
@@ -128,7 +132,11 @@ class Pusher:
             if self._site.roster is not None:
                 await self._site.roster.admit(peering.link.peer_id)
             now = asyncio.get_running_loop().time()
-            peering = replace(peering, asks_knowledge=now >= self._tells_at)
+            peering = replace(
+                peering,
+                asker=None if self._offers_echo else peering.asker,
+                asks_knowledge=now >= self._tells_at,
+            )
             push = partial(run_push, peering, ahead, is_asked_for=bool(waiters))
             is_enquiry = self._rests and not waiters
             pushed = await self._site.tally.watch(
@@ -152,6 +160,8 @@ class Pusher:
     def _note(self, peering: Peering, pushed: Pushed, *, is_whole: bool) -> None:
         self._failures = 0
         self._rests = pushed.is_linked or not pushed.takes
+        if is_whole and not (self._rests or pushed.is_partial):
+            self._offers_echo = False
         if is_whole and peering.asks_knowledge:
             self._tells_at = asyncio.get_running_loop().time() + self._site.knowledge_s
         if is_whole:

@@ -11,6 +11,7 @@ disagree:
     -------------------            -----------           ---------
     equal state                    the higher rank       no   (the same change, made twice)
     x, and later y edited from x   y                     no   (a history was lost; y knew x)
+    a deletion, later a new file   the new file          no   (it knows nothing of the old one)
     live and deleted               the live one          yes
     anything else                  the higher rank       yes
 
@@ -83,7 +84,7 @@ def see(entry: Entry) -> Sight:
     for version in ranked:
         if not any(is_same_state(version, better) for better in distinct):
             distinct.append(version)
-    standing = [v for v in distinct if not any(_edited_from(w, v) for w in distinct)]
+    standing = [v for v in distinct if not any(_overrules(w, v) for w in distinct)]
     return Sight(standing[0], tuple(standing[1:]))
 
 
@@ -107,18 +108,34 @@ def _left_the_same(a: Version, b: Version) -> bool:
     )
 
 
-def _edited_from(newer: Version, older: Version) -> bool:
-    """Whether ``newer`` was made from exactly what ``older`` left, and later.
+def _overrules(newer: Version, older: Version) -> bool:
+    """Whether nobody has to decide between two versions, although neither writer saw the other.
 
-    The strictly higher stamp makes this an order, so it has no cycles and somebody stands. A
-    deletion tells all of what it deleted, not only the content: who changed the mode meanwhile
+    Only the strictly higher stamp may overrule, so there are no cycles and somebody stands.
+    """
+    return newer.stamp > older.stamp and (_edited_from(newer, older) or _began_after(newer, older))
+
+
+def _began_after(newer: Version, older: Version) -> bool:
+    """Whether ``newer`` is a start from nothing, and ``older`` deleted something else.
+
+    Most often its writer had known the deletion and has forgotten it (`core.knowledge`), while
+    somebody slower has not.
+    """
+    return (
+        older.deleted
+        and not newer.deleted
+        and newer.base != older.content.hash
+        and not any(covers(newer.vector, dot) for dot in older.vector)
+    )
+
+
+def _edited_from(newer: Version, older: Version) -> bool:
+    """Whether ``newer`` was made from exactly what ``older`` left.
+
+    A deletion tells all of what it deleted, not only the content: who changed the mode meanwhile
     is not overruled.
     """
     if newer.deleted and not _left_the_same(newer, older):
         return False
-    return (
-        newer.stamp > older.stamp
-        and not older.deleted
-        and newer.base != b""
-        and newer.base == older.content.hash
-    )
+    return not older.deleted and newer.base != b"" and newer.base == older.content.hash

@@ -13,6 +13,9 @@ from typing import Protocol
 
 import msgspec
 
+OLDEST = 0
+"""Birth of tree nodes that came by no commit."""
+
 
 class StoredChunk(msgspec.Struct, frozen=True, gc=False):
     """A chunk in the form it is kept and sent in.
@@ -181,7 +184,10 @@ class Store(Protocol):
         """
 
     def put_nodes(self, nodes: dict[bytes, bytes]) -> None:
-        """Add tree nodes that belong to no head, born at the current one; durable on return."""
+        """Add tree nodes that no commit made; durable on return.
+
+        Nobody knows when they were born, so they count as `OLDEST`: trees of the past have them.
+        """
 
     def missing_nodes(self, names: Collection[bytes]) -> set[bytes]:
         """Which of these tree nodes the store does not hold."""

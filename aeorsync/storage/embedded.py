@@ -164,7 +164,7 @@ class EmbeddedStore(Records):
         """See the contract."""
         self._check_disk()
         with self._database.transaction() as db:
-            insert_nodes(db, nodes, self._head.seq)
+            insert_nodes(db, nodes)
 
     def missing_nodes(self, names: Collection[bytes]) -> set[bytes]:
         """See the contract."""
@@ -173,6 +173,7 @@ class EmbeddedStore(Records):
     def keep_until(self, seq: int | None) -> None:
         """See the contract."""
         kept = -1 if seq is None else seq
+        self._kept = max(self._kept, kept)  # more is kept also where the disk refuses the note
         with self._database.transaction() as db:
             write_note(db, "nodes", "kept", b"%d" % kept)
         self._kept = kept

@@ -210,9 +210,12 @@ class _Run:
                 self._absent = kept_roots(self.repository)
                 self._marked = view.head
         # A kept tree may come here, from a peer, without a change of the head.
-        here = [root for root in self._absent if self._marking.add_kept(root, self._absent[root])]
-        for root in here:
-            del self._absent[root]
+        for root, name in list(self._absent.items()):
+            was_sound = self._marking.damage is None
+            if self._marking.add_kept(root, name):
+                del self._absent[root]
+            if was_sound and self._marking.damage is not None:
+                self.repository.doubt_tree(root)
 
     # Sweeping
 

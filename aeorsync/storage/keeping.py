@@ -16,13 +16,15 @@ from aeorsync.core.nodes import EMPTY, EMPTY_NODE, Node, decode_node
 from aeorsync.errors import CorruptError
 from aeorsync.storage.base import Head, Store
 from aeorsync.storage.content import Reader
-from aeorsync.storage.version_records import is_record_key, read_forks, read_snapshots
+from aeorsync.storage.version_records import is_record_key, read_every
 from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed
 
 EVERYTHING = (1 << 63) - 1
 _SPACE = "whole trees"
 """Notes of the roots whose every node is here; a mere memory of what was looked at."""
+COMPLETE = "past trees"
+"""Notes of those whose files are all here, too; see `cluster.past`."""
 
 
 class Keeper:
@@ -52,12 +54,19 @@ class Keeper:
         """Look at a commit before the next one."""
         rows = committed.changes
         if any(bool(row.was) != bool(row.now) and is_record_key(row.key) for row in rows):
-            self.keep_everything()
-            self._again()
+            try:
+                self.keep_everything()
+            finally:
+                self._again()
 
     def settle(self, view: View) -> None:
         """Find out what must be kept."""
-        trees = self._trees(view)
+        try:
+            trees = self._trees(view)
+        except CorruptError:
+            # What a damaged record names is not known; it may be had from a peer again.
+            self.keep_everything()
+            return
         noted = self._store.notes(_SPACE).keys()
         for name in noted - {root.hex() for pair in trees for root in pair}:
             self._store.set_note(_SPACE, name, None)
@@ -69,6 +78,12 @@ class Keeper:
         else:
             self.keep_everything()
 
+    def doubt(self, root: bytes) -> None:
+        """A tree that was whole is not any more: look again, and have it fetched."""
+        for space in (_SPACE, COMPLETE):
+            self._store.set_note(space, root.hex(), None)
+        self._again()
+
     def is_whole(self, trees: tuple[bytes, bytes], head: Head) -> bool:
         """Whether every node of a live tree and of its graves is here."""
         return all(
@@ -77,8 +92,7 @@ class Keeper:
         )
 
     def _trees(self, view: View) -> list[tuple[bytes, bytes]]:
-        snapshots = read_snapshots(view, self._reader.read)
-        forks = read_forks(view, self._reader.read)
+        snapshots, forks = read_every(view, self._reader.read)
         return [*(found.trees for found in snapshots), *(found.trees for found in forks)]
 
     def _check(self, trees: tuple[bytes, bytes], head: Head, noted: AbstractSet[str]) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from aeorsync.core.hashing import content_hash
 from aeorsync.core.knowledge import Ack, is_vector
 from aeorsync.core.merge import see
 from aeorsync.core.paths import SYSTEM, TreePath, join, name, to_key
@@ -114,17 +115,28 @@ class Members:
     def _membership(self, child: Child) -> Membership | None:
         if child.entry is None:
             return None
-        removals = [v for v in child.entry.versions if self._record(v).removed]
+        removals = [v for v in child.entry.versions if self._is_removal(v, child)]
         winner = see(child.entry).winner
         return Membership(
-            node_id=int(name(child.path).removesuffix(".json")),
+            node_id=_id(child),
             joined_at=winner.created,
             removed_at=min((v.updated for v in removals), default=None),
         )
 
-    def _record(self, version: Version) -> _Record:
-        data = self._read(version, _MAX_RECORD)
-        return msgspec.json.decode(data, type=_Record)
+    def _is_removal(self, version: Version, child: Child) -> bool:
+        """Whether a version of a record says that its node was removed.
+
+        There are two contents we ever write, so their hashes tell. A node that would have to
+        read them could not ask anybody for those that are damaged: it would not know whom.
+        """
+        node_id = _id(child)
+        if version.content.hash in _hashes(node_id):
+            return version.content.hash == _hashes(node_id)[1]
+        try:
+            data = self._read(version, _MAX_RECORD)
+            return msgspec.json.decode(data, type=_Record).removed
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return False
 
     def _ack(self, child: Child) -> Ack | None:
         if child.version is None or child.entry is None or len(child.entry.versions) > 1:
@@ -151,6 +163,17 @@ def is_about_members(change: Change) -> bool:
 def is_about_ack(change: Change, node_id: int) -> bool:
     """Whether a change is about what a node has acknowledged."""
     return change.key == to_key(join(ACKS, str(node_id)))
+
+
+def _id(child: Child) -> int:
+    return int(name(child.path).removesuffix(".json"))
+
+
+def _hashes(node_id: int) -> tuple[bytes, bytes]:
+    """Content hashes of the record of a member, and of one that was removed."""
+    records = (_Record(node_id), _Record(node_id, removed=True))
+    present, removed = (content_hash(msgspec.json.encode(record)) for record in records)
+    return present, removed
 
 
 def _path(node_id: int) -> TreePath:

@@ -7,6 +7,7 @@ from aeorsync.errors import CorruptError, StaleError
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.base import (
     LOST,
+    OLDEST,
     Change,
     ChunkRow,
     Commit,
@@ -77,7 +78,7 @@ class MemoryStore:
     def put_nodes(self, nodes: dict[bytes, bytes]) -> None:
         """See the contract."""
         with self._lock:
-            self._add_nodes(nodes, self._head.seq)
+            self._add_nodes(nodes, OLDEST)
 
     def missing_nodes(self, names: Collection[bytes]) -> set[bytes]:
         """See the contract."""

@@ -238,6 +238,10 @@ class Repository:
         """Look again which trees records name and whether they are whole; see `keeping`."""
         return self._writer.submit(lambda draft: self._keeper.settle(draft.view), alone=True)
 
+    def doubt_tree(self, root: bytes) -> None:
+        """Somebody found that a tree that records name is damaged here."""
+        self._keeper.doubt(root)
+
     def has_trees(self, trees: tuple[bytes, bytes]) -> bool:
         """Whether every node of a live tree and of its graves is here."""
         with self.view() as view:

@@ -5,6 +5,7 @@ import sqlite3
 import msgspec
 
 from aeorsync.errors import UnavailableError
+from aeorsync.storage.base import OLDEST
 from aeorsync.storage.packs import Location
 
 
@@ -13,7 +14,7 @@ def refused(error: OSError) -> UnavailableError:
     return UnavailableError(f"the disk refused a write: {error.strerror}; nothing was changed")
 
 
-def insert_nodes(db: sqlite3.Connection, nodes: dict[bytes, bytes], seq: int) -> None:
+def insert_nodes(db: sqlite3.Connection, nodes: dict[bytes, bytes], seq: int = OLDEST) -> None:
     """Add tree nodes born at ``seq``; those that are there keep their birth."""
     db.executemany(
         "INSERT OR IGNORE INTO nodes (name, body, born) VALUES (?, ?, ?)",

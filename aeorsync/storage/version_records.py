@@ -19,7 +19,7 @@ import msgspec
 from aeorsync.core.nodes import EMPTY
 from aeorsync.core.paths import SYSTEM, TreePath, from_key, join, to_key
 from aeorsync.core.versions import Content
-from aeorsync.errors import AeorError
+from aeorsync.errors import AeorError, CorruptError
 from aeorsync.storage.views import View
 
 SNAPSHOTS = join(SYSTEM, "snapshots")
@@ -131,13 +131,26 @@ def path_in_fork(key: bytes) -> TreePath | None:
 
 
 def read_snapshots(view: View, read: ReadContent) -> list[Snapshot]:
-    """All snapshots, oldest first."""
-    return _read_all(view, read, SNAPSHOTS, Snapshot)
+    """All snapshots that can be read, oldest first."""
+    return _read_all(view, read, SNAPSHOTS, Snapshot)[0]
 
 
 def read_forks(view: View, read: ReadContent) -> list[Fork]:
-    """All forks, oldest first."""
-    return _read_all(view, read, FORKS, Fork)
+    """All forks that can be read, oldest first."""
+    return _read_all(view, read, FORKS, Fork)[0]
+
+
+def read_every(view: View, read: ReadContent) -> tuple[list[Snapshot], list[Fork]]:
+    """All snapshots and forks, for those who decide what may go.
+
+    Raises:
+        CorruptError: The bytes of a record are not here, so nobody can say what it keeps.
+    """
+    snapshots, are_all = _read_all(view, read, SNAPSHOTS, Snapshot)
+    forks, are_all_forks = _read_all(view, read, FORKS, Fork)
+    if not (are_all and are_all_forks):
+        raise CorruptError("the record of a snapshot or a fork is damaged; all is kept meanwhile")
+    return snapshots, forks
 
 
 def parse(data: bytes, shape: type[Record]) -> Record | None:
@@ -154,30 +167,45 @@ def parse(data: bytes, shape: type[Record]) -> Record | None:
 
 def read_record(content: Content, read: ReadContent, shape: type[Record]) -> Record | None:
     """The record in a file; None when it is none, or its bytes are not here."""
+    with suppress(AeorError):
+        return _read_record(content, read, shape)
+    return None
+
+
+def _read_record(content: Content, read: ReadContent, shape: type[Record]) -> Record | None:
+    """The record in a file; None when it is none.
+
+    Raises:
+        AeorError: Its bytes are not here.
+    """
     if content.size > MAX_RECORD:
         return None
     known = _parsed.get(content.hash)
     if isinstance(known, shape):
         return known
-    with suppress(AeorError):
-        record = parse(b"".join(read(content)), shape)
-        if record is not None:
-            if len(_parsed) >= _MOST_PARSED:
-                _parsed.clear()
-            _parsed[content.hash] = record
-        return record
-    return None
+    record = parse(b"".join(read(content)), shape)
+    if record is not None:
+        if len(_parsed) >= _MOST_PARSED:
+            _parsed.clear()
+        _parsed[content.hash] = record
+    return record
 
 
 def _read_all(
     view: View, read: ReadContent, folder: TreePath, shape: type[Record]
-) -> list[Record]:
-    found = []
+) -> tuple[list[Record], bool]:
+    """All records of a kind, oldest first, and whether the bytes of each are here."""
+    found: list[Record] = []
+    are_all = True
     for child in view.children(folder, system=True):
         if child.version is None or not child.path.endswith(".json"):
             continue
-        record = read_record(child.version.content, read, shape)
+        try:
+            record = _read_record(child.version.content, read, shape)
+        except AeorError:
+            are_all = False
+            continue
         # A record in another's place would be deleted and renamed there in vain.
         if record is not None and record.path == child.path:
             found.append(record)
-    return sorted(found, key=lambda record: (record.created_at, record.id))
+    return sorted(found, key=lambda record: (record.created_at, record.id)), are_all

@@ -26,6 +26,7 @@ from aeorsync.storage.version_records import (
     SNAPSHOTS,
     Fork,
     Snapshot,
+    read_every,
     read_forks,
     read_snapshots,
 )
@@ -59,10 +60,12 @@ def kept_roots(repository: Repository) -> dict[bytes, str]:
     """Roots of the trees that must stay readable besides the current ones, and what they are.
 
     Trees of deletions are among them: they tell what a snapshot's writers had seen.
+
+    Raises:
+        CorruptError: A record is damaged here, so there are roots that nobody can tell.
     """
     with repository.view() as view:
-        found_snapshots = read_snapshots(view, repository.read)
-        found_forks = read_forks(view, repository.read)
+        found_snapshots, found_forks = read_every(view, repository.read)
     named = [(root, f"snapshot {one.name}") for one in found_snapshots for root in one.trees]
     named += [(root, f"base of fork {one.name}") for one in found_forks for root in one.trees]
     return {root: name for root, name in named if root != EMPTY}

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from aeorsync.errors import StaleError, UnavailableError
+from aeorsync.runtime.log import get_logger
 from aeorsync.storage.base import Change, Commit, Head, Store
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.holdings import Holdings
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 _GROUP = 512
 """Operations one commit takes at most."""
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +201,19 @@ class Writer:
                 operation.future.set_exception(error)
             return
         if committed is not None:
-            for listener in self._listeners:
-                listener(committed)
+            self._tell(committed)
         for operation, (value, failure) in zip(group, results, strict=True):
             if failure is None:
                 operation.future.set_result(value)
             else:
                 operation.future.set_exception(failure)
+
+    def _tell(self, committed: Committed) -> None:
+        for listener in self._listeners:
+            try:
+                listener(committed)
+            except Exception as error:  # noqa: BLE001 - the commit is durable, and others follow
+                _log.error("a commit was not heard everywhere", reason=str(error))
 
     def _attempt(
         self, group: list[_Operation]

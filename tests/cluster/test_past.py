@@ -10,8 +10,11 @@ from aeorsync.cluster.past import Past
 from aeorsync.core.paths import join
 from aeorsync.core.versions import decode_entry
 from aeorsync.storage.changes import FileState, delete, put_file
+from aeorsync.storage.gc import Collector
+from aeorsync.storage.marking import Marking
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.versions import SNAPSHOTS, kept_roots
+from tests.support.clock import FakeClock
 from tests.support.cycles import cycle, noise, put_large, remove
 from tests.support.loops import run, until
 from tests.support.peer import FakePeer
@@ -146,3 +149,24 @@ def test_a_tree_nobody_names_any_more_is_forgotten(
     ours.commit(lambda draft: delete(draft, RECORD)).result(timeout=30)
     assert run(past(ours, peer).complete())
     assert ours.notes("past trees") == {}
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_tree_that_was_whole_and_is_damaged_is_fetched_again(
+    ours: Repository, theirs: Repository, peer: FakePeer, root: bytes, *, is_gone: bool
+) -> None:
+    assert run(past(ours, peer).complete())
+    store = ours.store
+    shared = Marking(store, 1, lambda: None)
+    shared.add_head_tree(ours.head.root)
+    whole = Marking(store, 1, lambda: None)
+    whole.add_head_tree(root)
+    lost = min(whole.nodes - shared.nodes)
+    store.sweep([lost], (), 0)
+    if not is_gone:
+        store.put_nodes({lost: b"damaged"})
+    ours._cache._nodes.clear()
+    assert Collector(ours, FakeClock()).run().held_back is not None
+    assert run(past(ours, peer).complete())
+    assert read_tree(ours, root) == read_tree(theirs, root)
+    assert Collector(ours, FakeClock()).run().held_back is None

@@ -1,5 +1,6 @@
 """Pushing to a peer that cannot reach us: the receiver is real, the wire is not."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -15,6 +16,7 @@ from aeorsync.cluster.offers import Stance
 from aeorsync.cluster.peers import LinkBook
 from aeorsync.cluster.push import SEND_BYTES, Pushed, run_push
 from aeorsync.core.hashing import chunk_id
+from aeorsync.core.knowledge import Knowledge
 from aeorsync.errors import BadRequestError, UnavailableError
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import limits
@@ -245,6 +247,47 @@ def test_a_peer_put_back_to_an_older_copy_gets_everything_again(tmp_path: Path) 
     assert pushed(source, peer).changed == 1
     assert files(older) == {"/a": b"one"}
     older.close()
+
+
+def test_who_takes_more_than_before_knows_no_more_until_it_was_offered_everything(
+    ours: Repository, theirs: Repository, peer: FakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        put(ours, f"/{name}", b"one")
+    peer.stance = Stance(excludes=("/b",))
+    pushed(ours, peer)
+    known: list[bool] = []
+    learn = theirs.learn
+
+    def learning(vector: Knowledge) -> None:
+        known.append("/b" in files(theirs))
+        learn(vector)
+
+    monkeypatch.setattr(theirs, "learn", learning)
+    peer.stance = Stance()
+    run(run_push(replace(peering(ours, peer), asks_knowledge=True)))
+    assert known == [True]
+    assert ours.known().items() <= theirs.known().items()
+
+
+def test_a_peer_put_back_to_a_copy_as_old_as_its_receipt_gets_its_own_files_again(
+    tmp_path: Path,
+) -> None:
+    ours, target = memory_repository(1), open_repository(tmp_path / "new", 2)
+    peer = FakePeer(target, stance=Stance())
+    put(ours, "/a", b"one")
+    pushed(ours, peer)
+    target.close()
+    shutil.copytree(tmp_path / "new", tmp_path / "old")
+    peer.repository = target = open_repository(tmp_path / "new", 2)
+    put(target, "/b", b"theirs")
+    cycle(ours, peer)
+    target.close()
+    peer.repository = target = open_repository(tmp_path / "old", 2)
+    run(run_push(replace(peering(ours, peer), asker=None, asks_knowledge=True)))
+    assert files(target) == files(ours) == {"/a": b"one", "/b": b"theirs"}
+    target.close()
+    ours.close()
 
 
 def test_a_file_with_a_damaged_chunk_is_a_problem_and_the_rest_goes_on(

@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from aeorsync.cluster import pusher
 from aeorsync.cluster.link import Link
-from aeorsync.cluster.offers import Stance
+from aeorsync.cluster.offers import Offer, Stance
 from aeorsync.cluster.peers import Direction
 from aeorsync.errors import ConflictError, UnavailableError
 from aeorsync.runtime.bus import Bus
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.views import is_system_key
 from aeorsync.storage.writer import Committed
+from aeorsync.wire.offers import OfferReply
 from tests.cluster.links import make_link, running
 from tests.support.cycles import cycle
 from tests.support.loops import run, until
@@ -102,6 +105,39 @@ def test_what_was_pulled_from_a_peer_is_no_news_to_it(
             await until(lambda: "/a" in files(ours))
             await asyncio.sleep(0.05)
             assert offers(peer) == 1
+
+    run(main())
+
+
+def test_after_each_connection_a_peer_is_offered_its_own_files_once(
+    ours: Repository, theirs: Repository, peer: FakePeer
+) -> None:
+    put(theirs, "/a", b"theirs")
+    cycle(ours, peer)
+    told: list[tuple[str, ...]] = []
+    take = peer.offers.take
+
+    async def taking(repository: Repository, offer: Offer, stance: Stance) -> OfferReply:
+        items = [item for part in offer.parts for item in msgspec.msgpack.decode(part)]
+        told.append(tuple(key.decode() for key, _ in items if not is_system_key(key)))
+        return await take(repository, offer, stance)
+
+    peer.offers.take = taking  # type: ignore[method-assign]
+
+    async def main() -> None:
+        async with linked(ours, peer):
+            await until(lambda: len(told) == 1)
+            put(theirs, "/b", b"theirs")
+            peer.tell()
+            await until(lambda: "/b" in files(ours))
+            put(ours, "/c", b"ours")
+            await until(lambda: "/c" in files(theirs))
+            assert set(told[1:]) == {("c",)}
+            put(theirs, "/d", b"theirs")
+            peer.tell()
+            await until(lambda: "/d" in files(ours))
+        async with linked(ours, peer):
+            await until(lambda: ("d",) in told)
 
     run(main())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -378,6 +379,33 @@ def test_doubt_that_cannot_be_settled_runs_once_in_a_while(
     run(main())
     # After 10, 20, 40, 80, ... ms; every 10 ms it would be over 30.
     assert 2 <= len(peer.asked("/sync/nodes")) <= 7
+
+
+def test_a_repair_that_fails_again_and_again_takes_the_connection_with_it_ever_less_often(
+    ours: Repository, theirs: Repository, peer: FakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mending, "ASKED_PAUSE_S", 0.01)
+    put(theirs, "/a", b"a")
+    peer.node = lying_node
+    mender = Mender(lambda _: None)
+    failures = 0
+
+    async def connections() -> None:
+        nonlocal failures
+        while True:
+            with suppress(BadRequestError):
+                await mender.run(lambda: peering(ours, peer))
+            failures += 1
+
+    async def main() -> None:
+        mender.ask()
+        task = asyncio.create_task(connections())
+        await asyncio.sleep(0.3)
+        task.cancel()
+
+    run(main())
+    # After 0, 20, 60, 140 ms; every 10 ms it would be over 20.
+    assert 2 <= failures <= 6
 
 
 def test_a_filtered_link_repairs_when_it_is_asked_to_and_not_by_itself(

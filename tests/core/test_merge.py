@@ -129,6 +129,26 @@ TABLE = {
         version(2, 1, body=X, wall_ms=9, base=X, deleted=True),
         (1, "ModifyDelete"),
     ),
+    "a new file after a deletion of something else": (
+        version(1, 1, body=X, wall_ms=5, deleted=True, base=X, vector=((9, 1),)),
+        version(2, 2, body=Y, wall_ms=9, base=b"b", vector=((2, 1),)),
+        (2, None),
+    ),
+    "a new file before it": (
+        version(1, 1, body=X, wall_ms=9, deleted=True, base=X, vector=((9, 1),)),
+        version(2, 1, body=Y, wall_ms=5),
+        (2, "ModifyDelete"),
+    ),
+    "an edit, after it, of what was deleted": (
+        version(1, 1, body=b"b", wall_ms=5, deleted=True, base=b"b", vector=((9, 2),)),
+        version(2, 1, body=Y, wall_ms=9, base=b"b", vector=((9, 1),)),
+        (2, "ModifyDelete"),
+    ),
+    "such an edit by somebody whose history was lost": (
+        version(1, 1, body=X, wall_ms=5, deleted=True, base=X, vector=((9, 1),)),
+        version(2, 1, body=Y, wall_ms=9, base=X),
+        (2, "ModifyDelete"),
+    ),
     "file against symlink": (
         version(1, 1, body=X, wall_ms=5),
         version(2, 1, body=X, wall_ms=9, kind=Kind.SYMLINK),

@@ -9,7 +9,14 @@ from aeorsync.storage.changes import FileState, delete, put_file
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
-from tests.support.repositories import entry_at, files, memory_repository, open_repository, put
+from tests.support.repositories import (
+    entry_at,
+    exchange,
+    files,
+    memory_repository,
+    open_repository,
+    put,
+)
 
 
 def buried(repository: Repository, path: str = "/a") -> tuple[bytes, Entry]:
@@ -107,3 +114,21 @@ def test_what_a_node_knows_outlives_its_runs(tmp_path: Path) -> None:
     assert [len(each) for each in known] == [2, 3, 4]
     assert all(known[2][i] >= n for each in known for i, n in each.items())
     assert known[2][99] == 3
+
+
+def test_a_path_written_again_is_no_conflict_where_the_grave_is_not_forgotten() -> None:
+    here, there = memory_repository(1), memory_repository(2)
+    put(here, "/a", b"1")
+    exchange(here, there)
+    here.commit(lambda draft: delete(draft, parse("/a"))).result(timeout=30)
+    exchange(here, there)
+    grave = entry_at(here, "/a")
+    assert grave is not None
+    assert here.forget([(to_key(parse("/a")), grave)]).result(timeout=30) == 1
+    put(here, "/a", b"new")
+    exchange(here, there)
+    assert here.head.root == there.head.root
+    for repository in (here, there):
+        assert files(repository) == {"/a": b"new"}
+        assert list(repository.conflicts()) == []
+        repository.close()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aeorsync.core.hashing import chunk_id
 from aeorsync.core.paths import join, parse
 from aeorsync.errors import BusyError, CorruptError, UnavailableError
-from aeorsync.storage import gc
+from aeorsync.storage import gc, version_records
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.changes import FileState, delete, put_file, rename, restore
 from aeorsync.storage.gc import DAY_MS, GRACE_MS, Collected, Collector
@@ -229,6 +229,30 @@ def test_nothing_is_swept_while_a_snapshot_is_on_its_way_here(
     assert report.held_back is not None
     assert "snapshot s" in report.held_back
     assert (report.chunks, report.nodes) == (0, 0)
+
+
+def test_nothing_is_swept_while_the_record_of_a_snapshot_is_damaged(
+    repository: Repository, wall: FakeClock
+) -> None:
+    put(repository, "/a", b"old" * 100)
+    snapshot = take_snapshot(repository, "s")
+    put(repository, "/a", b"new" * 100)
+    with repository.view() as view:
+        (record,) = view.children(SNAPSHOTS, system=True)
+    assert record.version is not None
+    (name,) = [name for _, name, _ in repository.references(record.version.content)]
+    (chunk,) = repository.store.peek([name])
+    repository.store.quarantine([name])
+    version_records._parsed.clear()
+    repository.settle_trees().result(30)
+    put(repository, "/a", b"newer" * 100)
+    with pytest.raises(CorruptError, match="record"):
+        collect(repository, wall)
+    # A peer had it still.
+    repository.receive([chunk])
+    assert collect(repository, wall).held_back is None
+    assert repository.trees.missing([snapshot]) == set()
+    assert chunk_id(b"old" * 100) in held(repository)
 
 
 def test_only_one_collection_runs_at_a_time(repository: Repository, wall: FakeClock) -> None:

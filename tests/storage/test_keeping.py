@@ -12,8 +12,10 @@ from aeorsync.core.paths import parse
 from aeorsync.core.versions import decode_entry
 from aeorsync.errors import ConflictError, UnavailableError
 from aeorsync.storage import restoring, versions
+from aeorsync.storage.base import Store
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.lenses import PastLens
+from aeorsync.storage.marking import Marking
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.versions import SNAPSHOTS, Snapshot
 from tests.support.repositories import (
@@ -224,3 +226,81 @@ def test_the_graves_of_a_snapshot_are_kept_with_it() -> None:
     assert set(versions.kept_roots(repository)) == {*snapshot.trees} - {EMPTY}
     assert msgspec.json.encode(snapshot)
     repository.close()
+
+
+class _FullDisk:
+    """Refuses the notes that say how much is kept."""
+
+    def __init__(self, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+        keep = repository.store.keep_until
+        self.is_full = True
+
+        def refuse(seq: int | None) -> None:
+            if self.is_full:
+                raise UnavailableError("the disk refused a write")
+            keep(seq)
+
+        monkeypatch.setattr(repository.store, "keep_until", refuse)
+
+
+def test_a_disk_that_is_full_when_a_record_comes_stops_no_later_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, there = memory_repository(), memory_repository(8)
+    put(there, "/a", b"1")
+    keep(there, "s")
+    disk = _FullDisk(here, monkeypatch)
+    assert pull(here, there).changed
+    put(here, "/b", b"2")
+    disk.is_full = False
+    assert get(here, "/a") == b"1"
+    here.close()
+    there.close()
+
+
+def test_a_full_disk_lets_no_node_go_that_is_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = open_repository(tmp_path / "a")
+    churn(repository)
+    expected = files(repository)
+    trees = repository.head.root, repository.head.graves
+    store = repository.store
+    monkeypatch.setattr(store._database, "transaction", _refuse)  # type: ignore[attr-defined]
+    with pytest.raises(UnavailableError):
+        repository.keep_everything()
+    monkeypatch.undo()
+    churn(repository, 60)
+    repository._cache._nodes.clear()
+    assert files(repository.through(PastLens(*trees))) == expected
+    repository.close()
+
+
+def _refuse() -> None:
+    raise UnavailableError("the disk refused a write")
+
+
+def test_a_node_that_was_regained_is_kept_for_the_snapshot_that_has_it(tmp_path: Path) -> None:
+    repository = open_repository(tmp_path / "a")
+    for number in range(300):
+        put(repository, f"/{number}", b"%d" % number)
+    expected = files(repository)
+    snapshot = keep(repository, "s")
+    put(repository, "/later", b"later")
+    store = repository.store
+    shared = in_tree(store, snapshot.trees[0]) & in_tree(store, repository.head.root)
+    assert shared
+    for name in shared:
+        # Damaged on the disk, and brought back from a peer.
+        repository.trees.regain(name, store.node(name))
+    for number in range(300):
+        put(repository, f"/{number}", b"new")
+    repository._cache._nodes.clear()
+    assert past(repository, snapshot) == expected
+    repository.close()
+
+
+def in_tree(store: Store, root: bytes) -> set[bytes]:
+    marking = Marking(store, 1, lambda: None)
+    marking.add_head_tree(root)
+    return marking.nodes
