@@ -31,9 +31,9 @@ from aeorsync.errors import (
     PreconditionError,
 )
 from aeorsync.runtime import bridge
+from aeorsync.storage.answers import Conflict
 from aeorsync.storage.changes import resolve as settle_conflict
 from aeorsync.storage.draft import Draft
-from aeorsync.storage.repository import Conflict
 from aeorsync.wire import limits
 
 _VERSION_ID = re.compile(r"[0-9a-f]{1,16}-[0-9a-f]{1,16}\Z")

@@ -28,7 +28,8 @@ from aeorsync.errors import AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.calls import DiffPage, Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.redact import redact
-from aeorsync.storage.repository import Applied, Repository
+from aeorsync.storage.answers import Applied
+from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import View
 from aeorsync.wire.limits import MAX_FILE, MAX_PAGE
 from aeorsync.wire.protocol import Item

@@ -9,17 +9,17 @@ import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from aeorsync.core import clock
 from aeorsync.core.diff import diff
 from aeorsync.core.knowledge import Knowledge
-from aeorsync.core.merge import Sight, see
+from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Content, Entry, Kind
 from aeorsync.errors import UnavailableError
 from aeorsync.runtime.clock import WallClock
+from aeorsync.storage.answers import Applied, Conflict
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
 from aeorsync.storage.compression import pack, unpack
 from aeorsync.storage.content import Reader, Upload, lacking
@@ -34,39 +34,6 @@ from aeorsync.storage.views import NodeCache, View
 from aeorsync.storage.writer import Committed, Pins, Writer
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """A path with versions that wait for somebody to decide.
-
-    Attributes:
-        path: Where.
-        entry: All versions of it.
-        sight: Which of them readers see, and which lost.
-        is_file_and_folder: Two nodes made a file and a folder of one name; both are kept, and
-            renaming or deleting one of them settles it.
-    """
-
-    path: TreePath
-    entry: Entry
-    sight: Sight
-    is_file_and_folder: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What joining a peer's entries did.
-
-    Attributes:
-        changed: Entries that are different now.
-        conflicts: Paths among them that are in conflict now.
-        files: How many of them are files, for readers; deleted ones included.
-    """
-
-    changed: int
-    conflicts: int
-    files: int = 0
 
 
 class Repository:

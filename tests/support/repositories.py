@@ -5,11 +5,12 @@ from pathlib import Path
 from aeorsync.core.paths import parse, to_key
 from aeorsync.core.versions import Entry, Vector, Version, decode_entry, parse_entry
 from aeorsync.runtime.clock import WallClock
+from aeorsync.storage.answers import Applied
 from aeorsync.storage.changes import Conditions, FileState, put_file
 from aeorsync.storage.embedded import EmbeddedStore
 from aeorsync.storage.identities import first_head
 from aeorsync.storage.memory import MemoryStore
-from aeorsync.storage.repository import Applied, Repository
+from aeorsync.storage.repository import Repository
 from tests.support.clock import FakeClock
 
 
