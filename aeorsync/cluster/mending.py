@@ -6,9 +6,9 @@
     now and then        every `INTERVAL_S`, whatever they look like
 
 What nobody waits for keeps a pause between two runs, which doubles with each that failed or
-changed nothing, so that peers which can never agree (one takes nothing from the other) cost little. A
-filtered link, over which trees are not meant to be equal, repairs only when it is asked to. A link
-that breaks takes a run with it; the wish stays.
+changed nothing, so that peers which can never agree (one takes nothing from the other) cost
+little. A filtered link, over which trees are not meant to be equal, repairs only when it is asked
+to. A link that breaks takes a run with it; the wish stays.
 """
 
 import asyncio

@@ -113,9 +113,7 @@ def _overrules(newer: Version, older: Version) -> bool:
 
     Only the strictly higher stamp may overrule, so there are no cycles and somebody stands.
     """
-    return newer.stamp > older.stamp and (
-        _edited_from(newer, older) or _began_after(newer, older)
-    )
+    return newer.stamp > older.stamp and (_edited_from(newer, older) or _began_after(newer, older))
 
 
 def _began_after(newer: Version, older: Version) -> bool:
@@ -140,8 +138,4 @@ def _edited_from(newer: Version, older: Version) -> bool:
     """
     if newer.deleted and not _left_the_same(newer, older):
         return False
-    return (
-        not older.deleted
-        and newer.base != b""
-        and newer.base == older.content.hash
-    )
+    return not older.deleted and newer.base != b"" and newer.base == older.content.hash

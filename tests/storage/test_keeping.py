@@ -13,7 +13,7 @@ from aeorsync.core.versions import decode_entry
 from aeorsync.errors import ConflictError, UnavailableError
 from aeorsync.storage import restoring, versions
 from aeorsync.storage.base import Store
-from aeorsync.storage.changes import FileState, delete, put_file
+from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.lenses import PastLens
 from aeorsync.storage.marking import Marking
 from aeorsync.storage.repository import Repository
