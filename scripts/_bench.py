@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from _bench_cluster import CLUSTER_WORKS
+from _bench_large import LARGE_WORKS
 from _measure import (
     CLIENTS,
     GIB,
@@ -159,6 +160,7 @@ WORKS: dict[str, Callable[[Path, Figures], None]] = {
     "latency": bench_latency,
     "idle": bench_idle,
     **CLUSTER_WORKS,
+    **LARGE_WORKS,
 }
 
 

@@ -5,7 +5,7 @@ from one view, in a thread. A page of JSON that does not reach the present carri
 of the root; whoever echoes it is led on, so AeorDB nodes need not know that there are pages.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from aeorsync import __version__
 from aeorsync.api.diff_page import DiffPage
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
+from aeorsync.api.foreign_diff import foreign_reader, foreign_reply, plain_since
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wants_frames
 from aeorsync.api.members import admit_caller
 from aeorsync.api.node import Caller, Node
@@ -58,9 +59,20 @@ async def diff(call: Call) -> Response:
     if wants_frames(call.request):
         cursor = None if request.cursor is None else parse_cursor(request.cursor)
         tells = request.knowledge and call.caller.is_peer and sieve.wanted.is_everything
-        body = await bridge.run(_frames, call.node.repository, cursor, sieve, tells)
+        body = await bridge.run(
+            _frames, call.node.repository, cursor, sieve, _held(request), tells
+        )
         return await framed(call.request, body)
     since = _check_hex(request.since_root_hash)
+    if call.caller.is_peer and request.current_root_hash is not None:
+        # So ask AeorDB nodes. Our system namespace would be theirs there.
+        sieve = replace(sieve, shows_system=False)
+        host = call.request.client.host if call.request.client is not None else ""
+        reader = await foreign_reader(call.node, since, request.current_root_hash, host)
+        if reader.link is not None or not reader.is_ready:
+            grave_sieve = replace(sieve, shows_graves=True)
+            return answer(await foreign_reply(call.node, reader, since, grave_sieve))
+        since = plain_since(since)
     root = call.node.repository.head.root.hex()
     if since == root:
         return answer(DiffReply(root_hash=root, changes=Changes()))
@@ -114,15 +126,21 @@ def _check_hex(since: str | None) -> str | None:
 # In frames
 
 
+def _held(request: DiffRequest) -> tuple[str, str] | None:
+    root, graves = request.current_root_hash, request.current_graves_hash
+    return None if root is None or graves is None else (root, graves)
+
+
 def _frames(
     repository: Repository,
     cursor: Cursor | None,
     sieve: Sieve,
+    held: tuple[str, str] | None = None,
     tells: bool = False,  # noqa: FBT001, FBT002  # called through the bridge
 ) -> bytes:
     # Before the view is opened: what is known is in the trees by then.
     known = to_vector(repository.known()) if tells else None
-    page = read_page(repository, cursor, sieve)
+    page = read_page(repository, cursor, sieve, held=held)
     head = page.head
     known = None if page.has_more else known
     end = DiffEnd(print_cursor(page.cursor), page.has_more, head.root.hex(), known)

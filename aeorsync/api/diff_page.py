@@ -3,6 +3,7 @@
 from aeorsync.api import seen
 from aeorsync.cluster.walk import Step, gone
 from aeorsync.core import seals
+from aeorsync.core.foreign import absolute_target
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Entry, Kind, Version
@@ -32,7 +33,13 @@ class DiffPage:
     """
 
     def __init__(
-        self, repository: Repository, secret: bytes, *, exact: bool, bounds_chunks: bool
+        self,
+        repository: Repository,
+        secret: bytes,
+        *,
+        exact: bool,
+        bounds_chunks: bool,
+        absolute_links: bool = False,
     ) -> None:
         """Start empty.
 
@@ -41,11 +48,13 @@ class DiffPage:
             secret: What ETags are sealed with.
             exact: Whether the reader's state is known exactly; see `cluster.walk`.
             bounds_chunks: Whether the chunks of the page must fit into one answer.
+            absolute_links: Whether the reader knows no relative targets.
         """
         self._repository = repository
         self._secret = secret
         self._exact = exact
         self._bounds_chunks = bounds_chunks
+        self._absolute_links = absolute_links
         self._changes = Changes()
         self._chunks: dict[bytes, str] = {}
         self._count = 0
@@ -81,6 +90,24 @@ class DiffPage:
         if entry is not None and sight is not None and now:
             self._weigh(path)
             self._add_live(path, entry, sight.winner, is_new=now != was)
+
+    def add_for(self, key: bytes, entry: Entry | None, had: int) -> None:
+        """Take one path for a reader of whom it is known what it has.
+
+        Args:
+            key: The path's.
+            entry: What is here, live or deleted.
+            had: The kind the reader has there; 0 for nothing.
+        """
+        path = from_key(key)
+        sight = None if entry is None else see(entry)
+        now = sight.winner.kind if sight is not None and sight.is_live else 0
+        if had and had != now:
+            self._weigh(path)
+            self._gone_of(had).append(PathOnly(path))
+        if entry is not None and sight is not None and now:
+            self._weigh(path)
+            self._add_live(path, entry, sight.winner, is_new=now != had)
 
     def reply(self, token: str, *, more: bool, full: bool) -> DiffReply:
         """Return the page; nothing may be added afterwards.
@@ -153,7 +180,9 @@ class DiffPage:
         return LinkAdded(
             path=path,
             hash=seen.identity(path, version),
-            target=version.target,
+            target=absolute_target(path, version.target)
+            if self._absolute_links
+            else version.target,
             etag=self._etag(path, entry),
             mtime=version.mtime // NS_PER_MS,
             version=version.id,

@@ -57,6 +57,9 @@ def _skipped(link: Link, *, is_push: bool) -> PeerSkipped:
 
 
 async def _cycle(link: Link, *, is_push: bool) -> PeerResult:
+    if is_push and link.standing.is_foreign:
+        text = "nothing can be pushed to an AeorDB node: it pulls"
+        return PeerResult(node_id=link.record.peer_id, ok=False, error=text)
     try:
         async with asyncio.timeout(TRIGGER_S):
             report = await (link.pusher.pushed() if is_push else link.pulled())

@@ -113,6 +113,7 @@ class Report:
         problem_count: All problems. With none, everything the peer had is here.
         reached: The peer's mark after the last page.
         root: Hex root of the peer's live tree when the last page was begun.
+        is_comparable: Whether equal files there and here mean equal roots.
     """
 
     told: int = 0
@@ -126,6 +127,7 @@ class Report:
     problem_count: int = 0
     reached: str | None = None
     root: str = ""
+    is_comparable: bool = True
 
     @property
     def is_partial(self) -> bool:
@@ -222,8 +224,14 @@ async def observe(peering: Peering, cursor: str | None) -> DiffPage:
     """
     remote, link = peering.remote, peering.link
     knowledge = peering.asks_knowledge and peering.takes_everything
+    head = peering.repository.head
     page = await remote.diff(
-        cursor, link.sync_paths, peering.asker, link.excludes, knowledge=knowledge
+        cursor,
+        link.sync_paths,
+        peering.asker,
+        link.excludes,
+        knowledge=knowledge,
+        held=(head.root, head.graves) if cursor is None else None,
     )
     if (page.header.node_id, page.header.database) != (link.node_id, peering.database):
         raise UnavailableError(f"another node answers at {link.address} now")

@@ -11,6 +11,7 @@ from aeorsync.core.tokens import SigningKey
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
+    NotFoundError,
     StartupError,
     UnavailableError,
     UntrustedError,
@@ -50,10 +51,12 @@ class JoinResult:
     Attributes:
         signing_key: The cluster's key.
         responding_node_id: Who answered.
+        is_foreign: Whether that is an AeorDB node, whose API keys are no use here.
     """
 
     signing_key: SigningKey
     responding_node_id: int
+    is_foreign: bool = False
 
 
 def dial(address: str, mint: Mint | None) -> Remote:
@@ -80,7 +83,7 @@ async def join(target: str, secret: str, joining: Joining, dial: Dial = dial) ->
     """
     request = JoinRequest(joining.own_url, joining.label, joining.node_id)
     try:
-        reply = await _ask(parse_address(target), secret, request, dial)
+        reply, is_foreign = await _ask(parse_address(target), secret, request, dial)
     except UntrustedError as error:
         raise StartupError(f"cannot join: {error.message}", TLS) from error
     except UnavailableError as error:
@@ -94,16 +97,30 @@ async def join(target: str, secret: str, joining: Joining, dial: Dial = dial) ->
     except BadRequestError as error:
         text = f"cannot join: {target} sent no signing key; {error.message}"
         raise StartupError(text, REFUSED) from error
-    return JoinResult(key, reply.responding_node_id)
+    return JoinResult(key, reply.responding_node_id, is_foreign)
 
 
-async def _ask(address: str, secret: str, request: JoinRequest, dial: Dial) -> JoinReply:
+async def _ask(
+    address: str, secret: str, request: JoinRequest, dial: Dial
+) -> tuple[JoinReply, bool]:
     token = await _token(address, secret, dial)
     remote = dial(address, lambda: token)
     try:
-        return await remote.join(request)
+        reply = await remote.join(request)
+        return reply, await _is_foreign(remote)
     finally:
         await remote.close()
+
+
+async def _is_foreign(remote: Remote) -> bool:
+    """Whether a node that let us in knows no clock probe, as AeorDB nodes do not."""
+    try:
+        await remote.clock(0)
+    except NotFoundError:
+        return True
+    except AeorError:
+        return False
+    return False
 
 
 async def _token(address: str, secret: str, dial: Dial) -> str:

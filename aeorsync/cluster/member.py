@@ -9,11 +9,13 @@ from typing import Final
 import msgspec
 
 from aeorsync.cluster.asked import run_cycles
+from aeorsync.cluster.foreign_reader import Readers
 from aeorsync.cluster.graves import MAX_INTERVAL_S, Graves
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link
 from aeorsync.cluster.manners import introduce, take_leave
 from aeorsync.cluster.offers import Stance
+from aeorsync.cluster.open_link import OpenLink
 from aeorsync.cluster.past import Past
 from aeorsync.cluster.peers import (
     LinkBook,
@@ -36,6 +38,7 @@ from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import Supervisor
+from aeorsync.storage.foreign import ForeignBook
 from aeorsync.storage.identities import new_node_id
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
@@ -51,6 +54,7 @@ class Member:
 
     Attributes:
         node_id: This node's id.
+        readers: Those that pull from us as AeorDB nodes do.
         roster: Who belongs to the cluster.
     """
 
@@ -66,6 +70,7 @@ class Member:
         commits: Bus[Committed] | None = None,
         dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
+        foreign: ForeignBook | None = None,
         tally: Tally | None = None,
     ) -> None:
         """Prepare; `start` begins.
@@ -80,6 +85,7 @@ class Member:
             commits: Tells of local commits; None where nobody does.
             dial: Makes the way to an address.
             jitter: Returns a random number from 0 to 1.
+            foreign: What is known of peers that are AeorDB nodes.
             tally: Keeps count of the cycles; None for one that remembers nothing afterwards.
         """
         self.node_id = repository.head.node
@@ -97,6 +103,7 @@ class Member:
             lambda address: dial(address, mint).introduce(self.node_id),
             sync_interval_s,
             jitter,
+            foreign or ForeignBook(),
             tally or Tally(wall=wall),
             commits,
             self.roster,
@@ -105,7 +112,8 @@ class Member:
         self._book = LinkBook(repository)
         self._rescue = Rescue(repository, self._ways)
         self._past = Past(repository, lambda: self._ways(is_whole=True))
-        self._links: dict[int, Link] = {}
+        self._links: dict[int, OpenLink] = {}
+        self.readers = Readers(self._links, self._site.foreign, self._book)
         self._stack = AsyncExitStack()
         self._supervisor: Supervisor | None = None
         self._links_lock = asyncio.Lock()
@@ -243,6 +251,7 @@ class Member:
                 return None
             await self._stop_link(link)
             await bridge.run(self._book.remove, link.record)
+            await bridge.run(self._site.foreign.forget, link.record.id)
             del self._links[link.record.id]
             _log.info("link removed", peer=link.record.address, node=link.record.peer_id)
             return link.record
@@ -316,26 +325,25 @@ class Member:
         Args:
             is_whole: Only over links that nothing is kept off by a filter.
         """
-        active = [link.record for link in self._links.values() if link.is_active]
-        wanted = [record for record in active if not (is_whole and record.is_filtered)]
+        active = [x for x in self._links.values() if x.is_active and not x.standing.is_foreign]
+        wanted = [x.record for x in active if not (is_whole and x.record.is_filtered)]
         return [self._site.dial(record.address) for record in wanted]
 
-    def _at(self, address: str) -> Link | None:
-        links = self._links.values()
-        return next((link for link in links if link.record.address == address), None)
+    def _at(self, address: str) -> OpenLink | None:
+        return next((x for x in self._links.values() if x.record.address == address), None)
 
-    def _found(self, node_id: int) -> Link:
+    def _found(self, node_id: int) -> OpenLink:
         link = self._find(node_id)
         if link is None:
             raise NotFoundError(f"there is no peer {node_id}")
         return link
 
-    def _find(self, node_id: int) -> Link | None:
+    def _find(self, node_id: int) -> OpenLink | None:
         # A node id that was seen counts for more than a stand-in somebody was once told.
         by_rank = sorted(self._links.values(), key=lambda link: link.record.node_id != node_id)
         return next((link for link in by_rank if link.record.goes_by(node_id)), None)
 
-    def _check_address(self, link: Link | None, address: str) -> None:
+    def _check_address(self, link: OpenLink | None, address: str) -> None:
         """Refuse an address that is our own, or, for a link, that of another one.
 
         Raises:
@@ -360,7 +368,7 @@ class Member:
                 text = f"node {node_id} is a peer already, at {other.record.address}"
                 raise ConflictError(text)
 
-    async def _change(self, link: Link, changes: dict[str, object]) -> PeerState:
+    async def _change(self, link: OpenLink, changes: dict[str, object]) -> PeerState:
         changes = news(link.record, changes)
         if RESTARTING.isdisjoint(changes):
             if changes:
@@ -375,18 +383,18 @@ class Member:
             self._start_link(link)
         return link.peer_state()
 
-    def _add_link(self, record: LinkRecord) -> Link:
-        link = self._links[record.id] = Link(self._site, record, self._check_id)
+    def _add_link(self, record: LinkRecord) -> OpenLink:
+        link = self._links[record.id] = OpenLink(self._site, record, self._check_id)
         return link
 
-    def _start_link(self, link: Link) -> None:
+    def _start_link(self, link: OpenLink) -> None:
         if self._supervisor is not None and link.record.enabled:
             self._supervisor.start(_task_name(link), link.run)
 
-    async def _stop_link(self, link: Link) -> None:
+    async def _stop_link(self, link: OpenLink) -> None:
         if self._supervisor is not None:
             await self._supervisor.stop(_task_name(link))
 
 
-def _task_name(link: Link) -> str:
+def _task_name(link: OpenLink) -> str:
     return f"link {link.record.id}"

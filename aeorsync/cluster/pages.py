@@ -37,7 +37,11 @@ class Page:
 
 
 def read_page(
-    repository: Repository, cursor: Cursor | None, sieve: Sieve, max_content: int | None = None
+    repository: Repository,
+    cursor: Cursor | None,
+    sieve: Sieve,
+    max_content: int | None = None,
+    held: tuple[str, str] | None = None,
 ) -> Page:
     """Read the next page from one view. Blocking.
 
@@ -47,6 +51,8 @@ def read_page(
         sieve: What the reader is told of.
         max_content: End the page before the files in it are larger than so many bytes together;
             a single one may be. None for no such bound.
+        held: Hex roots of the reader's own trees, live and graves. If they are what would be
+            listed, the reader is led past that.
 
     Raises:
         StaleError: The feed was cut short meanwhile; ask again.
@@ -57,6 +63,8 @@ def read_page(
         head = view.head
         if cursor is None or not is_usable(cursor, head, repository):
             cursor = start(repository, head)
+            if held == (head.root.hex(), head.graves.hex()):
+                cursor = Cursor(repository.epoch, head.seq)
         for step in walk(repository, view, cursor, sieve):
             if max_content is not None:
                 content += _content_size(step)

@@ -30,7 +30,7 @@ class Repaired:
 
 async def repair_all(links: Sequence[Link]) -> Repaired:
     """Compare trees over each active link, side by side."""
-    asked = [link for link in links if link.is_active]
+    asked = [link for link in links if link.is_active and not link.standing.is_foreign]
     results = await asyncio.gather(*(_repair(link) for link in asked))
     aside = [link.peer_state() for link in links if link not in asked]
     return Repaired(

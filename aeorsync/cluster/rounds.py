@@ -33,7 +33,7 @@ class Rounds:
         trees differ, they are to be compared node by node.
         """
         self.put_off()
-        if report.is_partial or record.is_filtered:
+        if report.is_partial or record.is_filtered or not report.is_comparable:
             self._roots = None
             return False
         roots = (self._repository.head.root.hex(), report.root)

@@ -20,6 +20,7 @@ class Standing:
         synced_at: When it was last up to date, in milliseconds since the Unix epoch.
         behind_since: Since when it may lack something, likewise; None while it is in step.
         is_forced: Whether it is active only because a person said so.
+        is_foreign: Whether the peer is an AeorDB node, as far as is known.
     """
 
     def __init__(self, wall: WallClock, *, is_paused: bool) -> None:
@@ -29,6 +30,7 @@ class Standing:
         self.status = SyncStatus()
         self.synced_at: int | None = None
         self.is_forced = False
+        self.is_foreign = False
         self._wall = wall
         self._since = wall.now_ms()
         self.behind_since: int | None = self._since

@@ -103,6 +103,11 @@ class Remote:
         self.throttle = Throttle()
         self.encoding = Encoding.ZSTD
 
+    @property
+    def connection(self) -> Connection:
+        """The way to the peer, for those who speak otherwise with it."""
+        return self._connection
+
     def introduce(self, node_id: int) -> "Remote":
         """Say with every call from now on which node is calling; returns this."""
         self._connection.introduce(node_id)
@@ -150,6 +155,7 @@ class Remote:
         excludes: Sequence[str] | None = None,
         *,
         knowledge: bool = False,
+        held: tuple[bytes, bytes] | None = None,
     ) -> DiffPage:
         """Ask for a page of what changed since ``cursor``.
 
@@ -159,6 +165,8 @@ class Remote:
             asker: Our node id, to leave out what came from us; None to be told of that, too.
             excludes: Globs of what is not to be told after all.
             knowledge: Ask what the peer knows, too.
+            held: Roots of our trees, live and graves; if the peer's are the same, it lists
+                nothing.
         """
         body = msgspec.json.encode(
             DiffRequest(
@@ -167,6 +175,8 @@ class Remote:
                 node_id=asker,
                 knowledge=knowledge,
                 excludes=tuple(excludes) if excludes else None,
+                current_root_hash=held[0].hex() if held else None,
+                current_graves_hash=held[1].hex() if held else None,
             )
         )
         headers = {"Content-Type": "application/json", **self._wishes()}

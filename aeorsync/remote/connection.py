@@ -139,6 +139,27 @@ class Connection:
                     raise BadRequestError(f"{self.address} answered {path} with too long a body")
             return bytes(answer)
 
+    async def look(self, path: str, *, deadline_s: float) -> tuple[bytes, str | None]:
+        """Return the body of a small answer, and the date at which it was made, as told.
+
+        Raises:
+            AeorError: See the top of this module.
+        """
+        async with self.deadline(deadline_s):
+            with self._translated():
+                response = await self._send(self._client.build_request("GET", path))
+                try:
+                    if response.status_code // 100 != HTTPStatus.OK // 100:
+                        raise await self._refusal(response)
+                    body = bytearray()
+                    async for piece in response.aiter_raw():
+                        body += piece
+                        if len(body) > MAX_JSON:
+                            raise BadRequestError(f"{self.address} answered {path} at length")
+                    return bytes(body), response.headers.get("Date")
+                finally:
+                    await response.aclose()
+
     @asynccontextmanager
     async def open(
         self,

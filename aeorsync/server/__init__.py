@@ -45,6 +45,7 @@ from aeorsync.server.housekeeping import collecting
 from aeorsync.server.opening import Data, fingerprint, open_data
 from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.storage.folder import DataFolder
+from aeorsync.storage.foreign import FILE_NAME, ForeignBook
 from aeorsync.storage.ledger import Ledger
 from aeorsync.storage.writer import Committed
 
@@ -225,6 +226,7 @@ async def _running(
     data = await open_data(settings, folder, gate, port, way)
     bus: Bus[Committed] = Bus()
     data.repository.listen(bus.publish_threadsafe)
+    foreign = await bridge.run(_open_book, folder)
     meter = Meter()
     data.repository.listen(meter.note_commit)
     tally = Tally(await bridge.run(Ledger, folder.path / "ledger.sqlite3", wall.now_ms()), wall)
@@ -236,6 +238,7 @@ async def _running(
         wall=wall,
         sync_interval_s=settings.sync_interval,
         own_url=own_url(settings, port),
+        foreign=foreign,
         tally=tally,
         commits=bus,
         grave_retention_s=settings.grave_retention,
@@ -281,8 +284,16 @@ async def _running(
         await supervisor.stop("gc")
         await member.stop()
         await drain()
+        await bridge.run(foreign.close)
         await bridge.run(tally.ledger.close)
         await bridge.run(data.repository.close)
+
+
+def _open_book(folder: DataFolder) -> ForeignBook:
+    try:
+        return ForeignBook(folder.path / FILE_NAME)
+    except AeorError as error:
+        raise StartupError(error.message, Exit.DATA_UNUSABLE) from error
 
 
 async def _carry_out_join(
@@ -291,8 +302,10 @@ async def _carry_out_join(
     granted = await bridge.run(folder.granted)
     if granted is None:
         return
+    # An AeorDB node is no member: it acknowledges nothing. Its link learns its id.
+    known = None if granted.is_foreign else granted.node_id
     with bus.listen() as commits:
-        await member.admit(granted.address, "Join target", granted.node_id)
+        await member.admit(granted.address, "Join target", known)
         note = fingerprint(data.key)
         await bridge.run(data.repository.set_note, "joined", granted.address, note)
         await bridge.run(folder.forget_grant)

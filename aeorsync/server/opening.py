@@ -107,7 +107,10 @@ def _load_keys(
         return Data(repository, accounts, key, identity_key, joined)
     key = folder.signing_key()
     accounts = Accounts(repository)
-    has_cluster = granted is not None or bool(repository.notes("joined"))
+    # The keys of an AeorDB node do not come with what it has, so we need one of our own.
+    has_cluster = bool(repository.notes("joined"))
+    if granted is not None:
+        has_cluster = not granted.is_foreign
     text = None
     if settings.auth == AuthMode.SELF and not has_cluster and not accounts.has_keys():
         text, record = new_root_key(SystemClock().now_ms())
@@ -123,7 +126,12 @@ async def _ask_to_join(
     gate.report("joining", f"Asking {settings.join} for admission.", 0.1)
     joining = Joining(node_id, own_url(settings, port))
     result = await join(settings.join, settings.join_token, joining, dial)
-    return GrantedJoin(settings.join, result.responding_node_id, result.signing_key.to_text())
+    return GrantedJoin(
+        settings.join,
+        result.responding_node_id,
+        result.signing_key.to_text(),
+        result.is_foreign,
+    )
 
 
 def _has_joined(folder: DataFolder, repository: Repository, address: str) -> bool:

@@ -186,12 +186,19 @@ class BoundedProtocol(HttpToolsProtocol):
 
         super()._start_asgi_task(cycle, cast("Any", serve))
 
+    def on_response_complete(self) -> None:
+        """Go on to the next request; of a refused connection nothing more is read."""
+        super().on_response_complete()
+        if self._is_refused:
+            self.flow.pause_reading()
+
     # Refusals and deadlines
 
     def _refuse(self, refusal: Refusal) -> None:
         """Read no more; answer, unless the last request is or was answered; close."""
         self._is_refused = True
         self._forget_deadline()
+        self.flow.pause_reading()
         cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is not None and not cycle.response_complete:
             cycle.keep_alive = False
@@ -201,7 +208,6 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if not self._in_body:
             self._write(refusal)
-        self.flow.pause_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)

@@ -219,6 +219,10 @@ class Draft:
         self._merged.add(key)
         return True
 
+    def note_merged(self, key: bytes) -> None:
+        """Say that a key came from elsewhere, so a file may have met a folder of its name."""
+        self._merged.add(key)
+
     def forget(self, key: bytes, entry: Entry) -> bool:
         """Take a grave out of the trees, leaving nothing; returns whether it was still so.
 

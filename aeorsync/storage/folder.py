@@ -32,11 +32,13 @@ class GrantedJoin(msgspec.Struct, frozen=True):
         address: URL of the member.
         node_id: Its id.
         signing_key: The cluster's seed, base64.
+        is_foreign: Whether it is an AeorDB node, whose API keys are no use here.
     """
 
     address: str
     node_id: int
     signing_key: str
+    is_foreign: bool = False
 
 
 class Identity(msgspec.Struct, frozen=True):

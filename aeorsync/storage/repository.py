@@ -270,9 +270,13 @@ class Repository:
         A database that was put back to an older copy numbers other changes alike; its epochs
         tell which numbers it had really given out.
         """
+        return self.has_given_out(epoch, seq) and self.reaches_back_to(seq)
+
+    def has_given_out(self, epoch: int, seq: int) -> bool:
+        """Whether the change that was numbered ``seq`` in ``epoch`` is part of this database."""
         ends = [first - 1 for _, first in self._epochs[1:]] + [self.head.seq]
         given_out = dict(zip((known for known, _ in self._epochs), ends, strict=True))
-        return seq <= given_out.get(epoch, -1) and self.reaches_back_to(seq)
+        return seq <= given_out.get(epoch, -1)
 
     def reaches_back_to(self, seq: int) -> bool:
         """Whether the feed still holds every row after ``seq``."""

@@ -43,7 +43,10 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         knowledge: Tell what you know, in the END frame that reaches the present.
         excludes: Globs; what matches is not told after all (frames only). None for no exception.
         include_system: Root only: tell of the system namespace too. Peers always hear of it.
-        current_root_hash, virtual_time: What an AeorDB node sends; we do not need it.
+        current_root_hash: Hex root of the asker's live tree.
+        current_graves_hash: Likewise of its graves, in frames. If both are ours, too, there is
+            nothing to list.
+        virtual_time: What an AeorDB node sends; we do not need it.
     """
 
     since_root_hash: str | None = None
@@ -54,6 +57,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     excludes: tuple[str, ...] | None = None
     include_system: bool = False
     current_root_hash: str | None = None
+    current_graves_hash: str | None = None
     virtual_time: int | None = None
 
 

@@ -17,13 +17,16 @@ from starlette.types import Message
 from aeorsync.api.app import App, create_app
 from aeorsync.api.gate import Gate
 from aeorsync.api.node import Node
+from aeorsync.cluster.foreign_reader import Readers
 from aeorsync.cluster.member import Member
+from aeorsync.cluster.peers import LinkBook
 from aeorsync.core import tokens
 from aeorsync.core.apikeys import KeyRecord
 from aeorsync.core.tokens import ROOT, SYNC, SigningKey
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.accounts import Accounts, new_root_key
+from aeorsync.storage.foreign import ForeignBook
 from aeorsync.storage.writer import Committed
 from tests.support.clock import FakeClock
 from tests.support.repositories import open_repository
@@ -38,6 +41,7 @@ class NoMember:
     """Stands in for the cluster where a test has none."""
 
     node_id = 7
+    readers = Readers({}, ForeignBook(), cast("LinkBook", None))
 
     def peers(self) -> list[object]:
         return []

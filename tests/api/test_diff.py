@@ -282,6 +282,31 @@ def test_frames_say_who_answers_and_how_to_go_on(call: Browser) -> None:
     assert read_frames(reply.content)[1:] == ([], end)
 
 
+def test_who_has_the_same_trees_is_led_past_the_listing(call: Browser) -> None:
+    repository = call.here.node.repository
+    put(repository, "/a", b"1")
+    put(repository, "/gone", b"2")
+    call("DELETE", "/files/gone")
+    head = repository.head
+    roots = {
+        "current_root_hash": head.root.hex(),
+        "current_graves_hash": head.graves.hex(),
+    }
+    headers = {"Accept": FRAMES_TYPE}
+
+    def told(body: dict[str, str]) -> tuple[list[bytes], str]:
+        reply = call("POST", "/sync/diff", json=body, headers=headers)
+        _, items, end = read_frames(reply.content)
+        return [key for key, _ in items], end.cursor
+
+    keys, followed = told(roots)
+    assert keys == []
+    assert told({**roots, "current_graves_hash": head.root.hex()})[0] == [b"a", b"gone"]
+    assert told({"current_root_hash": head.root.hex()})[0] == [b"a", b"gone"]
+    put(repository, "/b", b"3")
+    assert told({"cursor": followed})[0] == [b"b"]
+
+
 @pytest.mark.parametrize("cursor", ["", "garbage", "k" * 10_000, "\u0000", "kwABAMQA"])
 def test_a_forged_cursor_starts_from_the_beginning(call: Browser, cursor: str) -> None:
     put(call.here.node.repository, "/a", b"1")

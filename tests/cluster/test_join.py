@@ -16,6 +16,7 @@ from tests.support.peer import answer
 KEY = SigningKey(bytes(range(32)))
 API_KEY = "aeor_k_" + "a" * 16 + "_" + "b" * 64
 US = Joining(7, "http://me:6830", "me")
+NO_CLOCK = httpx.ConnectError("gone")
 
 
 class Cluster:
@@ -30,7 +31,8 @@ class Cluster:
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        reply = self.replies[request.url.path.rpartition("/")[2]]
+        name = request.url.path.rpartition("/")[2]
+        reply = self.replies.get(name, NO_CLOCK) if name == "clock" else self.replies[name]
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -44,13 +46,19 @@ def test_a_key_is_traded_for_a_token_and_the_token_for_the_clusters_key() -> Non
     cluster = Cluster(token=answer(200, b'{"token":"t"}'), join=welcome())
     result = run(join("http://A:6830/", API_KEY, US, cluster.dial))
     assert (result.signing_key, result.responding_node_id) == (KEY, 5)
-    token, asked = cluster.requests
+    token, asked, _ = cluster.requests
     assert str(token.url) == "http://a:6830/auth/token"
     assert "Authorization" not in token.headers
     assert msgspec.json.decode(token.content) == {"api_key": API_KEY}
     assert asked.headers["Authorization"] == "Bearer t"
     body = {"node_url": "http://me:6830", "label": "me", "node_id": 7}
     assert msgspec.json.decode(asked.content) == body
+
+
+def test_one_that_knows_no_clock_probe_is_an_aeordb_node() -> None:
+    theirs = Cluster(join=welcome(), clock=answer(404))
+    assert run(join("http://a", "e.y.J", US, theirs.dial)).is_foreign
+    assert not run(join("http://a", "e.y.J", US, Cluster(join=welcome()).dial)).is_foreign
 
 
 def test_a_token_is_used_as_it_is() -> None:

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from aeorsync.cluster import member as member_module
+from aeorsync.cluster import manners
 from aeorsync.cluster.peers import Direction, LinkBook
 from aeorsync.errors import BadRequestError, ConflictError
 from aeorsync.storage.repository import Repository
@@ -157,7 +157,7 @@ def test_a_peer_that_cannot_be_told_does_not_keep_the_link(
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
 ) -> None:
-    monkeypatch.setattr(member_module, "LEAVE_S", 0.05)
+    monkeypatch.setattr(manners, "LEAVE_S", 0.05)
 
     async def main() -> None:
         async with started(network.member(ours)) as member:

@@ -20,6 +20,8 @@ from aeorsync.errors import AeorError, BadRequestError, CorruptError, Unavailabl
 from aeorsync.storage.base import Commit
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.embedded import EmbeddedStore
+from aeorsync.storage.identities import first_head
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.framing import Kind, encode
 from tests.cluster.links import make_link, running
@@ -330,10 +332,10 @@ def test_a_node_that_nobody_has_is_an_error_that_says_so(
     put(ours, "/only/here", b"x")
     root = ours.head.root
     ours.close()
+    store = EmbeddedStore(tmp_path / "ours", first_head(1))
+    store.sweep([root], [], 0)
+    store.close()
     ours = open_repository(tmp_path / "ours", node=1)
-    ours.settle_trees().result(timeout=30)
-    ours._store.sweep([root], [], 0)
-    ours._cache._nodes.clear()
     put(theirs, "/theirs", b"y")
     with pytest.raises(CorruptError, match="does not hold it"):
         repair(ours, peer)

@@ -70,7 +70,8 @@ def test_what_is_kept_on_one_node_is_kept_on_the_other(tmp_path: Path) -> None:
             ok(at_b.delete("/files/y"))
             assert at_b.get("/files/x?snapshot=s").content == b"1"
             assert at_b.get(f"/files/y?version={made['root_hash']}").content == b"gone later"
-            wait_until(lambda: at_a.get("/files/x").content == b"2")
+            wait_until(lambda: are_equal(nodes))
+            assert at_a.get("/files/x").content == b"2"
             ok(at_b.post("/versions/restore", json={"name": "s"}))
             wait_until(lambda: at_a.get("/files/y").content == b"gone later")
             assert at_a.get("/files/x").content == b"1"

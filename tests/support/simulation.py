@@ -53,12 +53,15 @@ class Wire:
         excludes: Sequence[str] | None = None,
         *,
         knowledge: bool = False,
+        held: tuple[bytes, bytes] | None = None,
     ) -> DiffPage:
         assert paths is None
         assert excludes is None
         sieve = Sieve(shows_system=True, asker=asker or 0, shows_graves=True)
         place = None if cursor is None else parse_cursor(cursor)
-        header, items, end = read_frames(diff._frames(self._server, place, sieve, knowledge))
+        roots = None if held is None else (held[0].hex(), held[1].hex())
+        frames = diff._frames(self._server, place, sieve, roots, knowledge)
+        header, items, end = read_frames(frames)
         return DiffPage(header, [pack(items)] if items else [], end)
 
     async def chunks(self, ids: Sequence[bytes], take: Take) -> set[bytes]:
