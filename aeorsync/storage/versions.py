@@ -31,7 +31,16 @@ from aeorsync.storage.version_records import (
 )
 from aeorsync.storage.views import is_system_key
 
-__all__ = ("FORKS", "SNAPSHOTS", "Fork", "Snapshot", "forks", "kept_roots", "snapshots")
+__all__ = (
+    "FORKS",
+    "SNAPSHOTS",
+    "Fork",
+    "Snapshot",
+    "forks",
+    "kept_graves",
+    "kept_roots",
+    "snapshots",
+)
 
 MAX_NAME = 255
 """Bytes of a name."""
@@ -60,12 +69,22 @@ def kept_roots(repository: Repository) -> dict[bytes, str]:
 
     Trees of deletions are among them: they tell what a snapshot's writers had seen.
     """
+    named = [(root, name) for trees, name in _kept(repository) for root in trees]
+    return {root: name for root, name in named if root != EMPTY}
+
+
+def kept_graves(repository: Repository) -> set[bytes]:
+    """Those of `kept_roots` that are of trees of deletions."""
+    return {graves for (_, graves), _ in _kept(repository)} - {EMPTY}
+
+
+def _kept(repository: Repository) -> list[tuple[tuple[bytes, bytes], str]]:
+    """Roots of what is live and of what is deleted, and what they are."""
     with repository.view() as view:
         found_snapshots = read_snapshots(view, repository.read)
         found_forks = read_forks(view, repository.read)
-    named = [(root, f"snapshot {one.name}") for one in found_snapshots for root in one.trees]
-    named += [(root, f"base of fork {one.name}") for one in found_forks for root in one.trees]
-    return {root: name for root, name in named if root != EMPTY}
+    named = [(one.trees, f"snapshot {one.name}") for one in found_snapshots]
+    return named + [(one.trees, f"base of fork {one.name}") for one in found_forks]
 
 
 def choose(records: Iterable[Record], text: str, what: str) -> Record:
