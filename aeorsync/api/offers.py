@@ -28,8 +28,12 @@ async def take_offer(call: Call) -> Response:
     await admit_caller(call)
     offer = await read_offer(_frames(call, MAX_FRAME))
     node = call.node
-    stance = node.member.stance(offer.header.node_id)
-    return answer(await node.offers.take(node.repository, offer, stance))
+    sender = offer.header.node_id
+    stance = node.member.stance(sender)
+    reply = await node.offers.take(node.repository, offer, stance)
+    if reply.receipt is not None and not reply.problem_count:
+        node.member.note_offer(sender)
+    return answer(reply)
 
 
 async def take_chunks(call: Call) -> Response:

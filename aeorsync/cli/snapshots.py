@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 import typer
@@ -129,7 +129,12 @@ def _draw_restored(reply: Reply) -> Iterable[RenderableType]:
     if not reply["changed"]:
         return [Text("nothing to do: everything is as it was")]
     kept = f"what was there is kept as snapshot {reply['auto_snapshot']}"
-    return [Text(f"{reply['changed']} paths are as they were; {kept}")]
+    paths = (
+        "1 path is as it was"
+        if reply["changed"] == 1
+        else f"{reply['changed']} paths are as they were"
+    )
+    return [Text(f"{paths}; {kept}")]
 
 
 def _draw_history(reply: Reply) -> Iterable[RenderableType]:
@@ -151,9 +156,11 @@ def _draw_history(reply: Reply) -> Iterable[RenderableType]:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column, justify="right" if column == "SIZE" else "left")
+        # Nothing is cut off: ids and names are there to be copied.
+        side: Literal["left", "right"] = "right" if column == "SIZE" else "left"
+        table.add_column(column, justify=side, overflow="fold")
     return table
 
 

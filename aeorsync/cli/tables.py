@@ -9,6 +9,7 @@ from rich.text import Text
 from aeorsync.runtime.clock import SystemClock
 
 _COLOURS: Final = {"active": "green", "honeymoon": "yellow", "disconnected": "red"}
+_ALSO_SYNCED: Final = ("last_push_at", "last_offer_at")
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
@@ -23,7 +24,7 @@ def peers_table(peers: list[dict[str, Any]]) -> Table:
         table.add_row(
             name,
             Text(state, _COLOURS.get(state, "dim")),
-            ago(max(peer["last_sync_at"] or 0, peer.get("last_push_at") or 0)),
+            ago(max(peer["last_sync_at"] or 0, *(peer.get(field) or 0 for field in _ALSO_SYNCED))),
             _clock(peer),
             Text("\n".join(_notes(peer))),
         )
@@ -71,13 +72,15 @@ def _table(*columns: str) -> Table:
 
 def _clock(peer: dict[str, Any]) -> str:
     offset, trip = peer["clock_offset_ms"], peer["round_trip_ms"]
-    return "" if offset is None else f"{offset:+.0f} ms\n{trip:.1f} ms away"
+    return "" if offset is None else f"{round(offset):+d} ms\n{trip:.1f} ms away"
 
 
 def _notes(peer: dict[str, Any]) -> list[str]:
     """Why it is not as it should be, and what was set."""
     errors = (peer["reason"], peer["sync_status"]["last_error"], peer.get("push_error"))
     notes = list(dict.fromkeys(text for text in errors if text))
+    if peer.get("last_offer_at") and peer["state"] != "active":
+        notes.append(f"it pushes to this node, last {ago(peer['last_offer_at'])}")
     if peer.get("direction", "both") != "both":
         notes.append(f"only {peer['direction']}")
     if peer["sync_paths"]:

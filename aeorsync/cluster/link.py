@@ -171,8 +171,9 @@ class Link:
                 await self._session()
             except AeorError as error:
                 self._lose(error)
-            except BaseException:
-                self._lose(UnavailableError("this node let go of the link"))
+            except BaseException as error:
+                is_ours = isinstance(error, asyncio.CancelledError)
+                self._lose(UnavailableError("this node let go of the link"), is_ours=is_ours)
                 raise
             await self._pause(
                 backoff(self._failures, BACK_OFF_S, BACK_OFF_CAP_S, self._site.jitter())
@@ -377,11 +378,12 @@ class Link:
     def _step(self, event: LinkEvent, reason: str | None = None) -> None:
         self.standing.step(self.record, event, reason)
 
-    def _lose(self, error: AeorError) -> None:
+    def _lose(self, error: AeorError, *, is_ours: bool = False) -> None:
         self._failures += 1
         self._is_forced = False
         self._step(LinkEvent.LOST, error.message)
-        self.standing.note_failure(error.message)
+        if not is_ours:
+            self.standing.note_failure(error.message)
         self._waiters.take().fail(error)
         self.pusher.lose(error)
         self.mender.fail(error)

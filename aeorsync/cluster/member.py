@@ -14,7 +14,7 @@ from aeorsync.cluster.graves import MAX_INTERVAL_S, Graves
 from aeorsync.cluster.join import Dial, dial
 from aeorsync.cluster.link import Link
 from aeorsync.cluster.manners import introduce, take_leave
-from aeorsync.cluster.offers import Stance
+from aeorsync.cluster.offers import Stance, stance_of
 from aeorsync.cluster.open_link import OpenLink
 from aeorsync.cluster.past import Past
 from aeorsync.cluster.peers import (
@@ -278,12 +278,13 @@ class Member:
 
     def stance(self, node_id: int) -> Stance:
         """How this node stands to one that offers it something, or asks how it stands."""
-        link = next((x for x in self._links.values() if x.record.node_id == node_id), None)
-        if link is None:
-            return Stance()
-        record = link.record
-        takes = record.enabled and record.pulls
-        return Stance(takes and link.is_active, takes, record.sync_paths, record.excludes)
+        link = self._known(node_id)
+        return Stance() if link is None else stance_of(link)
+
+    def note_offer(self, node_id: int) -> None:
+        """All that a node offered was taken."""
+        if link := self._known(node_id):
+            link.standing.note_offer()
 
     def wake(self, node_id: int, *, repair: bool = False) -> None:
         """A peer says that it has news; a peer whose node id is not known yet may be meant.
@@ -304,12 +305,8 @@ class Member:
         Raises:
             NotFoundError: No such peer.
         """
-        if node_id is None:
-            return await repair_all(list(self._links.values()))
-        link = self._find(node_id)
-        if link is None:
-            raise NotFoundError(f"no peer goes by {node_id}")
-        return await repair_all([link])
+        links = list(self._links.values()) if node_id is None else [self._found(node_id)]
+        return await repair_all(links)
 
     async def rescue(self, chunks: Collection[bytes]) -> bool:
         """Ask the peers for chunks that are damaged or missing here.
@@ -337,6 +334,9 @@ class Member:
         if link is None:
             raise NotFoundError(f"there is no peer {node_id}")
         return link
+
+    def _known(self, node_id: int) -> OpenLink | None:
+        return next((x for x in self._links.values() if x.record.node_id == node_id), None)
 
     def _find(self, node_id: int) -> OpenLink | None:
         # A node id that was seen counts for more than a stand-in somebody was once told.

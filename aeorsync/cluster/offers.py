@@ -18,6 +18,7 @@ import msgspec
 
 from aeorsync.cluster.cycle import Complete, Plan, make_plan, without_spoiled
 from aeorsync.cluster.fetch import PROVE_BYTES, Spoiled, groups, prove, receive, survey
+from aeorsync.cluster.link import Link
 from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import Cursor, parse_cursor, print_cursor
 from aeorsync.core.filters import Filter
@@ -57,6 +58,13 @@ class Stance:
     takes: bool = True
     sync_paths: tuple[str, ...] | None = None
     excludes: tuple[str, ...] | None = None
+
+
+def stance_of(link: Link) -> Stance:
+    """How this node stands to the peer of a link."""
+    record = link.record
+    takes = record.enabled and record.pulls
+    return Stance(takes and link.is_active, takes, record.sync_paths, record.excludes)
 
 
 @dataclass(frozen=True, slots=True)

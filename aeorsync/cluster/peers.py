@@ -230,6 +230,7 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
         last_push_at: When it last acknowledged all we have, in milliseconds since the Unix epoch;
             None when it did not, or pulls by itself.
         push_error: Why it did not; None when nothing is wrong.
+        last_offer_at: When we last took all that it pushed to us, likewise; None when it did not.
     """
 
     node_id: int
@@ -254,6 +255,7 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
     bandwidth_limit: int = 0
     last_push_at: int | None = None
     push_error: str | None = None
+    last_offer_at: int | None = None
 
 
 class PeerResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """How a link stands: its state and why, the peer's clock, and how its cycles went."""
 
+from typing import Final
+
 import msgspec
 
 from aeorsync.cluster.peers import LinkRecord, PeerState, SyncStatus
@@ -7,6 +9,8 @@ from aeorsync.core.links import ClockEstimate, LinkEvent, LinkState, next_state
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.log import get_logger
 
+OFFER_MS: Final = 90_000
+"""How long a peer that pushed to us is taken to have nothing new: three of its intervals."""
 _log = get_logger(__name__)
 
 
@@ -21,6 +25,8 @@ class Standing:
         behind_since: Since when it may lack something, likewise; None while it is in step.
         is_forced: Whether it is active only because a person said so.
         is_foreign: Whether the peer is an AeorDB node, as far as is known.
+        offered_at: When we last took all that the peer pushed to us, in milliseconds since the
+            Unix epoch; None when it did not.
     """
 
     def __init__(self, wall: WallClock, *, is_paused: bool) -> None:
@@ -31,6 +37,7 @@ class Standing:
         self.synced_at: int | None = None
         self.is_forced = False
         self.is_foreign = False
+        self.offered_at: int | None = None
         self._wall = wall
         self._since = wall.now_ms()
         self.behind_since: int | None = self._since
@@ -83,6 +90,10 @@ class Standing:
         """The peer says that it has news."""
         self._news_at = self._news_at or self._wall.now_ms()
         self.behind_since = self.behind_since or self._news_at
+
+    def note_offer(self) -> None:
+        """All that the peer pushed to us was taken; it says so, too, when there is nothing."""
+        self.offered_at = self._wall.now_ms()
 
     def note_attempt(self) -> None:
         """A cycle begins; what the peer tells from now on it may miss."""
@@ -137,10 +148,18 @@ class Standing:
             direction=record.direction,
             compression=record.compression,
             bandwidth_limit=record.bandwidth_limit,
+            last_offer_at=self.offered_at,
         )
 
     def _behind(self, record: LinkRecord) -> int | None:
         if record.pulls:
-            return self.behind_since
+            return self._behind_offers(self.behind_since)
         # There is nothing to take, but without a connection nothing can be offered either.
         return None if self.state is LinkState.ACTIVE else self._since
+
+    def _behind_offers(self, behind_since: int | None) -> int | None:
+        """The same of a peer that we may not reach: then it keeps us in step by its pushes."""
+        if self.offered_at is None or behind_since is None or self.state is LinkState.ACTIVE:
+            return behind_since
+        is_fresh = self._wall.now_ms() - self.offered_at < OFFER_MS
+        return None if is_fresh else max(behind_since, self.offered_at)

@@ -45,7 +45,7 @@ from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import Peeking, Reader
 from aeorsync.storage.progress import Progress, quiet
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.versions import SNAPSHOTS, kept_roots
+from aeorsync.storage.versions import SNAPSHOTS, kept_graves, kept_roots
 from aeorsync.storage.views import NodeCache, View
 
 CURRENT = "current"
@@ -189,7 +189,7 @@ class _Run:
             if self._current(key) is None:
                 self.found.add("conflict", _shown(key), "is listed as a conflict and is not there")
         for key, data in self._walk(head.graves, DELETED):
-            self._check(key, data, DELETED)
+            self._check(key, data, DELETED, is_grave=True)
         self._was_hidden = self._hides_snapshots
         if not self._was_hidden:
             self._look_at_snapshots()
@@ -201,16 +201,16 @@ class _Run:
 
     def _look_at_snapshots(self) -> None:
         try:
-            roots = kept_roots(self._repository)
+            roots, graves = kept_roots(self._repository), kept_graves(self._repository)
         except CorruptError as error:
             self.found.add("snapshot", None, f"their list cannot be read: {error.message}")
-            roots = {}
+            roots, graves = {}, set()
         for root, name in roots.items():
             if root != EMPTY and self._store.missing_nodes([root]):
                 self.found.add("snapshot", None, "its tree is not here", name)
                 continue
             for key, data in self._walk(root, name):
-                self._check(key, data, name)
+                self._check(key, data, name, is_grave=root in graves)
         self._look_at_other_nodes()
 
     def _walk(self, root: bytes, where: str) -> Iterator[tuple[bytes, bytes]]:
@@ -258,7 +258,7 @@ class _Run:
 
     # Entries and files
 
-    def _check(self, key: bytes, data: bytes, where: str) -> None:
+    def _check(self, key: bytes, data: bytes, where: str, *, is_grave: bool = False) -> None:
         path = _shown(key)
         self.found.entries += 1
         try:
@@ -268,8 +268,9 @@ class _Run:
             self.found.add("entry", path, error.message, where)
             return
         sight = see(entry)
-        if sight.is_live == (where == DELETED):
-            self.found.add("entry", path, "it is deleted in one tree, and live by itself", where)
+        if sight.is_live == is_grave:
+            word = "live among deletions" if is_grave else "a deletion among what is live"
+            self.found.add("entry", path, f"it is {word}", where)
         if where == CURRENT and sight.losers and key not in self._conflicts:
             self.found.add("conflict", path, "is in conflict and not listed as one")
         known = frozenset() if where == CURRENT else self._contents_now(key)

@@ -32,7 +32,16 @@ from aeorsync.storage.version_records import (
 )
 from aeorsync.storage.views import is_system_key
 
-__all__ = ("FORKS", "SNAPSHOTS", "Fork", "Snapshot", "forks", "kept_roots", "snapshots")
+__all__ = (
+    "FORKS",
+    "SNAPSHOTS",
+    "Fork",
+    "Snapshot",
+    "forks",
+    "kept_graves",
+    "kept_roots",
+    "snapshots",
+)
 
 MAX_NAME = 255
 """Bytes of a name."""
@@ -64,11 +73,21 @@ def kept_roots(repository: Repository) -> dict[bytes, str]:
     Raises:
         CorruptError: A record is damaged here, so there are roots that nobody can tell.
     """
+    named = [(root, name) for trees, name in _kept(repository) for root in trees]
+    return {root: name for root, name in named if root != EMPTY}
+
+
+def kept_graves(repository: Repository) -> set[bytes]:
+    """Those of `kept_roots` that are of trees of deletions."""
+    return {graves for (_, graves), _ in _kept(repository)} - {EMPTY}
+
+
+def _kept(repository: Repository) -> list[tuple[tuple[bytes, bytes], str]]:
+    """Roots of what is live and of what is deleted, and what they are."""
     with repository.view() as view:
         found_snapshots, found_forks = read_every(view, repository.read)
-    named = [(root, f"snapshot {one.name}") for one in found_snapshots for root in one.trees]
-    named += [(root, f"base of fork {one.name}") for one in found_forks for root in one.trees]
-    return {root: name for root, name in named if root != EMPTY}
+    named = [(one.trees, f"snapshot {one.name}") for one in found_snapshots]
+    return named + [(one.trees, f"base of fork {one.name}") for one in found_forks]
 
 
 def choose(records: Iterable[Record], text: str, what: str) -> Record:

@@ -74,6 +74,9 @@ def test_what_is_written_behind_the_wall_gets_out_and_the_reverse(
         assert state_of(a)["state"] == "disconnected"
         wait_until(lambda: state_of(b)["last_push_at"] is not None)
         assert state_of(b)["push_error"] is None
+        # What is kept in step by pushes is in step, though no link leads there.
+        assert state_of(a)["last_offer_at"] is not None
+        assert state_of(a)["behind_since"] is None
         began = time.monotonic()
         put(at_b, "/from/b.txt", b"soon")
         wait_until(lambda: read(at_a, "/from/b.txt") == b"soon")

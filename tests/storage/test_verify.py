@@ -35,6 +35,8 @@ def fill(folder: Path) -> None:
     put(repository, "/both", b"two", base=())
     take_snapshot(repository, "monday")
     put(repository, "/d1/f1", b"of tuesday")
+    # So that only the snapshot's tree of deletions has it as it was.
+    put(repository, "/gone", b"back again")
     put_large(repository, "/big", noise(9_000_000))
     repository.close()
 
