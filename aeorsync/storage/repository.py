@@ -143,10 +143,7 @@ class Repository:
         """All conflicts, in tree order."""
         after = b""
         while keys := self._store.conflicts(after, 500):
-            for key in keys:
-                conflict = self.conflict(from_key(key))
-                if conflict is not None:
-                    yield conflict
+            yield from filter(None, map(self.conflict, map(from_key, keys)))
             after = keys[-1]
 
     def conflict(self, path: TreePath) -> Conflict | None:
