@@ -19,7 +19,13 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from aeorsync.config import DEFAULT_URL, KEY_VARIABLE, URL_VARIABLE, Exit, Target, target
-from aeorsync.errors import AeorError, DeniedError, UnauthorizedError, UnavailableError
+from aeorsync.errors import (
+    AeorError,
+    DeniedError,
+    StartupError,
+    UnauthorizedError,
+    UnavailableError,
+)
 
 __all__ = [
     "CommandError",
@@ -81,7 +87,15 @@ def ask(
     # Imported here: HTTP takes a while to load, and help and refusals need not wait for it.
     from aeorsync.remote import operator  # noqa: PLC0415
 
-    call = operator.ask(node.url, node.key, method, path, body, deadline_s=deadline_s)
+    call = operator.ask(
+        node.url,
+        node.key,
+        method,
+        path,
+        body,
+        authorities=node.cluster_ca,
+        deadline_s=deadline_s,
+    )
     try:
         return asyncio.run(call)
     except UnavailableError as error:
@@ -89,6 +103,8 @@ def ask(
     except (UnauthorizedError, DeniedError) as error:
         hint = f"; give the root key of the cluster by {KEY_VARIABLE} or --key"
         raise CommandError(error.message + hint, Exit.NODE_REFUSED) from error
+    except StartupError:
+        raise
     except AeorError as error:
         raise CommandError(error.message) from error
 

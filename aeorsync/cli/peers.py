@@ -75,7 +75,12 @@ def list_peers(
 ) -> None:
     """List the peers of a node, with their states."""
     reply = ask(target(url, key), "GET", "/sync/peers")
-    show(reply, lambda told: [peers_table(told["items"])], as_json=as_json)
+    none = Text("No peers. Link one: aeorsync peers add http://host:6830", "dim")
+    show(
+        reply,
+        lambda told: [peers_table(told["items"]) if told["items"] else none],
+        as_json=as_json,
+    )
 
 
 @app.command("add", epilog=EPILOG)

@@ -42,6 +42,7 @@ __all__ = [
 
 DEBUG_VARIABLE: Final = "AEORSYNC_DEBUG"
 URL_VARIABLE: Final = "AEORSYNC_URL"
+CA_VARIABLE: Final = "AEORSYNC_CLUSTER_CA"
 KEY_VARIABLE: Final = "AEORSYNC_KEY"
 DEFAULT_URL: Final = "http://localhost:6830"
 FILE_MAX_BYTES: Final = 1 << 20
@@ -99,10 +100,12 @@ class Target:
     Attributes:
         url: Without a slash at its end.
         key: API key or token; None where auth is disabled. Not in the ``repr``.
+        cluster_ca: PEM file of the authorities to believe; None for the system's.
     """
 
     url: str
     key: str | None = field(repr=False)
+    cluster_ca: Path | None = None
 
 
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -143,7 +146,9 @@ def target(
         # The text is not repeated: it is a secret.
         origin = KEY_VARIABLE if key is None else "--key"
         raise refused(f"{origin}: not an API key or a token")
-    return Target(values.parse_url(told if url is None else Given(url, "--url")), secret or None)
+    address = values.parse_url(told if url is None else Given(url, "--url"))
+    authorities = environment.get(CA_VARIABLE)
+    return Target(address, secret or None, Path(authorities) if authorities else None)
 
 
 def debugging(environment: Mapping[str, str] = os.environ) -> bool:

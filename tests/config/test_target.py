@@ -1,5 +1,7 @@
 """Which node a command talks to."""
 
+from pathlib import Path
+
 import pytest
 
 from aeorsync.config import DEFAULT_URL, Exit, Target, target
@@ -34,3 +36,8 @@ def test_a_key_is_never_shown() -> None:
     with pytest.raises(StartupError) as refusal:
         target(None, None, {"AEORSYNC_KEY": "the secret"})
     assert "secret" not in str(refusal.value)
+
+
+def test_the_authorities_that_nodes_believe_are_believed_by_commands_too() -> None:
+    assert target(None, None, {"AEORSYNC_CLUSTER_CA": "ca.pem"}).cluster_ca == Path("ca.pem")
+    assert target(None, None, {"AEORSYNC_CLUSTER_CA": ""}).cluster_ca is None
