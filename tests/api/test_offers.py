@@ -33,8 +33,14 @@ class Member:
     node_id = 7
     told = Stance()
 
+    def __init__(self) -> None:
+        self.taken_from: list[int] = []
+
     def stance(self, _: int) -> Stance:
         return self.told
+
+    def note_offer(self, node_id: int) -> None:
+        self.taken_from.append(node_id)
 
 
 @pytest.fixture
@@ -203,6 +209,7 @@ def test_what_this_node_does_not_take_is_passed_over(
     reply = offer(node, entries(item(b"a", b"one"))).json()
     assert (reply["takes"], reply["lacking"], reply["applied"]) == (stance.takes, [], 0)
     assert files(repository(node)) == {}
+    assert bool(member.taken_from) == stance.takes
 
 
 def test_a_receipt_of_another_past_means_everything_again(node: Browser) -> None:

@@ -66,9 +66,8 @@ def take_snapshot(repository: Repository, name: str) -> bytes:
     """As the endpoint does: keep the nodes of the current tree, and note its root."""
     head = repository.head
     repository.store.keep_until(head.seq)
-    record = Snapshot(
-        id=name, name=name, created_at=1, root=head.root.hex(), graves=head.graves.hex()
-    )
+    root, graves = head.root.hex(), head.graves.hex()
+    record = Snapshot(id=name, name=name, root=root, graves=graves, created_at=1)
     content = repository.store_small(msgspec.json.encode(record))
     path = join(SNAPSHOTS, f"{name}.json")
     file = FileState(content, "application/json")
