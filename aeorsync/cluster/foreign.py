@@ -253,11 +253,11 @@ def _live(answer: ForeignDiff) -> list[str]:
 
 
 def _has_any_of_it(peering: ForeignPeering, answer: ForeignDiff) -> bool:
-    """Whether a peer tells of anything as new that it had already."""
+    """Whether a peer tells of anything as new that it had already, or was given."""
     paths = _live(answer)
     for at in range(0, len(paths), PART):
         keys = [_raw_key(path) for path in paths[at : at + PART]]
-        if peering.book.had(peering.link.id, keys):
+        if peering.book.had(peering.link.id, keys) or peering.book.given(peering.link.id, keys):
             return True
     return False
 

@@ -33,7 +33,7 @@ def test_the_past_is_kept_shown_and_brought_back(
         code, out, _ = command("history", "/a b.txt")
         assert [word in out for word in ("modified", "added", "first one", "HEAD")] == [True] * 4
         code, out, _ = command("snapshots", "restore", "first one", "--path", "a b.txt")
-        assert "1 paths are as they were; what was there is kept as snapshot auto-pre" in out
+        assert "1 path is as it was; what was there is kept as snapshot auto-pre" in out
         assert client.get("/files/a b.txt").content == b"one"
         assert "nothing to do" in command("snapshots", "restore", "first one")[1]
         client.put("/files/a b.txt", content=b"x")
