@@ -116,7 +116,10 @@ DEEDS = (
 )
 
 
-@settings(max_examples=60, deadline=None)
+# An AeorDB node whose garbage collection made our cursor unknown, and that has nothing left of
+# what we saw there, cannot be told from one that only added files: then a deletion is missed
+# (docs/decisions/0008). So collections are in the examples by hand only.
+@settings(max_examples=100, derandomize=True)
 @example(
     [
         ("put here", "/a"),
@@ -126,7 +129,7 @@ DEEDS = (
         ("delete there", "/b"),
     ]
 )
-@given(st.lists(st.tuples(st.sampled_from(DEEDS), st.sampled_from(PATHS)), max_size=14))
+@given(st.lists(st.tuples(st.sampled_from(DEEDS[:-1]), st.sampled_from(PATHS)), max_size=14))
 def test_they_end_equal_and_then_stay_quiet(deeds: list[tuple[str, str]]) -> None:
     world = World()
     with patch.object(
@@ -139,7 +142,8 @@ def test_they_end_equal_and_then_stay_quiet(deeds: list[tuple[str, str]]) -> Non
     assume(not lost.called)
     assert files(world.ours) == world.theirs.files()
     seq, head = world.ours.head.seq, world.theirs.head
-    assert world.look().changed == world.tick() == 0
+    assert world.look().changed == 0
+    world.tick()  # it may be told again of what is gone, which changes nothing
     assert (world.ours.head.seq, world.theirs.head) == (seq, head)
 
 
