@@ -129,9 +129,8 @@ def joined(folder: Path, a: NodeProcess, name: str) -> NodeProcess:
 
 def time_to_equal(a: NodeProcess, b: NodeProcess) -> float:
     """Seconds until both have one root; asks seldom, since asking takes their time."""
-    wanted = root_of(a)
     began = time.perf_counter()
-    while root_of(b) != wanted:
+    while root_of(b) != root_of(a):
         time.sleep(0.05)
         if time.perf_counter() - began > 300:
             raise SystemExit("the nodes did not become equal")
