@@ -97,7 +97,7 @@ class Link:
         self._news = asyncio.Event()
         self._beat = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._waiters = Waiters()
+        self._waiters = Waiters[Report]("cycle")
         self._record_lock = asyncio.Lock()
 
     @property

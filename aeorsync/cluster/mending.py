@@ -20,6 +20,7 @@ from typing import Final
 from aeorsync.cluster.cycle import Peering
 from aeorsync.cluster.peers import LinkBook
 from aeorsync.cluster.repair import RepairReport, run_repair
+from aeorsync.cluster.waiting import Waiters
 from aeorsync.errors import AeorError, ConflictError, NotFoundError, UnavailableError
 from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
@@ -50,7 +51,7 @@ class Mender:
         self._wish = asyncio.Event()
         self._is_doubted = False
         self._peer_asks = False
-        self._waiters: list[asyncio.Future[RepairReport]] = []
+        self._waiters = Waiters[RepairReport]("repair")
         self._vain = 0
         self._began: float | None = None
         self._ran_at: float | None = None
@@ -71,15 +72,13 @@ class Mender:
         Raises:
             AeorError: It failed, or the link did.
         """
-        waiter: asyncio.Future[RepairReport] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        waiter = self._waiters.add()
         self._wish.set()
         return await waiter
 
     def fail(self, error: BaseException) -> None:
         """The link is down: tell those who wait."""
-        waiters, self._waiters = self._waiters, []
-        _fail(waiters, error)
+        self._waiters.take().fail(error)
 
     async def run(self, peering: Callable[[], Peering]) -> None:
         """Repair whenever it is wished for, while the link is up.
@@ -97,16 +96,14 @@ class Mender:
             self._ran_at = asyncio.get_running_loop().time()
             wishes, who = self._take(), peering()
             if not who.link.pulls:
-                _fail(
-                    wishes.waiters, ConflictError("nothing is taken over a link that only pushes")
-                )
+                text = "nothing is taken over a link that only pushes"
+                wishes.waiters.fail(ConflictError(text))
             elif not (wishes.is_routine and who.link.is_filtered):
                 await self._serve(wishes, who)
 
     def _take(self) -> "_Wishes":
-        wishes = _Wishes(self._is_doubted, self._peer_asks, self._waiters)
+        wishes = _Wishes(self._is_doubted, self._peer_asks, self._waiters.take())
         self._is_doubted = self._peer_asks = False
-        self._waiters = []
         return wishes
 
     async def _serve(self, wishes: "_Wishes", peering: Peering) -> None:
@@ -126,7 +123,7 @@ class Mender:
             if isinstance(error, AeorError) and not isinstance(error, UnavailableError):
                 # It ends the connection, and the next one would meet the same.
                 self._vain += 1
-            _fail(wishes.waiters, error)
+            wishes.waiters.fail(error)
             raise
         finally:
             self._ran_at = asyncio.get_running_loop().time()
@@ -142,9 +139,7 @@ class Mender:
             )
         if report.complaint is not None:
             self._note_failure(report.complaint)
-        for waiter in wishes.waiters:
-            if not waiter.done():
-                waiter.set_result(report)
+        wishes.waiters.tell(report)
 
     async def _until_due(self, began: float) -> None:
         while (seconds := self._due_in_s(began)) > 0:
@@ -175,7 +170,7 @@ class _Wishes:
 
     is_doubted: bool
     peer_asks: bool
-    waiters: "list[asyncio.Future[RepairReport]]"
+    waiters: Waiters[RepairReport]
 
     @property
     def is_routine(self) -> bool:
@@ -190,10 +185,3 @@ async def _mend(peering: Peering, *, is_gentle: bool, asks_peer: bool) -> Repair
         # An older node, which knows of no tree nodes: the next cycle lists everything anew.
         await bridge.run(LinkBook(peering.repository).drop_cursor, peering.link)
         return RepairReport()
-
-
-def _fail(waiters: list["asyncio.Future[RepairReport]"], error: BaseException) -> None:
-    told = error if isinstance(error, AeorError) else UnavailableError("the repair was stopped")
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_exception(told)

@@ -67,7 +67,7 @@ class Pusher:
         self._tells_at = 0.0
         self._ahead: tuple[LinkRecord, str] | None = None
         self._news = asyncio.Event()
-        self._waiters = Waiters()
+        self._waiters = Waiters[Report]("cycle")
 
     async def pushed(self) -> Report:
         """Wait for a whole cycle that begins after this call.
