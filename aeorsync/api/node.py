@@ -9,6 +9,7 @@ from aeorsync.api.meter import Meter
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.offers import Offers
 from aeorsync.cluster.tally import Tally
+from aeorsync.core.access import EVERYTHING, Access
 from aeorsync.core.tokens import ROOT, SigningKey
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import SystemClock, WallClock
@@ -40,11 +41,13 @@ class Caller:
         user: Their id; nil for root.
         is_peer: Whether this is another node of the cluster (a root token of scope ``sync``).
         key_id: The API key behind the token, if one is.
+        access: What they may do to which paths.
     """
 
     user: UUID
     is_peer: bool = False
     key_id: UUID | None = None
+    access: Access = EVERYTHING
 
     @property
     def is_root(self) -> bool:

@@ -93,6 +93,38 @@ class DiffEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     knowledge: tuple[tuple[int, int], ...] | None = None
 
 
+class Loser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A version that stands beside the one readers see.
+
+    Attributes:
+        version: Its id, to be picked or given up.
+        etag: Covers just this version: the ``base`` of who edits it.
+        kind: ``file``, ``symlink`` or ``directory``.
+        deleted: Whether it is a deletion; then nothing of it can be read.
+        size: Bytes.
+        content_hash: BLAKE3 of the whole file, hex.
+        chunk_hashes: Hex, in file order.
+        target: Where a link points.
+        mtime_ns: When its content changed, nanoseconds since the Unix epoch.
+        executable: The one mode bit that matters.
+        node_id: Node that accepted it.
+        updated_at: When.
+    """
+
+    version: str
+    etag: str
+    kind: str
+    deleted: bool = False
+    size: int = 0
+    content_hash: str = ""
+    chunk_hashes: list[str] = []
+    target: str = ""
+    mtime_ns: int = 0
+    executable: bool = False
+    node_id: int = 0
+    updated_at: int = 0
+
+
 class FileAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file that is new or different.
 
@@ -108,6 +140,9 @@ class FileAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         executable: The one mode bit that matters.
         version: Id of this version.
         updated_at: When it was accepted.
+        mtime_ns: The same as ``mtime``, exactly.
+        base: ETag that covers just this version; only where it is not ``etag``: in a conflict.
+        losers: The versions in conflict with it.
     """
 
     path: str
@@ -121,6 +156,9 @@ class FileAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     executable: bool | None = None
     version: str | None = None
     updated_at: int | None = None
+    mtime_ns: int | None = None
+    base: str | None = None
+    losers: list[Loser] = []
 
 
 class LinkAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -134,6 +172,9 @@ class LinkAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         mtime: When its content changed, as its writer stated; whole milliseconds.
         version: Id of this version.
         updated_at: When it was accepted.
+        mtime_ns: The same as ``mtime``, exactly.
+        base: ETag that covers just this version; only where it is not ``etag``: in a conflict.
+        losers: The versions in conflict with it.
     """
 
     path: str
@@ -143,6 +184,9 @@ class LinkAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mtime: int | None = None
     version: str | None = None
     updated_at: int | None = None
+    mtime_ns: int | None = None
+    base: str | None = None
+    losers: list[Loser] = []
 
 
 class PathOnly(msgspec.Struct, frozen=True):

@@ -1,0 +1,151 @@
+"""The bodies of ``/blobs/*``, as both ends of a connection know them.
+
+The first four fields of the reply and the fields of `CommitFile` up to ``size`` are AeorDB's; the
+rest is ours. The same request may come in frames (`wire.framing`) together with its chunks:
+
+    POST /blobs/commit   HEADER `CommitRequest` as msgpack, CHUNK..., END
+    POST /blobs/chunks   HEADER {}, CHUNK..., END
+
+Hashes are hex. ``mtime_ns`` is nanoseconds since the Unix epoch. A ``base`` is an ETag with its
+quotes, of what was edited, or ``""`` for "nothing was there"; None means: whatever is there now.
+"""
+
+from typing import Literal
+
+import msgspec
+
+HASH_ALGORITHM = "blake3_256"
+CHUNK_PREFIX = "chunk:"
+
+
+class ConfigReply(msgspec.Struct, frozen=True):
+    """How chunks are named."""
+
+    hash_algorithm: str
+    chunk_size: int
+    chunk_hash_prefix: str
+
+
+class CheckRequest(msgspec.Struct, frozen=True):
+    """Which of these chunks need not be sent?"""
+
+    hashes: list[str]
+
+
+class CheckReply(msgspec.Struct, frozen=True):
+    """``have`` stay for a day, whatever is collected; ``needed`` have to be sent."""
+
+    have: list[str]
+    needed: list[str]
+
+
+class StoredReply(msgspec.Struct, frozen=True):
+    """One chunk is stored: ``created`` or ``exists``."""
+
+    status: Literal["created", "exists"]
+    hash: str
+
+
+class BatchReply(msgspec.Struct, frozen=True):
+    """Many chunks are stored, durably."""
+
+    created: int
+    exists: int
+
+
+class CommitFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file to make of stored chunks.
+
+    Attributes:
+        path: Where.
+        chunks: Its chunks in file order, repeats allowed; none makes an empty file.
+        chunk_hashes: Another name for ``chunks``.
+        content_type: Media type; guessed when absent.
+        content_hash: BLAKE3 of the whole file; checked.
+        size: Bytes; checked.
+        base: See the top of the module.
+        mtime_ns: When its content changed; now, when absent.
+        executable: The one mode bit that matters; kept, when absent.
+    """
+
+    path: str
+    chunks: list[str] = []
+    chunk_hashes: list[str] | None = None
+    content_type: str | None = None
+    content_hash: str | None = None
+    size: int | None = None
+    base: str | None = None
+    mtime_ns: int | None = None
+    executable: bool | None = None
+
+
+class CommitLink(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A symbolic link to make."""
+
+    path: str
+    target: str
+    base: str | None = None
+    mtime_ns: int | None = None
+
+
+class CommitFolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A folder to make, with those above it; harmless where it exists."""
+
+    path: str
+
+
+class CommitDelete(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something to delete: a file, a link, or a folder that is empty by then.
+
+    What is not there any more is no error. A version that ``base`` had not seen stays.
+    """
+
+    path: str
+    base: str | None = None
+
+
+class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Many changes that all happen or do not; made in the order of these lists.
+
+    Attributes:
+        deletes: Deepest paths first, where a folder goes with what is in it.
+        folders: Folders to make.
+        files: Files to make or replace.
+        links: Links to make or replace.
+        on_conflict: What becomes of a version that a ``base`` had not seen: ``keep`` it as a
+            conflict, or ``refuse`` the whole commit with 412.
+    """
+
+    deletes: list[CommitDelete] = []
+    folders: list[CommitFolder] = []
+    files: list[CommitFile] = []
+    links: list[CommitLink] = []
+    on_conflict: Literal["keep", "refuse"] = "keep"
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One path after a commit.
+
+    Attributes:
+        path: Where.
+        size: Bytes of a file, or of a link's target.
+        etag: Covers just the version that was written: send it as the ``base`` of the next edit.
+        version: Id of that version; of a folder that was there, and of what was gone, empty.
+        conflict: Whether other versions stand beside it now.
+    """
+
+    path: str
+    size: int = 0
+    etag: str | None = None
+    version: str = ""
+    conflict: bool = False
+
+
+class CommitReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was committed; each list in the order of the request."""
+
+    committed: int
+    files: list[Committed]
+    deletes: list[Committed] = []
+    folders: list[Committed] = []
+    links: list[Committed] = []
