@@ -6,8 +6,8 @@ A rule is a glob and eight flags, each its letter or ``-``:
 
     c create    r read    u update    d delete    l list    i invoke    f functions    y configure
 
-*The first rule whose glob matches a path decides about it*; a path that none matches is denied, and
-a denied path is not told from one that does not exist.
+*The first rule whose glob matches a path decides about it*; a path that none matches is denied.
+Who is denied is told the same as if nothing were there.
 
 Folders on the way to something allowed can be listed, though only their allowed children show:
 ``/`` in the example above. The order counts here as well: a rule that denies such a folder by
