@@ -19,6 +19,8 @@ from uuid import UUID
 import msgspec
 from blake3 import blake3
 
+from aeorsync.core.access import NOTHING, Access
+from aeorsync.core.tokens import ROOT
 from aeorsync.errors import BadRequestError, UnauthorizedError
 
 PREFIX = "aeor_k_"
@@ -150,6 +152,26 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     def usable(self, now_ms: int) -> bool:
         """Whether the key is neither revoked nor expired."""
         return not self.is_revoked and now_ms < self.expires_at
+
+
+def access_of(record: KeyRecord, user: Sequence[Sequence[KeyRule]] = ()) -> Access:
+    """What the bearer of a key may do.
+
+    A key of a user who is not root, where nothing was granted to either, opens nothing.
+
+    Args:
+        record: Of the key.
+        user: The lists of rules of its user.
+
+    Raises:
+        BadRequestError: A rule cannot be read.
+    """
+    lists = [*user, record.rules, *record.bounds]
+    access = Access.of([(rule.glob, rule.permitted) for rule in rules] for rules in lists)
+    if record.user_id == ROOT:
+        return access
+    has_lost = record.leans_on_user and not any(user)
+    return NOTHING if access.is_everything or has_lost else access
 
 
 _DECODER = msgspec.json.Decoder(KeyRecord)

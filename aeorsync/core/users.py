@@ -10,9 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from aeorsync.core.access import NOTHING, Access
-from aeorsync.core.apikeys import KeyRecord, KeyRule
-from aeorsync.core.tokens import ROOT
+from aeorsync.core.apikeys import KeyRule
 from aeorsync.errors import BadRequestError
 
 ROOT_NAME = "root"
@@ -90,29 +88,10 @@ def join_records(versions: Sequence[UserRecord]) -> UserRecord:
     return msgspec.structs.replace(
         shown,
         is_active=all(one.is_active for one in versions),
-        # Without rules a user's keys may do less, not more: see `access_of`.
+        # Without rules a user's keys may do less, not more: see `core.apikeys.access_of`.
         rules=shown.rules if has_rules else (),
         bounds=tuple(fresh) if has_rules else (),
     )
-
-
-def access_of(key: KeyRecord, user: UserRecord | None) -> Access:
-    """Return what a key may do; whether it is usable at all is another question.
-
-    Args:
-        key: Its record.
-        user: Whom it speaks for; None for root, and for somebody who is not there.
-
-    Raises:
-        BadRequestError: A rule cannot be read, so nobody knows what it would deny.
-    """
-    granted = () if user is None else user.limits
-    layers = tuple(rules for rules in (*granted, key.rules, *key.bounds) if rules)
-    if key.user_id != ROOT:
-        is_unknown = user is None or not user.is_active
-        if is_unknown or not layers or (key.leans_on_user and not granted):
-            return NOTHING
-    return Access.of([[(rule.glob, rule.permitted) for rule in layer] for layer in layers])
 
 
 def check_username(name: str) -> str:

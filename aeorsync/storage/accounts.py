@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from aeorsync.core import apikeys
+from aeorsync.core.access import Access
 from aeorsync.core.apikeys import ApiKey, KeyRecord
 from aeorsync.core.tokens import ROOT
 from aeorsync.errors import ConflictError, NotFoundError
@@ -81,6 +82,19 @@ class Accounts:
         """All keys, those that no longer work too, oldest first."""
         found = [*self._given, *(record for _, record in self._keys.all())]
         return sorted(found, key=lambda record: (record.created_at, record.key_id))
+
+    def access(self, record: KeyRecord) -> Access | None:
+        """What a key opens; None when its user is gone or was deactivated.
+
+        Raises:
+            BadRequestError: A rule cannot be read.
+        """
+        if record.user_id == ROOT:
+            return apikeys.access_of(record)
+        user = self.users.get(record.user_id)
+        if user is None or not user.is_active:
+            return None
+        return apikeys.access_of(record, user.limits)
 
     def add(self, record: KeyRecord) -> "Future[KeyRecord]":
         """Write a new key, unless whoever makes it has just lost the right to.
