@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
+    admin_keys,
     care,
     chunks,
     conflicts,
@@ -26,6 +27,7 @@ from aeorsync.api import (
     forks,
     health,
     histories,
+    keys,
     lenses,
     links,
     logins,
@@ -40,6 +42,7 @@ from aeorsync.api import (
     repairs,
     trash,
     uploads,
+    users,
     versions,
 )
 from aeorsync.api.auth import Authenticator, query_token
@@ -53,6 +56,9 @@ from aeorsync.runtime.log import get_logger
 _TABLE = (
     *health.ENDPOINTS,
     *logins.ENDPOINTS,
+    *keys.ENDPOINTS,
+    *admin_keys.ENDPOINTS,
+    *users.ENDPOINTS,
     *downloads.ENDPOINTS,
     *uploads.ENDPOINTS,
     *files.ENDPOINTS,
