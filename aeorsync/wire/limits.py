@@ -16,6 +16,7 @@ MAX_FILE_CHUNKS = 1_000_000  # more than a file of MAX_FILE has at the smallest 
 MAX_JSON = MIB  # where nothing else is said
 MAX_CHUNKS_BODY = 80 * MIB  # POST /sync/chunks: every hash a node may ask for, and room
 MAX_RENAME_JSON = 64 * KIB
+MAX_PATCH = 10 * MIB  # a merge patch; the document before and after it
 MAX_BODY = 10 * GIB  # PUT /files
 MAX_ERROR_BODY = 64 * KIB  # of an answer we only read to say what went wrong
 
