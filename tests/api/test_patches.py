@@ -7,6 +7,7 @@ from httpx import Response
 
 from aeorsync.api import patches
 from aeorsync.core import paths
+from aeorsync.storage.changes import FileState, put_file
 from aeorsync.wire import limits
 from tests.api.conftest import Browser
 
@@ -143,9 +144,9 @@ def test_what_others_write_meanwhile_is_patched_too(
         old = found(*arguments)  # type: ignore[arg-type]
         if (data := next(writes, None)) is not None:
             content = repository.store_small(data)
-            file = patches.FileState(content, "application/json")
+            file = FileState(content, "application/json")
             path = paths.parse("/settings.json")
-            repository.commit(lambda draft: patches.put_file(draft, path, file)).result()
+            repository.commit(lambda draft: put_file(draft, path, file)).result()
         return old
 
     monkeypatch.setattr(patches, "_find", find_and_be_overtaken)

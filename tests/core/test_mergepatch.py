@@ -57,8 +57,8 @@ def test_the_examples_of_the_rfc_come_out(document: str, patch: str, result: str
 
 @given(JSON, JSON, st.sampled_from([None, 1]))
 def test_it_does_what_the_rfc_does(document: object, patch: object, indent: int | None) -> None:
-    texts = [json.dumps(value, indent=indent).encode() for value in (document, patch)]
-    assert json.loads(merge_patch(*texts)) == reference(document, patch)
+    old, change = (json.dumps(value, indent=indent).encode() for value in (document, patch))
+    assert json.loads(merge_patch(old, change)) == reference(document, patch)
 
 
 def test_what_a_patch_does_not_name_stays_as_it_was_written() -> None:
