@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
+    archives,
     care,
     chunks,
     conflicts,
@@ -58,6 +59,7 @@ _TABLE = (
     *uploads.ENDPOINTS,
     *files.ENDPOINTS,
     *fetch.ENDPOINTS,
+    *archives.ENDPOINTS,
     *trash.ENDPOINTS,
     *links.ENDPOINTS,
     *versions.ENDPOINTS,
