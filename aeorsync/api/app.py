@@ -17,12 +17,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
     admin_keys,
+    archives,
     care,
     chunks,
     conflicts,
     diff,
     downloads,
     events,
+    fetch,
     files,
     forks,
     health,
@@ -62,6 +64,8 @@ _TABLE = (
     *downloads.ENDPOINTS,
     *uploads.ENDPOINTS,
     *files.ENDPOINTS,
+    *fetch.ENDPOINTS,
+    *archives.ENDPOINTS,
     *trash.ENDPOINTS,
     *links.ENDPOINTS,
     *versions.ENDPOINTS,

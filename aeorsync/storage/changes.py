@@ -233,13 +233,19 @@ def nothing_deleted(path: TreePath) -> NotFoundError:
     return NotFoundError(f"nothing was deleted at {path}")
 
 
-def resolve(draft: Draft, path: TreePath, pick: str) -> Version:
+def no_conflict(path: TreePath) -> NotFoundError:
+    """The error of a path where there is nothing to decide."""
+    return NotFoundError(f"no conflict at {path}")
+
+
+def resolve(draft: Draft, path: TreePath, pick: str, access: Access = EVERYTHING) -> Version:
     """Settle a conflict for all nodes.
 
     Args:
         draft: Where to write.
         path: The path in conflict.
         pick: ``winner``, ``loser`` (the best of them), or the id of a version.
+        access: Of who decides.
 
     Raises:
         NotFoundError: There is no conflict, or no such version.
@@ -248,9 +254,9 @@ def resolve(draft: Draft, path: TreePath, pick: str) -> Version:
     sight = draft.live(path)
     if entry is None or sight is None or not sight.losers:
         is_file = sight is not None and sight.winner.kind != Kind.DIRECTORY
-        if is_file and draft.has_inside(path):
+        if is_file and any(access.may_know(from_key(key)) for key in draft.inside(path)):
             raise ConflictError(f"{path} is a file and a folder; rename or delete one of them")
-        raise NotFoundError(f"no conflict at {path}")
+        raise no_conflict(path)
     words = {"winner": sight.winner, "loser": sight.losers[0]}
     chosen = words.get(pick) or entry.version(pick)
     if chosen is None:
