@@ -147,7 +147,8 @@ def test_who_owns_a_key_may_rename_it_and_no_more(call: Browser) -> None:
     assert reply.status_code == 200
     assert reply.json()["updated"] is True
     assert reply.json()["label"] == "new"
-    for body in ({"rules": []}, {"expires_in_days": 3000}):
+    bodies: list[dict[str, object]] = [{"rules": []}, {"expires_in_days": 3000}]
+    for body in bodies:
         assert call("PATCH", url, json=body, token=mine["key"]).status_code == 403
     assert call("PATCH", url, json={}, token=mine["key"]).status_code == 400
     assert call("PATCH", url, json={"label": None}, token=mine["key"]).json()["label"] is None
