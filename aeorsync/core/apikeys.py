@@ -12,12 +12,15 @@ login costs microseconds, not 19 MiB and 30 ms.
 
 import hmac
 import re
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from blake3 import blake3
 
+from aeorsync.core.access import NOTHING, Access
+from aeorsync.core.tokens import ROOT
 from aeorsync.errors import BadRequestError, UnauthorizedError
 
 PREFIX = "aeor_k_"
@@ -100,6 +103,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
         is_revoked: Whether the key was withdrawn; for ever.
         label: For people.
         rules: In order, the first match decides; none means no restriction.
+        bounds: Lists of rules it has from the key it was made with; all of them have to allow.
     """
 
     key_id: UUID
@@ -110,6 +114,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     is_revoked: bool = False
     label: str | None = None
     rules: tuple[KeyRule, ...] = ()
+    bounds: tuple[tuple[KeyRule, ...], ...] = ()
 
     @classmethod
     def from_json(cls, body: bytes) -> "KeyRecord":
@@ -136,6 +141,23 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     def usable(self, now_ms: int) -> bool:
         """Whether the key is neither revoked nor expired."""
         return not self.is_revoked and now_ms < self.expires_at
+
+
+def access_of(record: KeyRecord, user: Sequence[KeyRule] = ()) -> Access:
+    """What the bearer of a key may do.
+
+    A key of a user who is not root, where nothing was granted to either, opens nothing.
+
+    Args:
+        record: Of the key.
+        user: The rules of its user.
+
+    Raises:
+        BadRequestError: A rule cannot be read.
+    """
+    lists = [user, record.rules, *record.bounds]
+    access = Access.of([(rule.glob, rule.permitted) for rule in rules] for rules in lists)
+    return NOTHING if access.is_everything and record.user_id != ROOT else access
 
 
 _DECODER = msgspec.json.Decoder(KeyRecord)
