@@ -16,8 +16,10 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
+    blobs,
     care,
     chunks,
+    commits,
     conflicts,
     diff,
     downloads,
@@ -58,6 +60,8 @@ _TABLE = (
     *files.ENDPOINTS,
     *trash.ENDPOINTS,
     *links.ENDPOINTS,
+    *blobs.ENDPOINTS,
+    *commits.ENDPOINTS,
     *versions.ENDPOINTS,
     *forks.ENDPOINTS,
     *histories.ENDPOINTS,
