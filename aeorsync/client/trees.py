@@ -174,7 +174,7 @@ class TreeCalls(Caller):
         )
         return await self._ask(call, Copied)
 
-    async def trash(self, path: str | None = None, limit: int = 1_000) -> "list[Trashed]":
+    async def trash(self, path: str | None = None, limit: int = 1_000) -> Sequence[Trashed]:
         """Return what was deleted at and below a path, the latest first."""
         call = Call(
             method="GET", path="/files/deleted", query={"path": path or "/", "limit": limit}

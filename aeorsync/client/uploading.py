@@ -95,6 +95,12 @@ class Upload:
 
     async def send(self, cutter: Cutter) -> None:
         """Send all that a cutter cuts, and that is not there yet."""
+        try:
+            await self._send_all(cutter)
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+
+    async def _send_all(self, cutter: Cutter) -> None:
         free = asyncio.Semaphore(AHEAD)
         async with asyncio.TaskGroup() as group:
             while True:
@@ -113,6 +119,12 @@ class Upload:
         self._done += size
         if self._progress is not None:
             self._progress(self._done, self._total)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One of the errors in a group: all came of one cause, most likely."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _squeezed(chunks: Sequence[tuple[bytes, bytes]]) -> list[Chunk]:

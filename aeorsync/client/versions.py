@@ -61,11 +61,15 @@ class VersionCalls(Caller):
             ConflictError: The name is taken.
         """
         body = {"name": name, "metadata": dict(metadata or {})}
-        return await self._ask(Call(method="POST", path="/versions/snapshots", body=body), Snapshot)
+        return await self._ask(
+            Call(method="POST", path="/versions/snapshots", body=body), Snapshot
+        )
 
     async def rename_snapshot(self, snapshot: str, name: str) -> None:
         """Give a snapshot another name."""
-        call = Call(method="PATCH", path=_one("/versions/snapshots", snapshot), body={"name": name})
+        call = Call(
+            method="PATCH", path=_one("/versions/snapshots", snapshot), body={"name": name}
+        )
         await self._asked(call)
 
     async def delete_snapshot(self, snapshot: str) -> None:

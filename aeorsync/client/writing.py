@@ -3,8 +3,8 @@
 | what | how | where a connection breaks |
 | --- | --- | --- |
 | at most `SMALL` bytes | one PUT | it is sent again |
-| more | chunks, of which only what the server lacks is sent; then one commit | what was sent stays |
-| into a fork | one PUT, as it is read | a file is read again, a stream is lost |
+| more | chunks, as far as the server lacks them; then one commit | what was sent stays |
+| more, into a fork | one PUT, as it is read | it is to be put again |
 
 A long upload that was interrupted goes on where it was when it is started again: the server keeps
 chunks for a day, and is asked first. A file that changes while it is read is not stored.
@@ -13,7 +13,7 @@ chunks for a day, and is asked first. A file that changes while it is read is no
 import io
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,8 @@ from aeorsync.wire.limits import MIB
 SMALL: Final = MIB
 """Longest file that is sent at once."""
 PIECE: Final = MIB
+_NOTHING: Final = '""'
+"""On the wire: the writer had seen nothing."""
 Source = bytes | Path | BinaryIO
 OnConflict = Literal["keep", "refuse"]
 Progress = Callable[[int, int | None], None]
@@ -71,11 +73,11 @@ class Wish:
         told = {name: value for name, value in given.items() if value is not None}
         return told | self._conditions()
 
-    def _conditions(self) -> Mapping[str, str]:
+    def _conditions(self) -> dict[str, str]:
         if self.base is None:
             return {}
         if self.on_conflict == "keep":
-            return {"X-AeorSync-Base": self.base or '""'}
+            return {"X-AeorSync-Base": self.base or _NOTHING}
         return {"If-Match": self.base} if self.base else {"If-None-Match": "*"}
 
 
@@ -173,7 +175,7 @@ class WriteCalls(SyncCalls):
             content_type=wish.content_type,
             content_hash=cutter.content_hash,
             size=cutter.size,
-            base=wish.base,
+            base=_NOTHING if wish.base == "" else wish.base,
             mtime_ns=wish.mtime_ns,
             executable=wish.executable,
         )
