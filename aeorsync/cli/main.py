@@ -6,7 +6,16 @@ import typer
 from rich.console import Console
 
 from aeorsync import __version__, config
-from aeorsync.cli import care, emergency, key, peers, snapshots, start, status
+from aeorsync.cli import (
+    care,
+    emergency,
+    key,
+    peers,
+    profile_option,
+    snapshots,
+    start,
+    status,
+)
 from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.redact import redact
@@ -29,6 +38,7 @@ app.command("gc", epilog=care.GC_EPILOG)(care.gc)
 app.command("verify", epilog=care.VERIFY_EPILOG)(care.verify)
 app.command("export", epilog=care.EXPORT_EPILOG)(care.export)
 app.command("import", epilog=care.IMPORT_EPILOG)(care.import_)
+profile_option.add_to(app)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
