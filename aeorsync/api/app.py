@@ -16,12 +16,14 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
+    archives,
     care,
     chunks,
     conflicts,
     diff,
     downloads,
     events,
+    fetch,
     files,
     forks,
     health,
@@ -56,6 +58,8 @@ _TABLE = (
     *downloads.ENDPOINTS,
     *uploads.ENDPOINTS,
     *files.ENDPOINTS,
+    *fetch.ENDPOINTS,
+    *archives.ENDPOINTS,
     *trash.ENDPOINTS,
     *links.ENDPOINTS,
     *versions.ENDPOINTS,
