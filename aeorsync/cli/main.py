@@ -15,6 +15,7 @@ from aeorsync.cli import (
     snapshots,
     start,
     status,
+    sync,
 )
 from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
@@ -33,6 +34,7 @@ app.add_typer(key.app)
 app.command("status")(status.status)
 app.add_typer(peers.app, name="peers", epilog=peers.EPILOG)
 app.add_typer(snapshots.app, name="snapshots", epilog=snapshots.EPILOG)
+app.command("sync", epilog=sync.EPILOG)(sync.sync)
 app.command("history", epilog=snapshots.EPILOG)(snapshots.history)
 app.command("gc", epilog=care.GC_EPILOG)(care.gc)
 app.command("verify", epilog=care.VERIFY_EPILOG)(care.verify)
