@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import UNSET
 from starlette.responses import Response
 
-from aeorsync.api import reach, seen
+from aeorsync.api import patches, reach, seen
 from aeorsync.api.endpoint import FORK, Access, Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.parameters import Query
 from aeorsync.api.problems import MediaTypeError
@@ -23,7 +23,7 @@ from aeorsync.api.replies import (
     RenamedReply,
     RenameRequest,
 )
-from aeorsync.api.uploads import CONDITIONS
+from aeorsync.api.uploads import CONDITIONS, MODE_FIELD, MTIME_FIELD
 from aeorsync.core import access as rules
 from aeorsync.core import paths
 from aeorsync.core.access import Op
@@ -44,7 +44,6 @@ from aeorsync.storage.bounds import demand_new
 from aeorsync.storage.draft import Draft
 from aeorsync.wire import limits
 
-_MERGE_PATCH = b"application/merge-patch+json"
 _WORDS: dict[Kind, Literal["file", "symlink", "directory"]] = {
     Kind.FILE: "file",
     Kind.SYMLINK: "symlink",
@@ -73,11 +72,10 @@ async def delete(call: Call) -> Response:
 
 
 async def rename(call: Call) -> Response:
-    """Move a file, a symlink, or a folder with all that is in it."""
+    """Move a file, a symlink, or a folder with all that is in it; or apply a merge patch."""
     headers = dict(call.request.scope["headers"])
-    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if kind == _MERGE_PATCH:
-        raise MediaTypeError('merge patches are not supported; PATCH renames, by {"to": path}')
+    if patches.content_type(headers) == patches.TYPE:
+        return await patches.merge(call)
     path, is_folder = call.path, call.raw_path.endswith("/")
     reach.demand(call, path, Op.UPDATE)
     conditions = seen.conditions(call.node, path, headers)
@@ -172,12 +170,12 @@ ENDPOINTS = (
         "PATCH",
         "/files/{path:path}",
         rename,
-        "Move a file, a symlink, or a folder with all that is in it.",
+        "Move what is there, or merge a patch into a JSON document.",
         access=Access.USER,
         request=RenameRequest,
         reply=RenamedReply,
         errors=(*_ERRORS, InvalidFieldError, TooLargeError, MediaTypeError),
-        parameters=(*CONDITIONS[:2], FORK),
+        parameters=(*CONDITIONS, MTIME_FIELD, MODE_FIELD, patches.DEPTH, FORK),
         sees=Sees.FORKS,
     ),
     Endpoint(

@@ -47,6 +47,8 @@ CONDITIONS = (
         "header",
     ),
 )
+MTIME_FIELD = Parameter(MTIME, {"type": "string"}, "Modification time, decimal ms.", "header")
+MODE_FIELD = Parameter(MODE, {"type": "string"}, "`755` or `644`.", "header")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ async def put(call: Call) -> Response:
         content = await _take_in(repository.upload(), head, body)
         operation = _operation(call, statement, lambda: content, kind)
     version, entry = await bridge.settle(repository.commit(operation))
-    return _reply(call, statement, version, entry)
+    return reply(call, statement, version, entry)
 
 
 def _operation(
@@ -205,12 +207,15 @@ def _finish(upload: Upload, pieces: list[bytes]) -> Content:
     return upload.finish()
 
 
-def _reply(call: Call, statement: Statement, version: Version, entry: Entry) -> Response:
+def reply(
+    call: Call, statement: Statement, version: Version, entry: Entry, status: int = 201
+) -> Response:
+    """The answer to who wrote a file."""
     path = statement.path
     # Who wrote from an older base has not seen what came since: their tag must not cover it.
     has_seen = entry if statement.conditions.base is None else Entry((version,))
     tag = seen.etag(call.node, path, has_seen)
-    reply = FileReply(
+    facts = FileReply(
         path=path,
         content_type=version.content_type,
         size=version.content.size,
@@ -221,7 +226,7 @@ def _reply(call: Call, statement: Statement, version: Version, entry: Entry) -> 
         etag=tag,
         conflict=bool(see(entry).losers),
     )
-    return answer(reply, 201, {"ETag": tag})
+    return answer(facts, status, {"ETag": tag})
 
 
 ENDPOINTS = (
@@ -242,8 +247,8 @@ ENDPOINTS = (
         ),
         parameters=(
             *CONDITIONS,
-            Parameter(MTIME, {"type": "string"}, "Modification time, decimal ms.", "header"),
-            Parameter(MODE, {"type": "string"}, "`755` or `644`.", "header"),
+            MTIME_FIELD,
+            MODE_FIELD,
             FORK,
         ),
         takes_bytes=True,

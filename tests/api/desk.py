@@ -23,7 +23,7 @@ from aeorsync.core.paths import TreePath, parse
 from aeorsync.core.tokens import ROOT as ROOT_USER
 from aeorsync.core.tokens import SYNC, SigningKey
 from aeorsync.storage import changes
-from aeorsync.storage.changes import Conditions, FileState
+from aeorsync.storage.changes import Conditions, FileState, LinkState
 from aeorsync.storage.draft import Draft
 from tests.api.conftest import Running
 
@@ -82,8 +82,8 @@ def build(draft: Draft) -> None:
             _file(draft, parse(f"/{top}/{name}"), name.encode())
         for name in ("new", "far/below", "far", "moved", "made", "another"):
             _no_file(draft, parse(f"/{top}/{name}"))
-        target = changes.put_link
-        target(draft, parse(f"/{top}/link"), "a.txt", _content(b"a.txt"))
+        link = LinkState("a.txt", _content(b"a.txt"))
+        changes.put_link(draft, parse(f"/{top}/link"), link)
         gone = parse(f"/{top}/gone")
         _file(draft, gone, b"gone")
         _no_file(draft, gone)
