@@ -29,6 +29,7 @@ from aeorsync.api import (
     health,
     histories,
     lenses,
+    lifecycle,
     links,
     logins,
     members,
@@ -40,6 +41,7 @@ from aeorsync.api import (
     peers,
     problems,
     repairs,
+    tasks,
     trash,
     uploads,
     versions,
@@ -77,6 +79,8 @@ _TABLE = (
     *peer_events.ENDPOINTS,
     *metrics.ENDPOINTS,
     *care.ENDPOINTS,
+    *tasks.ENDPOINTS,
+    *lifecycle.ENDPOINTS,
 )
 ENDPOINTS: tuple[Endpoint, ...] = (*_TABLE, openapi.endpoint(_TABLE))
 """The route table."""

@@ -1,6 +1,7 @@
 """`/files` beside reading and storing: delete, move, folders, copies."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 from msgspec import UNSET
@@ -8,6 +9,7 @@ from starlette.responses import Response
 
 from aeorsync.api import patches, seen
 from aeorsync.api.endpoint import FORK, Call, Endpoint, Parameter, Sees, answer
+from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.problems import MediaTypeError
 from aeorsync.api.replies import (
@@ -21,20 +23,22 @@ from aeorsync.api.replies import (
 )
 from aeorsync.api.uploads import CONDITIONS, MODE_FIELD, MTIME_FIELD
 from aeorsync.core import paths
-from aeorsync.core.paths import TreePath
+from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Kind
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
     ConflictError,
+    DeniedError,
     InvalidFieldError,
     NotFoundError,
     PreconditionError,
     TooLargeError,
 )
 from aeorsync.runtime import bridge
-from aeorsync.storage import changes
+from aeorsync.storage import automatic, changes, versions
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.repository import Repository
 from aeorsync.wire import limits
 
 _WORDS: dict[Kind, Literal["file", "symlink", "directory"]] = {
@@ -54,6 +58,7 @@ async def delete(call: Call) -> Response:
         _check_kind(draft, path, is_folder=is_folder)
         return changes.delete(draft, path, recursive=recursive, conditions=conditions)
 
+    await _keep_before(call.node, path)
     kind = await bridge.settle(call.node.repository.commit(operation))
     word = _WORDS[kind]
     shown = path.removeprefix("/")
@@ -119,6 +124,27 @@ def _copying(text: str, folder: TreePath) -> Callable[[Draft], list[TreePath]]:
         return changes.copy(draft, paths.parse(text), folder)
 
     return operation
+
+
+async def _keep_before(node: Node, path: TreePath) -> None:
+    """Make a snapshot before something is deleted, where the rules want that."""
+    repository = node.repository
+    if not await bridge.run(_wants_snapshot, repository, path, node.wall.now_ms()):
+        return
+    with suppress(DeniedError):  # switched off at this very moment
+        await bridge.settle(
+            versions.commit(
+                repository, lambda draft: versions.auto_snapshot(repository, draft, "delete")
+            )
+        )
+
+
+def _wants_snapshot(repository: Repository, path: TreePath, now_ms: int) -> bool:
+    if not repository.is_present:
+        return False  # in a fork nothing is lost
+    with repository.view() as view:
+        is_there = view.live_data(to_key(path)) is not None
+    return is_there and automatic.wants_snapshot_before_delete(repository, now_ms)
 
 
 def _check_kind(draft: Draft, path: TreePath, *, is_folder: bool) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 from uuid import UUID
 
 from aeorsync.api.attempts import Attempts
+from aeorsync.api.bulletins import Bulletins
 from aeorsync.api.meter import Meter
+from aeorsync.api.taskboard import TaskBoard
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.offers import Offers
 from aeorsync.cluster.tally import Tally
@@ -80,6 +82,9 @@ class Node:
         offers: What peers that we cannot reach were asked to bring.
         collector: Collects the garbage of the repository.
         shelf: Trees that peers are reading.
+        tasks: What it does in the background, on demand and by the clock.
+        bulletins: What it tells event streams that is in no feed.
+        gc_interval: Hours after which garbage is collected at the latest; 0 for never by itself.
     """
 
     repository: Repository
@@ -100,6 +105,9 @@ class Node:
     tally: Tally = field(default_factory=Tally)
     meter: Meter = field(default_factory=Meter)
     offers: Offers = field(default_factory=Offers)
+    tasks: TaskBoard = field(default_factory=TaskBoard)
+    bulletins: Bulletins = field(default_factory=Bulletins)
+    gc_interval: int = 24
     collector: Collector = field(init=False)
 
     def __post_init__(self) -> None:
