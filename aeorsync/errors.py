@@ -32,11 +32,16 @@ class AeorError(Exception):
         code: Stable upper-case word for programs.
         status: HTTP status that carries this error.
         retry: Whether the same call may work later without a change by the caller.
+        path: Which one of many paths it is about, where there is one to name.
+        told: What the other end of a connection gave as its reason; empty when it was not asked
+            or gave none.
     """
 
     code = "INTERNAL_ERROR"
     status = 500
     retry = False
+    path: str | None = None
+    told: str = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -5,15 +5,21 @@
     of a key that is revoked, expired, unknown  401
     scope ``sync`` outside /sync                403
     not root where root is needed               403
+    a key with rules where root is needed       403
     a node that was removed                     403
     auth disabled, called from elsewhere        403
     auth disabled                               root; on /sync a peer
+
+What a caller may do to which paths is in the record of the key, and is read from there however
+the key was shown; `api.reach` holds callers to it. A token of somebody who is not root and that
+names no key opens nothing.
 
 The bearer may be a token or the API key itself, and may come as ``?token=`` where no tree is
 synced. Where auth is disabled, the loopback address is all that protects the node, and a web page
 reaches it through a name of its own; so the host that was asked for has to be loopback, too.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, TypeVar
@@ -25,16 +31,18 @@ from starlette.types import Scope
 from aeorsync.api.endpoint import Access
 from aeorsync.api.members import caller_id
 from aeorsync.api.node import Caller, Node
+from aeorsync.core import access as rules
 from aeorsync.core import apikeys, tokens
+from aeorsync.core.access import EVERYTHING, NOTHING
 from aeorsync.core.apikeys import KeyRecord
 from aeorsync.core.tokens import ROOT, SYNC, Claims
-from aeorsync.errors import DeniedError, UnauthorizedError
+from aeorsync.errors import BadRequestError, DeniedError, UnauthorizedError
 from aeorsync.runtime import bridge
 from aeorsync.storage.views import is_system_key
 from aeorsync.storage.writer import Committed
 
 MAX_REMEMBERED = 1024
-NOBODY = Caller(UUID(int=(1 << 128) - 1))
+NOBODY = Caller(UUID(int=(1 << 128) - 1), access=NOTHING)
 """Whoever calls an open endpoint."""
 
 T = TypeVar("T")
@@ -44,10 +52,17 @@ _ROOT = Caller(ROOT)
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A key record, or that there is none, as of one state of the system namespace."""
+    """A key record, or that there is none, as of one state of the system namespace.
+
+    Attributes:
+        age: Of that state.
+        record: The record.
+        access: What it opens; None where its rules cannot be read.
+    """
 
     age: int
     record: KeyRecord | None
+    access: rules.Access | None
 
 
 @dataclass(slots=True)
@@ -110,27 +125,51 @@ class Authenticator:
         claims = self._claims(token)
         if claims.scope == SYNC and not is_sync:
             raise DeniedError("Token scope 'sync' cannot access this endpoint")
-        if claims.key_id is not None:
-            key_id = claims.key_id
-            known = self._memory.keys.get(key_id)
-            if known is None or known.age != self._age:
-                age = self._age
-                record = await bridge.run(self.node.accounts.by_id, key_id)
-                known = _Known(age, record)
-                _remember(self._memory.keys, key_id, known)
-            self._check(known.record)
-        return Caller(claims.subject, claims.is_peer, claims.key_id)
+        if claims.key_id is None:
+            access = EVERYTHING if claims.is_root else NOTHING
+            return Caller(claims.subject, claims.is_peer, access=access)
+        key_id = claims.key_id
+        record, access = await self._known_key(key_id, lambda: self.node.accounts.by_id(key_id))
+        if record.user_id != claims.subject:
+            raise UnauthorizedError("Invalid or expired token")
+        is_peer = claims.is_peer and access.is_everything
+        return Caller(claims.subject, is_peer, key_id, access)
 
     async def _key_holder(self, text: str) -> Caller:
-        digest = apikeys.digest(text)
-        known = self._memory.keys.get(digest)
+        record, access = await self._known_key(
+            apikeys.digest(text), lambda: self.node.accounts.find(text)
+        )
+        return Caller(record.user_id, key_id=record.key_id, access=access)
+
+    async def _known_key(
+        self, name: UUID | bytes, find: Callable[[], KeyRecord | None]
+    ) -> tuple[KeyRecord, rules.Access]:
+        """The record of a key that may be used, and what it opens.
+
+        Raises:
+            UnauthorizedError: There is none, or it may not be used.
+            DeniedError: Its rules cannot be read.
+        """
+        known = self._memory.keys.get(name)
         if known is None or known.age != self._age:
-            age = self._age
-            record = await bridge.run(self.node.accounts.find, text)
-            known = _Known(age, record)
-            _remember(self._memory.keys, digest, known)
-        record = self._check(known.record)
-        return Caller(record.user_id, key_id=record.key_id)
+            known = await bridge.run(self._look_up, self._age, find)
+            _remember(self._memory.keys, name, known)
+        record = known.record
+        if record is None or not record.usable(self.node.wall.now_ms()):
+            raise UnauthorizedError("The API key is unknown, revoked or expired")
+        if known.access is None:
+            # To serve it without its rules would be to serve it everything.
+            raise DeniedError("This node cannot apply the rules of this API key")
+        return record, known.access
+
+    def _look_up(self, age: int, find: Callable[[], KeyRecord | None]) -> _Known:
+        record = find()
+        try:
+            access = None if record is None else self.node.accounts.access(record)
+        except BadRequestError:
+            return _Known(age, record, None)
+        # Without its user a key is as good as revoked.
+        return _Known(age, None if access is None else record, access)
 
     def _claims(self, token: str) -> Claims:
         now = self.node.wall.now_ms() // 1000
@@ -142,14 +181,6 @@ class Authenticator:
                 raise UnauthorizedError("Invalid or expired token")
             _remember(self._memory.claims, token, claims)
         return claims
-
-    def _check(self, record: KeyRecord | None) -> KeyRecord:
-        if record is None or not record.usable(self.node.wall.now_ms()):
-            raise UnauthorizedError("The API key is unknown, revoked or expired")
-        if record.rules:
-            # To serve it without its rules would be to serve it everything.
-            raise DeniedError("This node cannot apply the rules of this API key")
-        return record
 
     def _notice(self, committed: Committed) -> None:
         # In the writer thread, and before whoever revoked the key hears that it is done.

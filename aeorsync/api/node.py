@@ -53,8 +53,8 @@ class Caller:
 
     @property
     def is_root(self) -> bool:
-        """Whether everything is allowed that no scope forbids."""
-        return self.user == ROOT
+        """Whether everything is allowed that no scope forbids; never of a key with rules."""
+        return self.user == ROOT and self.access.is_everything
 
 
 @dataclass(frozen=True, slots=True)

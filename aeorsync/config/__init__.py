@@ -10,15 +10,13 @@ An empty environment variable counts as not set. Unknown keys in the TOML file a
 name. Every refusal is a ``StartupError`` with ``Exit.CONFIG``; no other error is raised.
 """
 
-import difflib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from aeorsync.config import values
+from aeorsync.config import files, values
 from aeorsync.config.table import MAX_RETENTION_S, SETTINGS, WEEK, Setting
 from aeorsync.config.values import AuthMode, Exit, Given, LogFormat, is_loopback, refused
 
@@ -45,7 +43,6 @@ URL_VARIABLE: Final = "AEORSYNC_URL"
 CA_VARIABLE: Final = "AEORSYNC_CLUSTER_CA"
 KEY_VARIABLE: Final = "AEORSYNC_KEY"
 DEFAULT_URL: Final = "http://localhost:6830"
-FILE_MAX_BYTES: Final = 1 << 20
 
 _TYPE_WORDS: Final = {int: "a whole number", str: "a text", list: "a list of texts"}
 
@@ -169,26 +166,14 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
 def _from_file(path: Path) -> dict[str, Given]:
     known = {setting.toml: setting for setting in SETTINGS if setting.toml}
     given = {}
-    for key, value in _flattened(_read(path), sections=_sections(known)):
+    # Folders to sync may stand in the same file; `config.folders` reads them.
+    for key, value in _flattened(files.read(path), sections=_sections(known)):
+        if key == "sync":
+            continue
         if key not in known:
-            raise refused(f"{path}: there is no setting {key!r}{_meant(key, list(known))}")
+            raise refused(f"{path}: there is no setting {key!r}{files.meant(key, known)}")
         given[known[key].name] = _as_text(known[key], value, f"{path}: {key}")
     return given
-
-
-def _read(path: Path) -> dict[str, object]:
-    try:
-        with path.open("rb") as file:
-            body = file.read(FILE_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise refused(f"{str(path)!r}: cannot read the settings: {reason}") from error
-    if len(body) > FILE_MAX_BYTES:
-        raise refused(f"{path}: larger than {FILE_MAX_BYTES} bytes; is this the right file?")
-    try:
-        return tomllib.loads(body.decode())
-    except (ValueError, RecursionError) as error:
-        raise refused(f"{path}: not TOML: {error}") from error
 
 
 def _sections(keys: Mapping[str, Setting]) -> set[str]:
@@ -207,16 +192,6 @@ def _flattened(
             yield from _flattened(value, sections, f"{dotted}.")
         else:
             yield dotted, value
-
-
-def _meant(key: str, known: list[str]) -> str:
-    """Return a hint at the closest known key: by its whole name, else by its last part."""
-    last_parts = {name.rpartition(".")[2]: name for name in known}
-    close = difflib.get_close_matches(key, known, 1) or [
-        last_parts[part]
-        for part in difflib.get_close_matches(key.rpartition(".")[2], list(last_parts), 1)
-    ]
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
 
 
 def _as_text(setting: Setting, value: object, origin: str) -> Given:

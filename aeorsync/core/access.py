@@ -21,9 +21,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from blake3 import blake3
+
 from aeorsync.core.globs import Glob
 from aeorsync.core.paths import ROOT
-from aeorsync.errors import BadRequestError
+from aeorsync.errors import BadRequestError, NotFoundError
 
 LETTERS = "crudlify"
 MAX_RULES = 100
@@ -131,6 +133,21 @@ class Access:
         """Whether the folder ``path`` can be listed; only its allowed children are shown."""
         return not self.is_nobody and all(rules.may_enter(path) for rules in self.layers)
 
+    def may_know(self, path: str) -> bool:
+        """Whether the caller may learn that something is at ``path``."""
+        return self.may(path, Op.READ) or self.may(path, Op.LIST)
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes, the same for the same rules: what was told under others is told apart."""
+        told = blake3(b"nobody" if self.is_nobody else b"")
+        for rules in self.layers:
+            told.update(b"\1")
+            for rule in rules.rules:
+                flags = "".join(sorted(op.value for op in rule.flags))
+                told.update(f"{rule.glob.text}\0{flags}\0".encode())
+        return told.digest()
+
     def flags(self, path: str) -> str:
         """The eight flags of a path, as `effective_permissions` shows them."""
         return "".join(op.value if self.may(path, op) else "-" for op in Op)
@@ -138,6 +155,11 @@ class Access:
 
 EVERYTHING = Access()
 NOTHING = Access(is_nobody=True)
+
+
+def missing(path: str) -> NotFoundError:
+    """The one error for a path where nothing is, and for one the caller may not know of."""
+    return NotFoundError(f"not found: {path}")
 
 
 def parse_flags(text: str) -> frozenset[Op]:

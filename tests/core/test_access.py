@@ -56,6 +56,15 @@ def test_all_layers_have_to_allow() -> None:
     assert not both.may_enter("/a/c")
 
 
+def test_rules_have_a_name_that_changes_with_them() -> None:
+    rules = [ASSETS, ASSETS[:1], ASSETS[::-1], [("/assets/**", "-r------")], []]
+    known = [access(*some).digest for some in rules] + [NOTHING.digest]
+    known.append(Access.of([ASSETS, ASSETS]).digest)
+
+    assert len(set(known)) == len(known)
+    assert access(*ASSETS).digest == access(*ASSETS).digest
+
+
 @pytest.mark.parametrize("flags", ["", "r", "rrrrrrrr", "-r--l--", "-r--l----", "CRUDLIFY"])
 def test_flags_that_are_not_flags_are_refused(flags: str) -> None:
     with pytest.raises(BadRequestError):

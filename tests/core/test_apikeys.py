@@ -132,3 +132,25 @@ def test_a_key_is_usable_until_it_expires_or_is_revoked() -> None:
     assert RECORD.usable(1_999)
     assert not RECORD.usable(2_000)
     assert not msgspec.structs.replace(RECORD, is_revoked=True).usable(1_000)
+
+
+READ = KeyRule("/a/**", "-r--l---")
+
+
+@pytest.mark.parametrize(
+    ("user", "rules", "bounds"),
+    [((READ,), (), ()), ((), (READ,), ()), ((), (), ((READ,),)), ((READ,), (READ,), ((READ,),))],
+)
+def test_what_a_key_opens_is_bounded_by_every_list_that_says_anything(
+    user: tuple[KeyRule, ...], rules: tuple[KeyRule, ...], bounds: tuple[tuple[KeyRule, ...], ...]
+) -> None:
+    record = msgspec.structs.replace(RECORD, rules=rules, bounds=bounds)
+    access = apikeys.access_of(record, (user,))
+    assert access.flags("/a/x") == "-r--l---"
+    assert access.flags("/b") == "--------"
+
+
+def test_without_any_rule_root_may_do_everything_and_others_nothing() -> None:
+    other = msgspec.structs.replace(RECORD, user_id=ID)
+    assert apikeys.access_of(RECORD).is_everything
+    assert apikeys.access_of(other).is_nobody

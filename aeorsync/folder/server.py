@@ -1,0 +1,37 @@
+"""What a folder client needs of a server; `aeorsync.client.AsyncClient` is one."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+from aeorsync.wire.blobs import CommitReply, CommitRequest
+from aeorsync.wire.framing import Chunk
+from aeorsync.wire.protocol import DiffReply
+
+
+class Server(Protocol):
+    """The calls; all raise `AeorError`."""
+
+    async def diff(
+        self, cursor: str | None = None, paths: Sequence[str] | None = None
+    ) -> DiffReply:
+        """One page of what changed."""
+
+    async def check(self, hashes: Sequence[bytes]) -> set[bytes]:
+        """Which chunks have to be sent."""
+
+    async def send_chunks(self, chunks: Sequence[Chunk]) -> None:
+        """Store chunks."""
+
+    async def commit(self, request: CommitRequest, chunks: Sequence[Chunk] = ()) -> CommitReply:
+        """Make many changes that all happen or do not."""
+
+    def chunks(self, ids: Sequence[bytes]) -> AsyncIterator[Chunk]:
+        """Fetch chunks; those that cannot be had are left out."""
+
+    async def give_up(self, path: str, version: str) -> Any:  # noqa: ANN401  # not looked at
+        """Let go of one version of a path in conflict."""
+
+    def events(
+        self, kinds: Sequence[str] = (), prefix: str | None = None, last_id: str | None = None
+    ) -> AsyncIterator[Any]:
+        """What happens there, as it happens."""
