@@ -41,7 +41,7 @@ from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import Supervisor
 from aeorsync.server.addresses import own_url
-from aeorsync.server.housekeeping import collecting
+from aeorsync.server.housekeeping import collecting, sweeping
 from aeorsync.server.opening import Data, fingerprint, open_data
 from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.storage.folder import DataFolder
@@ -268,6 +268,7 @@ async def _running(
         gate.open(node)
         if settings.gc_interval:
             supervisor.start("gc", collecting(node, settings.gc_interval))
+        supervisor.start("keys", sweeping(node))
         yield Ready(
             version=__version__,
             url=own_url(settings, port),
@@ -282,6 +283,7 @@ async def _running(
         bus.close()
         node.collector.stop()
         await supervisor.stop("gc")
+        await supervisor.stop("keys")
         await member.stop()
         await drain()
         await bridge.run(foreign.close)

@@ -1,4 +1,4 @@
-"""What a node does by itself now and then: collect garbage."""
+"""What a node does by itself now and then: collect garbage, forget keys that are long over."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -32,5 +32,22 @@ def collecting(node: Node, hours: int) -> Callable[[], Awaitable[None]]:
                 freed=found.freed_bytes,
                 held_back=found.held_back,
             )
+
+    return loop
+
+
+def sweeping(node: Node) -> Callable[[], Awaitable[None]]:
+    """A background loop that forgets keys and refresh tokens that are over, every hour.
+
+    Every node does; what several forget at once is forgotten once.
+    """
+
+    async def loop() -> None:
+        while True:
+            await asyncio.sleep(_HOUR_S)
+            sweep = await bridge.run(node.accounts.sweep, node.wall.now_ms())
+            chains, keys = await bridge.settle(sweep)
+            if chains or keys:
+                log.info("keys swept", refresh_chains=chains, keys=keys)
 
     return loop
