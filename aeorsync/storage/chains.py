@@ -105,7 +105,8 @@ class ChainsEdit:
         Those that were revoked are counted for themselves: their tokens must not come back to life
         by logging in often.
         """
-        live, revoked = [], []
+        live: list[tuple[int, str]] = []
+        revoked: list[tuple[int, str]] = []
         for name in self._chains.names(key_id.hex[:16]):
             chain = self._chains.get(name)
             group = revoked if chain is not None and chain.is_revoked else live
