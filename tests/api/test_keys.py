@@ -229,6 +229,8 @@ def test_a_limited_key_is_not_shown_the_rules_of_the_one_it_was_made_with(call: 
     child = make(call, maker["key"])
     assert "secret" not in call("GET", "/auth/keys", token=child["key"]).text
     assert "secret" in call("GET", "/auth/keys/admin").text
+    assert maker["key_id"] not in call("GET", "/auth/keys", token=child["key"]).text
+    assert maker["key_id"] in call("GET", "/auth/keys", token=maker["key"]).text
 
 
 def test_all_that_was_made_with_a_key_can_be_revoked_at_once(call: Browser) -> None:
