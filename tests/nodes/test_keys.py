@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,37 @@ def test_a_chain_of_refresh_tokens_goes_on_on_any_node_and_ends_on_all(nodes: Pa
     assert refresh(b, third).status_code == 401
     assert refresh(a, third).status_code == 401
     assert status(b, made["key"]) == 200
+
+
+def test_one_refresh_token_used_on_two_nodes_at_once_ends_its_chain(nodes: Pair) -> None:
+    a, b = nodes
+    made = post(a, "/auth/keys", rules=READ)
+    told = post(a, "/auth/token", api_key=made["key"], include_refresh=True)
+    wait_until(lambda: same_root(a, b))
+    pause(a, b, is_paused=True)
+    here = refresh(a, told["refresh_token"]).json()
+    there = refresh(b, told["refresh_token"]).json()
+    assert status(a, here["token"]) == 200
+    assert status(b, there["token"]) == 200
+    pause(a, b, is_paused=False)
+    for node in (a, b):
+        wait_until(partial(is_refused, node, told["token"]))
+        for one in (here, there):
+            assert refresh(node, one["refresh_token"]).status_code == 401
+            assert status(node, one["token"]) == 401
+        assert status(node, made["key"]) == 200
+
+
+def is_refused(node: NodeProcess, key: str) -> bool:
+    return status(node, key) == 401
+
+
+def pause(a: NodeProcess, b: NodeProcess, *, is_paused: bool) -> None:
+    """Cut the links between two nodes, or let them run again."""
+    for node, other in ((a, b), (b, a)):
+        with node.client() as client:
+            url = f"/sync/peers/{other.node_id}"
+            client.patch(url, json={"enabled": not is_paused}).raise_for_status()
 
 
 def test_nothing_secret_is_in_the_logs(nodes: Pair) -> None:
