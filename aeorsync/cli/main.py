@@ -10,12 +10,14 @@ from aeorsync.cli import (
     care,
     emergency,
     key,
+    keys,
     peers,
     profile_option,
     snapshots,
     start,
     status,
     sync,
+    users,
 )
 from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
@@ -31,6 +33,8 @@ app = typer.Typer(
 app.command("start", epilog=start.EPILOG)(start.start)
 app.command("emergency-reset")(emergency.reset)
 app.add_typer(key.app)
+app.add_typer(keys.app, name="keys", epilog=keys.EPILOG)
+app.add_typer(users.app, name="users", epilog=users.EPILOG)
 app.command("status")(status.status)
 app.add_typer(peers.app, name="peers", epilog=peers.EPILOG)
 app.add_typer(snapshots.app, name="snapshots", epilog=snapshots.EPILOG)
