@@ -34,11 +34,16 @@ class AeorError(Exception):
         status: HTTP status that carries this error.
         retry: Whether the same call may work later without a change by the caller.
         details: What else is told of it, by the names that programs read.
+        path: Which one of many paths it is about, where there is one to name.
+        told: What the other end of a connection gave as its reason; empty when it was not asked
+            or gave none.
     """
 
     code = "INTERNAL_ERROR"
     status = 500
     retry = False
+    path: str | None = None
+    told: str = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

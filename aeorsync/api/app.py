@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
+    archives,
     blobs,
     care,
     chunks,
@@ -24,6 +25,7 @@ from aeorsync.api import (
     diff,
     downloads,
     events,
+    fetch,
     files,
     forks,
     health,
@@ -58,6 +60,8 @@ _TABLE = (
     *downloads.ENDPOINTS,
     *uploads.ENDPOINTS,
     *files.ENDPOINTS,
+    *fetch.ENDPOINTS,
+    *archives.ENDPOINTS,
     *trash.ENDPOINTS,
     *links.ENDPOINTS,
     *blobs.ENDPOINTS,

@@ -125,6 +125,7 @@ class Item(msgspec.Struct, frozen=True):
         executable: Whether a file may be executed.
         conflict: Whether other versions wait to be resolved.
         target: Where a symlink points; absent otherwise.
+        effective_permissions: The eight flags of who asks; absent for whom no rule binds.
     """
 
     path: str
@@ -141,6 +142,7 @@ class Item(msgspec.Struct, frozen=True):
     executable: bool
     conflict: bool
     target: str | UnsetType = UNSET
+    effective_permissions: str | UnsetType = UNSET
 
 
 class Listing(msgspec.Struct, frozen=True):

@@ -2,13 +2,15 @@
 
 What goes wrong is told in our own errors: a peer that cannot be reached or does not answer in
 time is `UnavailableError`, a refusal is the error of its status with the peer's own text. Every
-call between nodes may be repeated, so one that met a connection the peer had just closed is.
+call between nodes may be repeated, so one that met a connection the peer had just closed is; a
+client says of a `Request` that it may not.
 """
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
@@ -18,6 +20,7 @@ import msgspec
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
+    BusyError,
     ConflictError,
     DeniedError,
     InvalidFieldError,
@@ -25,6 +28,7 @@ from aeorsync.errors import (
     PreconditionError,
     RateLimitedError,
     RemovedError,
+    StaleError,
     TooLargeError,
     UnauthorizedError,
     UnavailableError,
@@ -54,13 +58,58 @@ _REFUSALS: Final[dict[int, type[AeorError]]] = {
     HTTPStatus.CONFLICT: ConflictError,
     HTTPStatus.PRECONDITION_FAILED: PreconditionError,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooLargeError,
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: BadRequestError,
     HTTPStatus.UNPROCESSABLE_ENTITY: InvalidFieldError,
+}
+_TOLD: Final[dict[tuple[int, str], type[AeorError]]] = {
+    (HTTPStatus.FORBIDDEN, RemovedError.code): RemovedError,
+    (HTTPStatus.CONFLICT, StaleError.code): StaleError,
+    (HTTPStatus.CONFLICT, BusyError.code): BusyError,
 }
 
 Mint = Callable[[], str]
 """Makes a bearer token; cheap, but not free."""
 Pace = Callable[[int], Awaitable[None]]
 """Waits as long as so many bytes are meant to take."""
+Stream = Callable[[], AsyncIterator[bytes]]
+"""Makes the pieces of a body, anew for each time it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked.
+
+    Attributes:
+        method: HTTP method.
+        path: Path and query, percent-encoded.
+        body: All of it, or what makes it piece by piece.
+        headers: Fields. An ``Accept-Encoding`` of gzip is undone here.
+        may_repeat: Whether to ask once more where a connection broke and nobody knows whether it
+            was heard.
+        idle_s: Longest silence in the middle of the exchange.
+    """
+
+    method: str
+    path: str
+    body: bytes | Stream = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    may_repeat: bool = True
+    idle_s: float = IDLE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer, its body not read yet.
+
+    Attributes:
+        status: 200 to 299.
+        headers: Fields; names in any case.
+        pieces: The body as it comes in.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
 
 
 class Connection:
@@ -72,6 +121,7 @@ class Connection:
         mint: Mint | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         trust: ssl.SSLContext | None = None,
+        size: int = _CONNECTIONS,
     ) -> None:
         """Prepare; nothing is connected yet.
 
@@ -80,6 +130,7 @@ class Connection:
             mint: Makes the bearer token, asked at most every two minutes; None to send none.
             transport: Something else than the network.
             trust: Whose certificates to believe; None for the system's authorities.
+            size: Most requests at a time; others wait.
         """
         self.address = address
         self._mint = mint
@@ -92,8 +143,8 @@ class Connection:
                 verify=system_trust() if trust is None else trust,
                 timeout=httpx.Timeout(IDLE_S, connect=CONNECT_S),
                 limits=httpx.Limits(
-                    max_connections=_CONNECTIONS,
-                    max_keepalive_connections=_CONNECTIONS,
+                    max_connections=size,
+                    max_keepalive_connections=size,
                     keepalive_expiry=_KEEP_ALIVE_S,
                 ),
                 http2=False,
@@ -147,7 +198,7 @@ class Connection:
         """
         async with self.deadline(deadline_s):
             with self._translated():
-                response = await self._send(self._client.build_request("GET", path))
+                response = await self._send(lambda: self._client.build_request("GET", path))
                 try:
                     if response.status_code // 100 != HTTPStatus.OK // 100:
                         raise await self._refusal(response)
@@ -171,14 +222,17 @@ class Connection:
         idle_s: float = IDLE_S,
         pace: Pace | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send a request and yield the pieces of a good answer as they come in.
+        """Send a request and yield the pieces of a good answer; see `exchange`."""
+        request = Request(method, path, body, headers, idle_s=idle_s)
+        async with self.exchange(request, pace) as answer:
+            yield answer.pieces
+
+    @asynccontextmanager
+    async def exchange(self, asked: Request, pace: Pace | None = None) -> AsyncIterator[Answer]:
+        """Send a request and yield a good answer as it comes in.
 
         Args:
-            method: HTTP method.
-            path: Path and query.
-            body: Of the request.
-            headers: Of the request. An ``Accept-Encoding`` of gzip is undone here.
-            idle_s: Longest silence in the middle of the answer.
+            asked: What.
             pace: Called with the size of each piece as it came over the network; the next one is
                 read when it returns.
 
@@ -186,22 +240,27 @@ class Connection:
             AeorError: See the top of this module.
         """
         with self._translated():
+            headers = dict(asked.headers)
             if self._mint is not None:
-                headers = {**headers, "Authorization": f"Bearer {self._bearer(self._mint)}"}
-            request = self._client.build_request(
-                method,
-                path,
-                content=body or None,
-                headers=headers,
-                timeout=httpx.Timeout(idle_s, connect=CONNECT_S),
-            )
-            response = await self._send(request)
+                headers["Authorization"] = f"Bearer {self._bearer(self._mint)}"
+            response = await self._send(lambda: self._built(asked, headers), asked.may_repeat)
             try:
                 if response.status_code // 100 != HTTPStatus.OK // 100:
                     raise await self._refusal(response)
-                yield _unpacked(response, _paced(response.aiter_raw(), pace))
+                pieces = _unpacked(response, _paced(response.aiter_raw(), pace))
+                yield Answer(response.status_code, response.headers, self._safely(pieces))
             finally:
                 await response.aclose()
+
+    def _built(self, asked: Request, headers: dict[str, str]) -> httpx.Request:
+        body = asked.body() if callable(asked.body) else asked.body or None
+        return self._client.build_request(
+            asked.method,
+            asked.path,
+            content=body,
+            headers=headers,
+            timeout=httpx.Timeout(asked.idle_s, connect=CONNECT_S),
+        )
 
     @asynccontextmanager
     async def deadline(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
@@ -217,12 +276,18 @@ class Connection:
             text = f"{self.address} did not finish an answer in {seconds:g} s"
             raise UnavailableError(text) from error
 
-    async def _send(self, request: httpx.Request) -> httpx.Response:
+    async def _send(
+        self,
+        build: Callable[[], httpx.Request],
+        may_repeat: bool = True,  # noqa: FBT001, FBT002
+    ) -> httpx.Response:
         try:
-            return await self._client.send(request, stream=True)
+            return await self._client.send(build(), stream=True)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            if not may_repeat:
+                raise
             # Most likely the peer closed an idle connection just as it was taken from the pool.
-            return await self._client.send(request, stream=True)
+            return await self._client.send(build(), stream=True)
 
     def _bearer(self, mint: Mint) -> str:
         now = asyncio.get_running_loop().time()
@@ -236,18 +301,30 @@ class Connection:
         if status == HTTPStatus.UNAUTHORIZED:
             self._token_until = 0.0
         body = bytearray()
-        async for piece in response.aiter_raw():
-            body += piece
-            if len(body) > MAX_ERROR_BODY:
-                break
+        # Where no more of its reason comes, the status says enough.
+        with suppress(httpx.TransportError):
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > MAX_ERROR_BODY:
+                    break
         told = _told(bytes(body))
         text = f"{self.address} answered {status}: {told.error or 'no reason given'}"
-        if (status, told.code) == (HTTPStatus.FORBIDDEN, RemovedError.code):
-            return RemovedError(text)
+        error: AeorError
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             wait = response.headers.get("Retry-After", "")
-            return RateLimitedError(text, int(wait) if wait.isdecimal() and len(wait) < 6 else 60)  # noqa: PLR2004
-        return _REFUSALS.get(status, UnavailableError)(text)
+            known = wait.isdecimal() and len(wait) < 6  # noqa: PLR2004
+            error = RateLimitedError(text, int(wait) if known else 60)
+        else:
+            kind = _TOLD.get((status, told.code))
+            error = (kind or _REFUSALS.get(status, UnavailableError))(text)
+        error.path, error.told = told.path, told.error
+        return error
+
+    async def _safely(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        # Who reads on after leaving the place where the exchange began is told in our words, too.
+        with self._translated():
+            async for piece in pieces:
+                yield piece
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -301,6 +378,7 @@ class _Told(msgspec.Struct, frozen=True):
 
     error: str = ""
     code: str = ""
+    path: str | None = None
 
 
 def _told(body: bytes) -> _Told:
@@ -309,4 +387,4 @@ def _told(body: bytes) -> _Told:
         told = msgspec.json.decode(body, type=_Told)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         told = _Told(body[:_ERROR_TEXT].decode("utf-8", "replace"))
-    return _Told(redact(told.error[:_ERROR_TEXT]), told.code)
+    return _Told(redact(told.error[:_ERROR_TEXT]), told.code, told.path)

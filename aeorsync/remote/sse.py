@@ -4,8 +4,8 @@
     data: {"seq":7}
     <empty line>
 
-Lines end in LF, CR LF or CR. What is neither ``event`` nor ``data`` is skipped. Bounded: a line or
-an event longer than the limit is an error, so memory does not depend on the peer.
+Lines end in LF, CR LF or CR. What is not ``event``, ``data`` or ``id`` is skipped. Bounded: a line
+or an event longer than the limit is an error, so memory does not depend on the peer.
 """
 
 import re
@@ -35,9 +35,16 @@ class EventDecoder:
 
     Args:
         limit: Longest line, and longest event, in bytes.
+
+    Attributes:
+        marks: The id in force after each event of the last `feed`: where to go on after it.
+        mark: The last id that was told, also by itself; empty when none was.
     """
 
     def __init__(self, limit: int = MAX_EVENT) -> None:
+        self.marks: list[str] = []
+        self.mark = ""
+        self._next_mark = ""
         self._limit = limit
         self._rest = b""
         self._name = ""
@@ -51,6 +58,7 @@ class EventDecoder:
             BadRequestError: A line or an event is too long.
         """
         events: list[ServerEvent] = []
+        self.marks = []
         text, at = self._rest + data, 0
         while found := _LINE_END.search(text, at):
             # A CR at the very end may be the first half of CR LF; what follows will tell.
@@ -60,6 +68,7 @@ class EventDecoder:
             at = found.end()
             if event is not None:
                 events.append(event)
+                self.marks.append(self.mark)
         self._rest = text[at:]
         if len(self._rest) > self._limit:
             raise BadRequestError("a line of an event stream is too long")
@@ -72,6 +81,8 @@ class EventDecoder:
         value = value.removeprefix(b" ")
         if field == b"event":
             self._name = value.decode("utf-8", "replace")
+        elif field == b"id" and b"\0" not in value:
+            self._next_mark = value.decode("utf-8", "replace")
         elif field == b"data":
             self._data.append(value)
             self._size += len(value) + 1
@@ -81,5 +92,6 @@ class EventDecoder:
 
     def _finish_event(self) -> ServerEvent | None:
         name, data = self._name or "message", self._data
+        self.mark = self._next_mark
         self._name, self._data, self._size = "", [], 0
         return ServerEvent(name, b"\n".join(data)) if data else None

@@ -1,0 +1,71 @@
+"""The client for programs that are asynchronous themselves."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from aeorsync.client.conflicts import ConflictCalls
+from aeorsync.client.listening import EventCalls
+from aeorsync.client.reading import ReadCalls
+from aeorsync.client.syncing import SyncCalls
+from aeorsync.remote.connection import Connection
+from aeorsync.remote.trust import load_trust
+
+PATIENCE_S: Final = 20.0
+_CONNECTIONS: Final = 16
+
+
+class AsyncClient(SyncCalls, ReadCalls, ConflictCalls, EventCalls):
+    """A server, as somebody to call; belongs to one event loop.
+
+    Every call raises what `aeorsync.errors` has: `NotFoundError` for what is not there or not for
+    this key, `UnavailableError` when the server cannot be reached, and so on. Calls may be made at
+    the same time.
+
+    Example:
+        >>> async with AsyncClient("http://localhost:6830", key) as client:
+        ...     await client.put("/notes/hello.txt", b"hello")
+        ...     async for entry in client.list("/notes"):
+        ...         print(entry.name, entry.size)
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        authorities: Path | None = None,
+        patience_s: float = PATIENCE_S,
+        connection: Connection | None = None,
+    ) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            url: ``http://host:6830``, without a path.
+            key: API key or token; None where the server wants none.
+            authorities: PEM file of those whose certificates to believe, instead of the system's.
+            patience_s: How long a server that has answered before is waited for when it cannot
+                be reached, in seconds.
+            connection: Another way to the server; then ``url``, ``key`` and ``authorities`` are
+                not looked at.
+
+        Raises:
+            BadRequestError: ``url`` is not an address.
+            StartupError: ``authorities`` cannot be used.
+        """
+        if connection is None:
+            trust = None if authorities is None else load_trust(authorities)
+            mint = None if key is None else lambda: key
+            connection = Connection(url.rstrip("/"), mint, trust=trust, size=_CONNECTIONS)
+        super().__init__(connection, patience_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        await self.close()

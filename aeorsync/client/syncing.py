@@ -1,0 +1,174 @@
+"""Calls for who keeps a copy of files: what changed, which chunks, many changes at once.
+
+    diff -> chunks          take what changed there
+    check -> send_chunks -> commit    bring what changed here
+
+A chunk is named by `core.hashing.chunk_id`; whoever takes one checks that.
+"""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from aeorsync.client.calling import LONG_S, Call, Caller
+from aeorsync.core.hashing import parse_hash
+from aeorsync.errors import BadRequestError, UnavailableError
+from aeorsync.remote.connection import Request
+from aeorsync.runtime.redact import redact
+from aeorsync.wire import blobs, framing
+from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
+from aeorsync.wire.limits import FRAME_COST, MIB
+from aeorsync.wire.protocol import FRAMES_TYPE, IDS_TYPE, DiffReply, DiffRequest
+
+MAX_CHECKED: Final = 8_192
+"""Hashes in one `check`."""
+MAX_SENT: Final = 8 * MIB
+"""Bytes of chunks in one body, about."""
+_HEADER: Final = framing.encode(Kind.HEADER, b"\x80")
+_END: Final = framing.encode(Kind.END, b"\x80")
+
+
+class SyncCalls(Caller):
+    """What a folder client needs."""
+
+    async def blob_config(self) -> blobs.ConfigReply:
+        """How chunks are named and how long they may be."""
+        return await self._ask(Call(method="GET", path="/blobs/config"), blobs.ConfigReply)
+
+    async def diff(
+        self, cursor: str | None = None, paths: Sequence[str] | None = None
+    ) -> DiffReply:
+        """Ask for one page of what changed.
+
+        Args:
+            cursor: ``root_hash`` of the page before; None for all there is. Keep it only when
+                all that the page tells has been applied.
+            paths: Globs of what to tell; None for everything.
+
+        Returns:
+            The page. Ask again at once while its ``more`` is true; ``full`` says that it is part
+            of a listing, also when ``cursor`` was not known any more.
+        """
+        asked = DiffRequest(since_root_hash=cursor, paths=tuple(paths) if paths else None)
+        call = Call(
+            method="POST", path="/sync/diff", body=asked, may_repeat=True, deadline_s=LONG_S
+        )
+        return await self._ask(call, DiffReply)
+
+    async def check(self, hashes: Sequence[bytes]) -> set[bytes]:
+        """Return which of some chunks have to be sent; the others stay there for a day."""
+        needed: set[bytes] = set()
+        distinct = list(dict.fromkeys(hashes))
+        for at in range(0, len(distinct), MAX_CHECKED):
+            asked = blobs.CheckRequest([name.hex() for name in distinct[at : at + MAX_CHECKED]])
+            call = Call(method="POST", path="/blobs/check", body=asked, may_repeat=True)
+            needed.update(
+                parse_hash(text) for text in (await self._ask(call, blobs.CheckReply)).needed
+            )
+        if not needed <= set(distinct):
+            raise BadRequestError(f"{self.address} asks for chunks that nobody named")
+        return needed
+
+    async def send_chunks(self, chunks: Sequence[Chunk]) -> None:
+        """Store chunks; they are durable when this returns, and stay for a day."""
+        for batch in _batches(chunks):
+            body = b"".join((_HEADER, *_frames(batch), _END))
+            await self._send(self._framed("/blobs/chunks", body), LONG_S)
+
+    async def commit(
+        self, request: blobs.CommitRequest, chunks: Sequence[Chunk] = ()
+    ) -> blobs.CommitReply:
+        """Make many changes that all happen or do not.
+
+        Args:
+            request: The changes; their chunks are there (`send_chunks`) or come along.
+            chunks: Chunks to bring along; best not much over `MAX_SENT` bytes.
+
+        Raises:
+            AeorError: Nothing was changed. Where it is about one of the paths, the error's
+                ``path`` names it: leave that one out, and the rest may go.
+        """
+        if not chunks:
+            call = Call(
+                method="POST",
+                path="/blobs/commit",
+                body=request,
+                may_repeat=True,
+                deadline_s=LONG_S,
+            )
+            return await self._ask(call, blobs.CommitReply)
+        header = framing.encode(Kind.HEADER, msgspec.msgpack.encode(request))
+        body = b"".join((header, *_frames(chunks), _END))
+        answer = await self._send(self._framed("/blobs/commit", body), LONG_S)
+        try:
+            return msgspec.json.decode(answer, type=blobs.CommitReply)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
+
+    async def chunks(self, ids: Sequence[bytes]) -> AsyncGenerator[Chunk, None]:
+        """Fetch chunks as they come; close the iterator to stop.
+
+        Each comes once. Those the server does not have, or does not give to this key, are left
+        out. What comes is not checked against its name yet.
+
+        Raises:
+            UnavailableError: The answer broke off; what came before is whole.
+        """
+        wanted = set(ids)
+        fields = {"Content-Type": IDS_TYPE, "Accept": FRAMES_TYPE, "Accept-Encoding": "zstd"}
+        body = b"".join(dict.fromkeys(ids))
+        request = Request("POST", "/sync/chunks", body, fields)
+        decoder = Decoder()
+        async with self._connection.exchange(request) as answer:
+            self._was_there = True
+            async for piece in answer.pieces:
+                for frame in decoder.feed(piece):
+                    chunk = self._chunk(frame)
+                    if chunk is None:
+                        continue
+                    if chunk.id not in wanted:
+                        raise BadRequestError(f"{self.address} sent a chunk nobody asked for")
+                    wanted.discard(chunk.id)
+                    yield chunk
+        decoder.finish()
+
+    def _framed(self, path: str, body: bytes) -> Request:
+        fields = {"Content-Type": FRAMES_TYPE, "Accept": "application/json"}
+        return Request("POST", path, body, fields, idle_s=LONG_S)
+
+    def _chunk(self, frame: Frame) -> Chunk | None:
+        if frame.kind is Kind.ERROR:
+            raise UnavailableError(f"{self.address} gave up half-way: {_reason(frame.payload)}")
+        return parse_chunk(frame.payload) if frame.kind is Kind.CHUNK else None
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    """Payload of an ERROR frame."""
+
+    error: str = ""
+
+
+def _reason(payload: bytes) -> str:
+    try:
+        return redact(msgspec.msgpack.decode(payload, type=_Failure).error) or "no reason"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "no reason"
+
+
+def _frames(chunks: Sequence[Chunk]) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield framing.encode_chunk(chunk.id, chunk.codec, chunk.size, chunk.stored)
+
+
+def _batches(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+    batch: list[Chunk] = []
+    size = 0
+    for chunk in chunks:
+        batch.append(chunk)
+        size += len(chunk.stored) + FRAME_COST
+        if size >= MAX_SENT:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
