@@ -6,6 +6,7 @@ from uuid import UUID
 
 from aeorsync.api.attempts import Attempts
 from aeorsync.api.budget import Budget
+from aeorsync.api.grants import Grants
 from aeorsync.api.meter import Meter
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.offers import Offers
@@ -51,6 +52,11 @@ class Caller:
     access: Access = EVERYTHING
 
     @property
+    def owner(self) -> bytes:
+        """16 bytes that name them, as those who bring chunks."""
+        return (self.key_id or self.user).bytes
+
+    @property
     def is_root(self) -> bool:
         """Whether everything is allowed that no scope forbids; never of a key with rules."""
         return self.user == ROOT and self.access.is_everything
@@ -82,6 +88,7 @@ class Node:
         collector: Collects the garbage of the repository.
         shelf: Trees that peers are reading.
         budget: Memory for bodies that have to be held.
+        grants: Which chunks callers may have.
     """
 
     repository: Repository
@@ -106,6 +113,8 @@ class Node:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "collector", Collector(self.repository, self.wall))
+        self.grants.serve(self.repository, self.wall)
 
     budget: Budget = field(default_factory=Budget)
+    grants: Grants = field(default_factory=Grants)
     shelf: Shelf = field(default_factory=lambda: Shelf(SystemClock().monotonic))
