@@ -215,7 +215,7 @@ def _check_names(
 
 def _twice(path: TreePath) -> BadRequestError:
     error = BadRequestError(f"{path} is listed twice; nothing was changed")
-    error.path = path
+    error.details["path"] = path
     return error
 
 

@@ -13,7 +13,7 @@ from aeorsync.core.paths import ROOT, TreePath, ancestors, from_key, is_inside, 
 from aeorsync.core.versions import Content, Entry, Kind, Vector, Version
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError, PreconditionError
 from aeorsync.storage.bases import edited, edited_from, stated
-from aeorsync.storage.bounds import demand_new, demand_put, within
+from aeorsync.storage.bounds import demand_copy, demand_move, demand_put, within
 from aeorsync.storage.draft import Draft, State, state_of
 
 Tags: TypeAlias = tuple[Vector | None, ...] | Literal["*"] | None
@@ -213,7 +213,7 @@ def rename(
         raise missing(path)
     moved = {source: TreePath(to + source[len(path) :]) for source in (path, *inside)}
     for source, target in moved.items():
-        _demand_move(draft, source, target, access)
+        demand_move(draft, source, target, access)
     if draft.live(to) is not None or draft.has_inside(to):
         raise ConflictError(f"{to} exists already")
     _make_parents(draft, to)
@@ -245,7 +245,7 @@ def copy(
     sources = [path] if sight is not None else []
     for source in [*sources, *inside]:
         target = TreePath(to + source[len(path) :])
-        _demand_copy(draft, source, target, access)
+        demand_copy(draft, source, target, access)
         _copy_one(draft, source, target)
         made.append(target)
     return made
@@ -330,12 +330,6 @@ def delete_one(draft: Draft, path: TreePath, base: Vector | None) -> Version:
     return draft.write(path, state, base)
 
 
-def _demand_move(draft: Draft, source: TreePath, target: TreePath, access: Access) -> None:
-    if access.may(target, Op.READ) and not access.may(source, Op.READ):
-        raise missing(source)
-    demand_new(draft, target, access)
-
-
 def _move_one(draft: Draft, source: TreePath, target: TreePath) -> None:
     entry, sight = draft.entry(to_key(source)), draft.live(source)
     if entry is None or sight is None:
@@ -346,16 +340,6 @@ def _move_one(draft: Draft, source: TreePath, target: TreePath) -> None:
     for version in sorted((sight.winner, *sight.losers), key=lambda version: version.rank):
         draft.write(target, state_of(version, base=b""), context)
     delete_one(draft, source, None)
-
-
-def _demand_copy(draft: Draft, source: TreePath, target: TreePath, access: Access) -> None:
-    """Refuse to copy to where one may not write; a folder that is there already stays as it is."""
-    copied, there = draft.live(source), draft.live(target)
-    if copied is not None and there is not None:
-        kinds = {copied.winner.kind, there.winner.kind}
-        if kinds == {Kind.DIRECTORY} and access.may_enter(target):
-            return
-    demand_put(draft, target, access)
 
 
 def _copy_one(draft: Draft, source: TreePath, target: TreePath) -> None:

@@ -126,8 +126,7 @@ def compose(store: Store, plans: Sequence[Plan], known: Known) -> list[Content]:
 def refusal(path: str, text: str, **details: object) -> BadRequestError:
     """The error that refuses one path of a request."""
     error = BadRequestError(f"{path}: {text}; nothing was changed")
-    error.path = path
-    error.details.update(details)
+    error.details.update(path=path, **details)
     return error
 
 
