@@ -33,8 +33,10 @@ class Exit(IntEnum):
     TLS = 9
     NODE_UNREACHABLE = 10
     NODE_REFUSED = 11
+    NOT_FOUND = 12
     DAMAGED = 20
     BAD_ARCHIVE = 21
+    INTERRUPTED = 130
 
 
 class AuthMode(StrEnum):
