@@ -17,8 +17,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
     archives,
+    blobs,
     care,
     chunks,
+    commits,
     conflicts,
     diff,
     downloads,
@@ -62,6 +64,8 @@ _TABLE = (
     *archives.ENDPOINTS,
     *trash.ENDPOINTS,
     *links.ENDPOINTS,
+    *blobs.ENDPOINTS,
+    *commits.ENDPOINTS,
     *versions.ENDPOINTS,
     *forks.ENDPOINTS,
     *histories.ENDPOINTS,

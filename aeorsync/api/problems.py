@@ -15,6 +15,7 @@ from aeorsync.errors import (
     BadRangeError,
     BadRequestError,
     NotFoundError,
+    OverloadedError,
     RateLimitedError,
     TooLargeError,
     UnauthorizedError,
@@ -59,7 +60,10 @@ def refusal(error: Exception) -> Response:
     """The answer that carries an error."""
     if not isinstance(error, AeorError):
         return answer(_INTERNAL, AeorError.status)
-    problem = Problem(error.message, error.code)
+    problem: Problem | dict[str, object] = Problem(error.message, error.code)
+    if error.details or error.path is not None:
+        path = {} if error.path is None else {"path": error.path}
+        problem = {"error": error.message, "code": error.code, **path, **error.details}
     return answer(problem, error.status, dict(_headers(error)))
 
 
@@ -70,6 +74,8 @@ def _headers(error: AeorError) -> Iterable[tuple[str, str]]:
         yield "Content-Range", print_no_range(error.size)
     elif isinstance(error, RateLimitedError):
         yield "Retry-After", str(error.retry_after)
+    elif isinstance(error, OverloadedError):
+        yield "Retry-After", "1"
     elif isinstance(error, UnauthorizedError):
         yield "WWW-Authenticate", "Bearer"
     elif isinstance(error, TooLargeError):

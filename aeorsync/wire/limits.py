@@ -15,6 +15,7 @@ MAX_FILE_CHUNKS = 1_000_000  # more than a file of MAX_FILE has at the smallest 
 # Bodies
 MAX_JSON = MIB  # where nothing else is said
 MAX_CHUNKS_BODY = 80 * MIB  # POST /sync/chunks: every hash a node may ask for, and room
+MAX_BLOBS_JSON = 32 * MIB  # POST /blobs/check and /blobs/commit
 MAX_RENAME_JSON = 64 * KIB
 MAX_PATCH = 10 * MIB  # a merge patch; the document before and after it
 MAX_BODY = 10 * GIB  # PUT /files
@@ -25,6 +26,7 @@ MAX_ERROR_BODY = 64 * KIB  # of an answer we only read to say what went wrong
 MAX_FILTERS = 100
 MAX_CHUNK_HASHES = 1_000_000  # AeorDB nodes ask for all of a file at once
 MAX_COPIES = 1_000
+MAX_COMMIT = 10_000  # changes of one POST /blobs/commit
 MAX_FETCH_ITEMS = 10_000
 MAX_FETCH = 256 * MIB  # bytes of the files in one POST /files/fetch
 MAX_DOWNLOAD = 2 * GIB  # bytes of the files in one archive

@@ -20,17 +20,18 @@ from aeorsync.errors import (
 from aeorsync.storage.changes import (
     Conditions,
     FileState,
+    LinkState,
     copy,
     delete,
     make_folder,
     put_file,
     put_link,
     rename,
-    resolve,
     restore,
 )
 from aeorsync.storage.draft import MAX_OPEN_VERSIONS
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.settling import resolve
 from tests.support.clock import FakeClock
 from tests.support.repositories import (
     entry_at,
@@ -59,7 +60,7 @@ def do(repository: Repository, operation: object, *args: object, **kwargs: objec
 
 def link(repository: Repository, path: str, target: str) -> None:
     content = Content(content_hash(target.encode()), len(target))
-    do(repository, put_link, path, target, content)
+    do(repository, put_link, path, LinkState(target, content))
 
 
 def names(repository: Repository, folder: str) -> list[str]:
