@@ -34,7 +34,6 @@ class AeorError(Exception):
         status: HTTP status that carries this error.
         retry: Whether the same call may work later without a change by the caller.
         details: What else is told of it, by the names that programs read.
-        path: Which one of many paths it is about, where there is one to name.
         told: What the other end of a connection gave as its reason; empty when it was not asked
             or gave none.
     """
@@ -42,13 +41,18 @@ class AeorError(Exception):
     code = "INTERNAL_ERROR"
     status = 500
     retry = False
-    path: str | None = None
     told: str = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
         self.details: dict[str, object] = {}
+
+    @property
+    def path(self) -> str | None:
+        """Which one of many paths it is about, where there is one to name."""
+        path = self.details.get("path")
+        return path if isinstance(path, str) else None
 
 
 class BadRequestError(AeorError):

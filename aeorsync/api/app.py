@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
+    admin_keys,
     archives,
     blobs,
     care,
@@ -30,6 +31,7 @@ from aeorsync.api import (
     forks,
     health,
     histories,
+    keys,
     lenses,
     links,
     logins,
@@ -44,6 +46,7 @@ from aeorsync.api import (
     repairs,
     trash,
     uploads,
+    users,
     versions,
 )
 from aeorsync.api.auth import Authenticator, query_token
@@ -57,6 +60,9 @@ from aeorsync.runtime.log import get_logger
 _TABLE = (
     *health.ENDPOINTS,
     *logins.ENDPOINTS,
+    *keys.ENDPOINTS,
+    *admin_keys.ENDPOINTS,
+    *users.ENDPOINTS,
     *downloads.ENDPOINTS,
     *uploads.ENDPOINTS,
     *files.ENDPOINTS,

@@ -13,7 +13,7 @@ from aeorsync.core.paths import ROOT, TreePath, ancestors, from_key, is_inside, 
 from aeorsync.core.versions import Content, Entry, Kind, Vector, Version
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError, PreconditionError
 from aeorsync.storage.bases import edited, edited_from, stated
-from aeorsync.storage.bounds import demand_new, demand_put, within
+from aeorsync.storage.bounds import demand_copy, demand_move, demand_put, within
 from aeorsync.storage.draft import Draft, State, state_of
 
 Tags: TypeAlias = tuple[Vector | None, ...] | Literal["*"] | None
@@ -213,7 +213,7 @@ def rename(
         raise missing(path)
     moved = {source: TreePath(to + source[len(path) :]) for source in (path, *inside)}
     for source, target in moved.items():
-        _demand_move(draft, source, target, access)
+        demand_move(draft, source, target, access)
     if draft.live(to) is not None or draft.has_inside(to):
         raise ConflictError(f"{to} exists already")
     _make_parents(draft, to)
@@ -245,7 +245,7 @@ def copy(
     sources = [path] if sight is not None else []
     for source in [*sources, *inside]:
         target = TreePath(to + source[len(path) :])
-        _demand_copy(draft, source, target, access)
+        demand_copy(draft, source, target, access)
         _copy_one(draft, source, target)
         made.append(target)
     return made
@@ -266,6 +266,37 @@ def restore(draft: Draft, path: TreePath) -> Version:
 def nothing_deleted(path: TreePath) -> NotFoundError:
     """The error of a path where there is nothing to bring back."""
     return NotFoundError(f"nothing was deleted at {path}")
+
+
+def no_conflict(path: TreePath) -> NotFoundError:
+    """The error of a path where there is nothing to decide."""
+    return NotFoundError(f"no conflict at {path}")
+
+
+def resolve(draft: Draft, path: TreePath, pick: str, access: Access = EVERYTHING) -> Version:
+    """Settle a conflict for all nodes.
+
+    Args:
+        draft: Where to write.
+        path: The path in conflict.
+        pick: ``winner``, ``loser`` (the best of them), or the id of a version.
+        access: Of who decides.
+
+    Raises:
+        NotFoundError: There is no conflict, or no such version.
+    """
+    entry = draft.entry(to_key(path))
+    sight = draft.live(path)
+    if entry is None or sight is None or not sight.losers:
+        is_file = sight is not None and sight.winner.kind != Kind.DIRECTORY
+        if is_file and any(access.may_know(from_key(key)) for key in draft.inside(path)):
+            raise ConflictError(f"{path} is a file and a folder; rename or delete one of them")
+        raise no_conflict(path)
+    words = {"winner": sight.winner, "loser": sight.losers[0]}
+    chosen = words.get(pick) or entry.version(pick)
+    if chosen is None:
+        raise NotFoundError(f"{path} has no version {pick}")
+    return draft.write(path, state_of(chosen, base=chosen.content.hash))
 
 
 def _check(draft: Draft, path: TreePath, conditions: Conditions) -> Entry | None:
@@ -321,19 +352,13 @@ def delete_one(draft: Draft, path: TreePath, base: Vector | None) -> Version:
     """
     entry, sight = draft.entry(to_key(path)), draft.live(path)
     if entry is None or sight is None:
-        raise missing(path)
+        raise NotFoundError(f"not found: {path}")
     version = edited(entry, base)
     gone = version or sight.winner
     # Who had not seen this version did not delete it: it stays, in conflict with the deletion.
     knew = base is None or version is not None or base == entry.context
     state = state_of(gone, deleted=True, base=gone.content.hash if knew else b"")
     return draft.write(path, state, base)
-
-
-def _demand_move(draft: Draft, source: TreePath, target: TreePath, access: Access) -> None:
-    if access.may(target, Op.READ) and not access.may(source, Op.READ):
-        raise missing(source)
-    demand_new(draft, target, access)
 
 
 def _move_one(draft: Draft, source: TreePath, target: TreePath) -> None:
@@ -346,16 +371,6 @@ def _move_one(draft: Draft, source: TreePath, target: TreePath) -> None:
     for version in sorted((sight.winner, *sight.losers), key=lambda version: version.rank):
         draft.write(target, state_of(version, base=b""), context)
     delete_one(draft, source, None)
-
-
-def _demand_copy(draft: Draft, source: TreePath, target: TreePath, access: Access) -> None:
-    """Refuse to copy to where one may not write; a folder that is there already stays as it is."""
-    copied, there = draft.live(source), draft.live(target)
-    if copied is not None and there is not None:
-        kinds = {copied.winner.kind, there.winner.kind}
-        if kinds == {Kind.DIRECTORY} and access.may_enter(target):
-            return
-    demand_put(draft, target, access)
 
 
 def _copy_one(draft: Draft, source: TreePath, target: TreePath) -> None:

@@ -26,11 +26,11 @@ MAX_ERROR_BODY = 64 * KIB  # of an answer we only read to say what went wrong
 MAX_FILTERS = 100
 MAX_CHUNK_HASHES = 1_000_000  # AeorDB nodes ask for all of a file at once
 MAX_COPIES = 1_000
-MAX_COMMIT = 10_000  # changes of one POST /blobs/commit
 MAX_FETCH_ITEMS = 10_000
 MAX_FETCH = 256 * MIB  # bytes of the files in one POST /files/fetch
 MAX_DOWNLOAD = 2 * GIB  # bytes of the files in one archive
 MAX_DOWNLOAD_ENTRIES = 100_000  # of one archive, whose index has to be kept till its end
+MAX_COMMIT = 10_000  # changes of one POST /blobs/commit
 MAX_PAGE = 10_000  # entries of a listing or a diff
 
 # Frames
