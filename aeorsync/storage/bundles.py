@@ -52,10 +52,11 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Something to delete; ``base`` is what was seen of it."""
+    """Something to delete; ``base`` is what was seen of it, ``is_folder`` that it was a folder."""
 
     path: TreePath
     base: Vector | None = None
+    is_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,8 @@ def _delete(draft: Draft, bundle: Bundle, change: Delete) -> Done:
         if entry is None or sight is None or _knows_nothing(entry, change.base):
             # What was deleted is gone, or replaced by what the writer never saw.
             return Done(path, is_conflict=sight is not None and bool(sight.losers))
+        if change.is_folder and sight.winner.kind != Kind.DIRECTORY:
+            return Done(path, is_conflict=bool(sight.losers))
         if sight.winner.kind == Kind.DIRECTORY:
             if change.base is not None and not covers(change.base, sight.winner.dot):
                 return Done(path)

@@ -329,7 +329,7 @@ def delete_one(draft: Draft, path: TreePath, base: Vector | None) -> Version:
     """
     entry, sight = draft.entry(to_key(path)), draft.live(path)
     if entry is None or sight is None:
-        raise missing(path)
+        raise NotFoundError(f"not found: {path}")
     version = edited(entry, base)
     gone = version or sight.winner
     # Who had not seen this version did not delete it: it stays, in conflict with the deletion.
