@@ -15,7 +15,7 @@ import _measure
 from _bench_peers import TOOLS, Peer, missing
 from _measure import Figures, NodeProcess, peak_mib
 
-from tests.support.folders import FolderProcess
+from tests.support.synced import FolderProcess
 
 MIB = 1 << 20
 EDITS = 40

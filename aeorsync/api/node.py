@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 from aeorsync.api.attempts import Attempts
+from aeorsync.api.budget import Budget
 from aeorsync.api.meter import Meter
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.offers import Offers
@@ -80,6 +81,7 @@ class Node:
         offers: What peers that we cannot reach were asked to bring.
         collector: Collects the garbage of the repository.
         shelf: Trees that peers are reading.
+        budget: Memory for bodies that have to be held.
     """
 
     repository: Repository
@@ -105,4 +107,5 @@ class Node:
     def __post_init__(self) -> None:
         object.__setattr__(self, "collector", Collector(self.repository, self.wall))
 
+    budget: Budget = field(default_factory=Budget)
     shelf: Shelf = field(default_factory=lambda: Shelf(SystemClock().monotonic))

@@ -4,13 +4,14 @@ import stat
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from aeorsync.core.versions import Kind
 from aeorsync.folder import content, facts, listing, names
 from aeorsync.folder.content import ReadError
 from aeorsync.folder.facts import FOLDER, Agreed, Copy, Fingerprint, Flaw, Found, Trouble
 from aeorsync.folder.held import ChangedError, HeldFolder
+from aeorsync.folder.ignore import Ignore
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.listing import GONE, Listing, Look
 from aeorsync.runtime.clock import WallClock
@@ -18,20 +19,6 @@ from aeorsync.runtime.clock import WallClock
 Row: TypeAlias = tuple[Any, ...]
 """A row of `ledger_rows.ROWS` without its name."""
 Known: TypeAlias = dict[str, Row]
-
-
-class Rules(Protocol):
-    """Which entries of one folder take no part."""
-
-    @property
-    def salt(self) -> bytes:
-        """Differs whenever the rules do; empty when there are none."""
-
-    def ignores(self, name: str, *, is_folder: bool) -> bool:
-        """Whether an entry takes no part, with all that is in it."""
-
-    def enter(self, name: str, folder: HeldFolder) -> "Rules":
-        """The rules of a folder in this one."""
 
 
 @dataclass(slots=True)
@@ -77,7 +64,7 @@ class Comparison:
         closed: Names of folders in it that take no part.
     """
 
-    def __init__(self, desk: Desk, folder: HeldFolder, rules: Rules, since_ns: int) -> None:
+    def __init__(self, desk: Desk, folder: HeldFolder, rules: Ignore, since_ns: int) -> None:
         """Prepare.
 
         Args:
@@ -197,6 +184,9 @@ class Comparison:
             row = known.pop(name, None)
             if self._rules.ignores(name, is_folder=True):
                 self._forget(name, row)
+            elif self._rules.passes(name):
+                self._forget(name, row, below=False)
+                self.new.add(name)
             elif row is None or row[0] != Kind.DIRECTORY:
                 yield from self._new_folder(name)
 
@@ -217,7 +207,10 @@ class Comparison:
                 self._forget(name, row)
                 continue
             path = facts.join(self._folder.path, name)
-            yield self._found(Found(path, None, self._desk.ledger.agreed(path)))
+            if is_folder and self._rules.passes(name):
+                self._forget(name, row, below=False)
+            else:
+                yield self._found(Found(path, None, self._desk.ledger.agreed(path)))
             if is_folder:
                 yield from self._gone_below(path)
 
@@ -228,10 +221,13 @@ class Comparison:
             if facts.is_inside(below, path):
                 yield self._found(Found(below, None, copy=copy))
 
-    def _forget(self, name: str, row: Row | None) -> None:
+    def _forget(self, name: str, row: Row | None, *, below: bool = True) -> None:
         """What takes no part is nothing that was agreed: it must not seem gone some day."""
-        if row is not None:
-            self._desk.ledger.forget_below(facts.join(self._folder.path, name))
+        path = facts.join(self._folder.path, name)
+        if row is not None and below:
+            self._desk.ledger.forget_below(path)
+        elif row is not None:
+            self._desk.ledger.forget([path])
 
     def _found(self, found: Found) -> Found:
         self.is_settled = False

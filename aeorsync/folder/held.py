@@ -20,6 +20,7 @@ import fcntl
 import os
 import secrets
 import signal
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Never
@@ -33,6 +34,7 @@ from aeorsync.folder.staging import Owner, Staged, with_executable
 from aeorsync.runtime import durable, renaming
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_AGAIN: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAKE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -66,6 +68,11 @@ class HeldFolder:
         """How an entry looks; None when there is none, or something special."""
         found = self.stat(name)
         return found and Fingerprint.of(found)
+
+    def mode(self, name: str) -> int | None:
+        """Permission bits of a file; None when it is none."""
+        found = self.stat(name)
+        return found.st_mode & 0o777 if found and stat.S_ISREG(found.st_mode) else None
 
     def open(self, name: str) -> int:
         """Open a file for reading; the caller closes it.
@@ -125,6 +132,21 @@ class HeldFolder:
         name = temps.staged(self.owner.tag)
         handle = os.open(name, _MAKE, 0o600, dir_fd=self.handle)
         return Staged(self.handle, name, handle, facts.inode(os.fstat(handle)), self.owner.mode)
+
+    def restage(self, name: str) -> Staged | None:
+        """Take up what an earlier run staged; None when it is not there."""
+        found = temps.parse(name)
+        if found is None or (found.tag, found.role) != (self.owner.tag, "s"):
+            return None
+        try:
+            handle = os.open(name, _AGAIN, dir_fd=self.handle)
+        except OSError:
+            return None
+        seen = os.fstat(handle)
+        if not stat.S_ISREG(seen.st_mode) or seen.st_nlink != 1:
+            os.close(handle)
+            return None
+        return Staged(self.handle, name, handle, facts.inode(seen), self.owner.mode, seen.st_size)
 
     def stage_link(self, target: str, mtime_ns: int) -> Staged:
         """Make a symbolic link under a name of ours."""

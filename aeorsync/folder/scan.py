@@ -30,11 +30,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aeorsync.folder import facts, listing
-from aeorsync.folder.compare import Comparison, Desk, Rules
+from aeorsync.folder.compare import Comparison, Desk
 from aeorsync.folder.facts import Flaw, Found, Trouble
-from aeorsync.folder.held import HeldFolder
+from aeorsync.folder.held import ChangedError, HeldFolder
+from aeorsync.folder.ignore import FILE_NAME, Ignore
 from aeorsync.folder.ledger import Ledger
-from aeorsync.folder.root import SafeRoot
+from aeorsync.folder.root import SafeRoot, told
 from aeorsync.runtime.clock import WallClock
 
 _BATCH: Final = 512
@@ -54,7 +55,7 @@ class _Frame:
     """
 
     folder: HeldFolder
-    rules: Rules
+    rules: Ignore
     rest: Iterator[str] = field(default_factory=lambda: iter(()))
 
     def close(self) -> None:
@@ -70,7 +71,7 @@ class Scan:
         self,
         root: SafeRoot,
         ledger: Ledger,
-        rules: Rules,
+        rules: Ignore,
         clock: WallClock,
         tell: Callable[[Trouble], None],
     ) -> None:
@@ -79,7 +80,7 @@ class Scan:
         Args:
             root: The folder.
             ledger: What was agreed.
-            rules: Those of the folder itself.
+            rules: Those of the command line.
             clock: To know what is too young to be sure of.
             tell: Takes what has to be left out.
         """
@@ -100,9 +101,7 @@ class Scan:
             UnavailableError: The disk refused the folder itself, or the ledger.
         """
         self._root.check()
-        with self._root.folder() as top:
-            frame = _Frame(HeldFolder(top.owner, os.dup(top.handle), ""), self._rules)
-        yield from self._walk(frame)
+        yield from self._walk(self._top())
         self._root.check()
         self._flush()
 
@@ -137,10 +136,14 @@ class Scan:
             folders.setdefault(above, set()).update({name} - {""})
         return folders
 
+    def _top(self) -> _Frame:
+        with self._root.folder() as top, told(FILE_NAME):
+            rules = self._rules.enter_top(top)
+            return _Frame(HeldFolder(top.owner, os.dup(top.handle), ""), rules)
+
     def _reach(self, path: str) -> _Frame | None:
         """The frame of a folder; None when it takes no part."""
-        with self._root.folder() as top:
-            frame = _Frame(HeldFolder(top.owner, os.dup(top.handle), ""), self._rules)
+        frame = self._top()
         for name in path.split("/") if path else ():
             below = None
             if not frame.rules.ignores(name, is_folder=True):
@@ -179,11 +182,23 @@ class Scan:
             self._desk.refuse(path, error)
             return None
         folder = HeldFolder(frame.folder.owner, handle, path)
-        if os.fstat(handle).st_dev != folder.owner.device:
+        below = self._begin(frame, folder, name)
+        if below is None:
             os.close(handle)
-            self._desk.leave(path, Flaw.SPECIAL, "is on another file system; sync that on its own")
+        return below
+
+    def _begin(self, frame: _Frame, folder: HeldFolder, name: str) -> _Frame | None:
+        """The frame of a folder that was opened; None when it takes no part, which is told."""
+        if os.fstat(folder.handle).st_dev != folder.owner.device:
+            what = "is on another file system; sync that on its own"
+            self._desk.leave(folder.path, Flaw.SPECIAL, what)
             return None
-        return _Frame(folder, frame.rules.enter(name, folder))
+        try:
+            return _Frame(folder, frame.rules.enter(name, folder))
+        except (OSError, ChangedError):
+            what = f"is left out with all that is in it: its {FILE_NAME} cannot be read"
+            self._desk.leave(folder.path, Flaw.UNREADABLE, what)
+            return None
 
     def _visit(self, frame: _Frame, depth: int, named: set[str] | None = None) -> Iterator[Found]:
         """Compare one folder, and say which folders in it come next."""

@@ -1,6 +1,7 @@
 """What may be done to the entries of a folder, and what never happens."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,12 +66,10 @@ def test_what_another_program_is_writing_to_stays(root: SafeRoot, verb: str) -> 
         seen = folder.look("log")
         assert seen is not None
         staged = folder.stage()
-        calls = {
-            "place": lambda: folder.place(staged, "log", seen),
-            "remove": lambda: folder.remove("log", seen),
-        }
+        place = partial(folder.place, staged, "log", seen)
+        call = place if verb == "place" else partial(folder.remove, "log", seen)
         with pytest.raises(ChangedError):
-            calls[verb]()
+            call()
         staged.close()
         log.write("two\n")
     assert (root.path / "log").read_text() == "one\ntwo\n"

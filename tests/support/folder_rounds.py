@@ -36,8 +36,8 @@ from tests.support.folder_trees import (
     look_at_server,
     without_times,
 )
-from tests.support.folders import FolderProcess
 from tests.support.nodes import NodeProcess, is_active, wait_until
+from tests.support.synced import FolderProcess
 
 TOP: Final = "/team"
 SHARED: Final = "shared"
