@@ -11,12 +11,12 @@ from aeorsync.api import media, seen
 from aeorsync.api.links import check_target
 from aeorsync.api.node import Caller, Node
 from aeorsync.core import paths
-from aeorsync.core.access import Op
+from aeorsync.core.access import Op, missing
 from aeorsync.core.hashing import content_hash, parse_hash
 from aeorsync.core.merge import see
 from aeorsync.core.paths import ROOT, TreePath
 from aeorsync.core.versions import MAX_SIZE, Content, Vector
-from aeorsync.errors import BadRequestError, CorruptError, NotFoundError, TooLargeError
+from aeorsync.errors import BadRequestError, CorruptError, TooLargeError
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.bundles import Bundle, Delete, Folder, Put, about
 from aeorsync.storage.changes import FileState, LinkState
@@ -84,10 +84,13 @@ def bundle_of(node: Node, caller: Caller, request: CommitRequest, heard: Heard) 
     """Check a request, and read what it says of its files. Blocking.
 
     Raises:
-        AeorError: Something cannot be done; ``details`` names its path.
+        AeorError: Something cannot be done; ``path`` says where.
     """
     _check_count(request)
-    deletes = [Delete(*_place(node, caller, item, Op.DELETE)) for item in request.deletes]
+    deletes = [
+        Delete(*_place(node, caller, item, Op.DELETE), is_folder=item.folder)
+        for item in request.deletes
+    ]
     folders = [_folder(item) for item in request.folders]
     places = [_place(node, caller, file, Op.CREATE, Op.UPDATE) for file in request.files]
     links = [_link(node, caller, item) for item in request.links]
@@ -132,7 +135,7 @@ def _place(
     with about(item.path):
         path = _parsed(item.path)
         if not caller.access.is_everything and not any(caller.access.may(path, op) for op in ops):
-            raise NotFoundError(f"not found: {path}")
+            raise missing(path)
         return path, None if item.base is None else seen.base(node, path, item.base)
 
 
@@ -186,7 +189,7 @@ def _check_names(
 
 def _twice(path: TreePath) -> BadRequestError:
     error = BadRequestError(f"{path} is listed twice; nothing was changed")
-    error.details["path"] = path
+    error.path = path
     return error
 
 

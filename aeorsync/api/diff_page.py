@@ -1,16 +1,18 @@
 """One JSON page of changes, as AeorDB shapes it."""
 
+from collections.abc import Callable
+
 from aeorsync.api import seen
 from aeorsync.cluster.walk import Step, gone
 from aeorsync.core import seals
 from aeorsync.core.foreign import absolute_target
-from aeorsync.core.merge import see
+from aeorsync.core.merge import is_same_state, see
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Entry, Kind, Version
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import limits
 from aeorsync.wire.headers import NS_PER_MS, print_etag
-from aeorsync.wire.protocol import Changes, DiffReply, FileAdded, LinkAdded, PathOnly
+from aeorsync.wire.protocol import Changes, DiffReply, FileAdded, LinkAdded, Loser, PathOnly
 
 PROJECTED_MAX = 512 * limits.MIB
 """Bytes of JSON that one answer of ``/sync/chunks`` may have, as `projected` counts them."""
@@ -174,6 +176,9 @@ class DiffPage:
             executable=version.executable,
             version=version.id,
             updated_at=version.updated,
+            mtime_ns=version.mtime,
+            base=self._base(path, entry),
+            losers=self._losers(path, entry),
         )
 
     def _link(self, path: TreePath, entry: Entry, version: Version) -> LinkAdded:
@@ -187,7 +192,45 @@ class DiffPage:
             mtime=version.mtime // NS_PER_MS,
             version=version.id,
             updated_at=version.updated,
+            mtime_ns=version.mtime,
+            base=self._base(path, entry),
+            losers=self._losers(path, entry),
         )
+
+    def _base(self, path: TreePath, entry: Entry) -> str | None:
+        """ETag of what readers see without its losers; None where there are none."""
+        losers = see(entry).losers
+        return self._etag_of(path, entry, lambda it: it not in losers) if losers else None
+
+    def _losers(self, path: TreePath, entry: Entry) -> list[Loser]:
+        if len(entry.versions) == 1:
+            return []
+        return [self._loser(path, entry, version) for version in see(entry).losers]
+
+    def _loser(self, path: TreePath, entry: Entry, version: Version) -> Loser:
+        is_file = version.kind == Kind.FILE and not version.deleted
+        content = version.content
+        names = self._repository.references(content) if is_file else ()
+        chunks = [name.hex() for _, name, _ in names]
+        self._weight += _CHANGE_WEIGHT + _CHUNK_WEIGHT * len(chunks)
+        return Loser(
+            version=version.id,
+            etag=self._etag_of(path, entry, lambda it: is_same_state(it, version)),
+            kind=Kind(version.kind).name.lower(),
+            deleted=version.deleted,
+            size=content.size if is_file else 0,
+            content_hash=content.hash.hex() if is_file else "",
+            chunk_hashes=chunks,
+            target=version.target,
+            mtime_ns=version.mtime,
+            executable=version.executable,
+            node_id=version.node,
+            updated_at=version.updated,
+        )
+
+    def _etag_of(self, path: TreePath, entry: Entry, wanted: Callable[[Version], bool]) -> str:
+        """ETag of some of the versions at a path."""
+        return self._etag(path, Entry(tuple(filter(wanted, entry.versions))))
 
     def _etag(self, path: TreePath, entry: Entry) -> str:
         return print_etag(seals.seal(self._secret, path, entry.context))

@@ -96,7 +96,7 @@ def compose(store: Store, plans: Sequence[Plan], known: Known) -> list[Content]:
 
     Raises:
         BadRequestError: Chunks are not here or damaged, or they are not what was said of them;
-            ``details`` names the path, and the chunks.
+            ``path`` says of which, ``details`` names the chunks.
     """
     sizes = store.chunk_sizes({name for plan in plans for name in plan.chunks})
     made: dict[bytes, bytes] = {}
@@ -123,7 +123,8 @@ def compose(store: Store, plans: Sequence[Plan], known: Known) -> list[Content]:
 def refusal(path: str, text: str, **details: object) -> BadRequestError:
     """The error that refuses one path of a request."""
     error = BadRequestError(f"{path}: {text}; nothing was changed")
-    error.details.update(path=path, **details)
+    error.path = path
+    error.details.update(details)
     return error
 
 
