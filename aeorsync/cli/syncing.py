@@ -44,9 +44,10 @@ from aeorsync.errors import (
 from aeorsync.folder import events
 from aeorsync.folder.events import Event, Outcome
 from aeorsync.folder.options import DeleteLimit, Options
+from aeorsync.folder.passes import MassDeletionError
 from aeorsync.folder.places import Places, State
 from aeorsync.folder.root import RootGoneError
-from aeorsync.folder.session import FolderSync, MassDeletionError, Status
+from aeorsync.folder.session import FolderSync, Status
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import SystemClock
 

@@ -24,7 +24,7 @@ from aeorsync.folder.events import Offline, Online, Outcome, Problem, Report, Wh
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.lock import PairLock
 from aeorsync.folder.options import Options
-from aeorsync.folder.passes import Engine, Look, MassDeletionError
+from aeorsync.folder.passes import Engine, Look
 from aeorsync.folder.root import RootId, SafeRoot
 from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT

@@ -29,9 +29,10 @@ from aeorsync.errors import (
 from aeorsync.folder import events
 from aeorsync.folder.events import Act, Outcome, Phase, Report, Side, Why
 from aeorsync.folder.options import Options
+from aeorsync.folder.passes import MassDeletionError
 from aeorsync.folder.places import Places, State
 from aeorsync.folder.root import RootGoneError
-from aeorsync.folder.session import ConflictCopies, MassDeletionError, Status
+from aeorsync.folder.session import ConflictCopies, Status
 
 URL = "http://files.example:6830/docs"
 TROUBLE = events.Problem("pipe", Why.SPECIAL, "is neither a file nor a link; it was left alone")
