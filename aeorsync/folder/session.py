@@ -19,13 +19,13 @@ from typing import Final, Self
 import msgspec
 
 from aeorsync.core.hashing import content_hash
-from aeorsync.errors import AeorError, StartupError
+from aeorsync.errors import AeorError, StartupError, UntrustedError
 from aeorsync.folder.events import Offline, Online, Outcome, Problem, Report, Why, silent
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.lock import PairLock
 from aeorsync.folder.options import Options
 from aeorsync.folder.passes import Engine, Look
-from aeorsync.folder.root import RootId, SafeRoot
+from aeorsync.folder.root import RootGoneError, RootId, SafeRoot
 from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT
 from aeorsync.folder.told import Scope
@@ -173,7 +173,7 @@ class FolderSync:
             try:
                 await self._pass(look, report)
             except AeorError as error:
-                if not error.retry:
+                if not error.retry or isinstance(error, RootGoneError | UntrustedError):
                     raise
                 failures += 1
                 pause = backoff(failures, BASE_S, CAP_S, random.random())  # noqa: S311 - no secret

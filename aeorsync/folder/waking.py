@@ -107,5 +107,6 @@ async def hear_folder(root: SafeRoot, options: Options, wake: Wake, report: Repo
 
     pace = Pace(quiet=options.debounce_s, rescan=options.rescan_s)
     async with Watch(root, skip, tell, pace) as watch:
-        async for changed in watch.changes():
+        while True:
+            changed = await watch.changed()
             wake.local(None if changed.is_everything else changed.paths)
