@@ -15,6 +15,7 @@ status that carries it.
     ├── ConflictError          409    the name is taken, or a file is where a folder is
     ├── PreconditionError      412    If-Match or If-None-Match did not hold
     ├── RateLimitedError       429    too many attempts; wait
+    ├── OverloadedError        429    too much is being done at once; send it again
     ├── BusyError              409    it is being done already; wait until that has ended
     ├── StaleError             409    the head moved; re-read and retry
     ├── CorruptError           500    bytes do not match the name they are stored under
@@ -32,7 +33,7 @@ class AeorError(Exception):
         code: Stable upper-case word for programs.
         status: HTTP status that carries this error.
         retry: Whether the same call may work later without a change by the caller.
-        path: Which one of many paths it is about, where there is one to name.
+        details: What else is told of it, by the names that programs read.
         told: What the other end of a connection gave as its reason; empty when it was not asked
             or gave none.
     """
@@ -40,12 +41,18 @@ class AeorError(Exception):
     code = "INTERNAL_ERROR"
     status = 500
     retry = False
-    path: str | None = None
     told: str = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+        self.details: dict[str, object] = {}
+
+    @property
+    def path(self) -> str | None:
+        """Which one of many paths it is about, where there is one to name."""
+        path = self.details.get("path")
+        return path if isinstance(path, str) else None
 
 
 class BadRequestError(AeorError):
@@ -139,6 +146,18 @@ class RateLimitedError(AeorError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class OverloadedError(AeorError):
+    """More is being taken in at once than memory is set aside for; the same call works later."""
+
+    code = "OVERLOADED"
+    status = 429
+    retry = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.details["retryable"] = True
 
 
 class StaleError(AeorError):

@@ -16,9 +16,12 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
+    admin_keys,
     archives,
+    blobs,
     care,
     chunks,
+    commits,
     conflicts,
     diff,
     downloads,
@@ -29,6 +32,7 @@ from aeorsync.api import (
     forks,
     health,
     histories,
+    keys,
     lenses,
     lifecycle,
     links,
@@ -47,6 +51,7 @@ from aeorsync.api import (
     tasks,
     trash,
     uploads,
+    users,
     versions,
 )
 from aeorsync.api.auth import Authenticator, query_token
@@ -61,6 +66,9 @@ from aeorsync.runtime.log import get_logger
 _TABLE = (
     *health.ENDPOINTS,
     *logins.ENDPOINTS,
+    *keys.ENDPOINTS,
+    *admin_keys.ENDPOINTS,
+    *users.ENDPOINTS,
     *downloads.ENDPOINTS,
     *uploads.ENDPOINTS,
     *files.ENDPOINTS,
@@ -68,6 +76,8 @@ _TABLE = (
     *archives.ENDPOINTS,
     *trash.ENDPOINTS,
     *links.ENDPOINTS,
+    *blobs.ENDPOINTS,
+    *commits.ENDPOINTS,
     *versions.ENDPOINTS,
     *forks.ENDPOINTS,
     *exchange.ENDPOINTS,

@@ -40,11 +40,11 @@ async def put(call: Call) -> Response:
     reach.demand_any(call, path, (Op.CREATE, Op.UPDATE))
     conditions = seen.conditions(call.node, path, dict(call.request.scope["headers"]))
     target = (await call.body(LinkRequest)).target
-    content = check_target(path, target)
+    link = changes.LinkState(target, check_target(path, target))
 
     def operation(draft: Draft) -> tuple[Version, Entry]:
         demand_put(draft, path, call.caller.access)
-        version = changes.put_link(draft, path, target, content, conditions)
+        version = changes.put_link(draft, path, link, conditions)
         return version, draft.entry(to_key(path)) or Entry((version,))
 
     version, entry = await bridge.settle(call.node.repository.commit(operation))

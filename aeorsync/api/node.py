@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 from aeorsync.api.attempts import Attempts
+from aeorsync.api.budget import Budget
 from aeorsync.api.bulletins import Bulletins
 from aeorsync.api.meter import Meter
 from aeorsync.api.taskboard import TaskBoard
@@ -82,6 +83,7 @@ class Node:
         offers: What peers that we cannot reach were asked to bring.
         collector: Collects the garbage of the repository.
         shelf: Trees that peers are reading.
+        budget: Memory for bodies that have to be held.
         tasks: What it does in the background, on demand and by the clock.
         bulletins: What it tells event streams that is in no feed.
         gc_interval: Hours after which garbage is collected at the latest; 0 for never by itself.
@@ -113,4 +115,5 @@ class Node:
     def __post_init__(self) -> None:
         object.__setattr__(self, "collector", Collector(self.repository, self.wall))
 
+    budget: Budget = field(default_factory=Budget)
     shelf: Shelf = field(default_factory=lambda: Shelf(SystemClock().monotonic))

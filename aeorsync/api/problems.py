@@ -15,6 +15,7 @@ from aeorsync.errors import (
     BadRangeError,
     BadRequestError,
     NotFoundError,
+    OverloadedError,
     RateLimitedError,
     TooLargeError,
     UnauthorizedError,
@@ -59,7 +60,9 @@ def refusal(error: Exception) -> Response:
     """The answer that carries an error."""
     if not isinstance(error, AeorError):
         return answer(_INTERNAL, AeorError.status)
-    problem = Problem(error.message, error.code)
+    problem: Problem | dict[str, object] = Problem(error.message, error.code)
+    if error.details:
+        problem = {**error.details, "error": error.message, "code": error.code}
     return answer(problem, error.status, dict(_headers(error)))
 
 
@@ -70,6 +73,8 @@ def _headers(error: AeorError) -> Iterable[tuple[str, str]]:
         yield "Content-Range", print_no_range(error.size)
     elif isinstance(error, RateLimitedError):
         yield "Retry-After", str(error.retry_after)
+    elif isinstance(error, OverloadedError):
+        yield "Retry-After", "1"
     elif isinstance(error, UnauthorizedError):
         yield "WWW-Authenticate", "Bearer"
     elif isinstance(error, TooLargeError):

@@ -33,6 +33,12 @@ class TokenRequest(msgspec.Struct, frozen=True):
     include_refresh: bool = False
 
 
+class RefreshRequest(msgspec.Struct, frozen=True):
+    """A refresh token to be traded for a token and the next refresh token."""
+
+    refresh_token: str
+
+
 class RenameRequest(msgspec.Struct, frozen=True):
     """Where to move an entry."""
 
@@ -62,10 +68,11 @@ class LinkRequest(msgspec.Struct, frozen=True):
 
 
 class TokenReply(msgspec.Struct, frozen=True):
-    """A token, and the seconds it lives."""
+    """A token, the seconds it lives, and what gives the next one, if that was asked for."""
 
     token: str
     expires_in: int
+    refresh_token: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class FileReply(msgspec.Struct, frozen=True):

@@ -70,13 +70,31 @@ def _tags(node: Node, path: TreePath, field: bytes | None, *, is_strong: bool) -
 def _base(node: Node, path: TreePath, field: bytes | None) -> Vector | None:
     if field is None:
         return None
-    listed = parse_etags(field.decode("latin-1"))
-    if listed.is_any or len(listed.tags) != 1:
+    if not field:
         raise BadRequestError(f"{BASE} must be one ETag")
-    text = listed.tags[0].opaque
-    vector = seals.unseal(node.seal_secret, path, text) if text else ()
+    return base(node, path, field.decode("latin-1"), BASE)
+
+
+def base(node: Node, path: TreePath, text: str, name: str = "base") -> Vector:
+    """What a writer had seen, by one ETag with its quotes; an empty one, or no text, is nothing.
+
+    Raises:
+        BadRequestError: It is no ETag of the path; ``name`` is what it is called there.
+    """
+    if not text:
+        return ()
+    listed = parse_etags(text)
+    if listed.is_any or len(listed.tags) != 1:
+        raise BadRequestError(f"{name} must be one ETag")
+    opaque = listed.tags[0].opaque
+    vector = seals.unseal(node.seal_secret, path, opaque) if opaque else ()
     if vector is None:
         raise BadRequestError(
-            f"{BASE} is no ETag of {path}; send the ETag this cluster gave for this very path"
+            f"{name} is no ETag of {path}; send the ETag this cluster gave for this very path"
         )
     return vector
+
+
+def version_etag(node: Node, path: TreePath, version: Version) -> str:
+    """The ETag that covers just one version, quotes included: the base of who edits it."""
+    return etag(node, path, Entry((version,)))

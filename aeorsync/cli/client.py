@@ -12,13 +12,15 @@ answer as it came for programs, and as ``draw`` makes it for people.
 import asyncio
 import json
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from aeorsync.config import DEFAULT_URL, KEY_VARIABLE, URL_VARIABLE, Exit, Target, target
+from aeorsync import config
+from aeorsync.config import DEFAULT_URL, KEY_VARIABLE, URL_VARIABLE, Exit, Target
 from aeorsync.errors import (
     AeorError,
     DeniedError,
@@ -46,7 +48,7 @@ UrlOption = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help=f"The node to ask. ({URL_VARIABLE}, default {DEFAULT_URL})",
+        help=f"The node to ask. ({URL_VARIABLE}, default: the login, {DEFAULT_URL})",
         show_default=False,
     ),
 ]
@@ -55,12 +57,15 @@ KeyOption = Annotated[
     typer.Option(
         "--key",
         metavar="KEY",
-        help=f"API key; better given by its variable, since flags show in ps. ({KEY_VARIABLE})",
+        help=f"API key; better stored by aeorsync login, as flags show in ps. ({KEY_VARIABLE})",
         show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
+chosen_profile: ContextVar[str | None] = ContextVar("chosen_profile", default=None)
+"""The text of ``--profile`` of the command being run (`cli.profile_option`)."""
+REFUSED_HINT: Final = f"; give a key that may do this: by aeorsync login, {KEY_VARIABLE} or --key"
 _DEADLINE_S: Final = 30.0
 
 
@@ -74,6 +79,19 @@ class CommandError(AeorError):
     def __init__(self, message: str, exit_code: int = Exit.FAILED) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def target(url: str | None, key: str | None) -> Target:
+    """Return the node that the command being run talks to.
+
+    Args:
+        url: The text of ``--url``; None if not given.
+        key: The text of ``--key``; None if not given.
+
+    Raises:
+        StartupError: The URL, the key or the profile cannot be used.
+    """
+    return config.target(url, key, profile=chosen_profile.get())
 
 
 def ask(
@@ -101,8 +119,7 @@ def ask(
     except UnavailableError as error:
         raise CommandError(error.message, Exit.NODE_UNREACHABLE) from error
     except (UnauthorizedError, DeniedError) as error:
-        hint = f"; give the root key of the cluster by {KEY_VARIABLE} or --key"
-        raise CommandError(error.message + hint, Exit.NODE_REFUSED) from error
+        raise CommandError(error.message + REFUSED_HINT, Exit.NODE_REFUSED) from error
     except StartupError:
         raise
     except AeorError as error:

@@ -6,7 +6,17 @@ import typer
 from rich.console import Console
 
 from aeorsync import __version__, config
-from aeorsync.cli import care, emergency, key, peers, snapshots, start, status
+from aeorsync.cli import (
+    care,
+    emergency,
+    key,
+    peers,
+    profile_option,
+    snapshots,
+    start,
+    status,
+    sync,
+)
 from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
 from aeorsync.runtime.redact import redact
@@ -24,11 +34,13 @@ app.add_typer(key.app)
 app.command("status")(status.status)
 app.add_typer(peers.app, name="peers", epilog=peers.EPILOG)
 app.add_typer(snapshots.app, name="snapshots", epilog=snapshots.EPILOG)
+app.command("sync", epilog=sync.EPILOG)(sync.sync)
 app.command("history", epilog=snapshots.EPILOG)(snapshots.history)
 app.command("gc", epilog=care.GC_EPILOG)(care.gc)
 app.command("verify", epilog=care.VERIFY_EPILOG)(care.verify)
 app.command("export", epilog=care.EXPORT_EPILOG)(care.export)
 app.command("import", epilog=care.IMPORT_EPILOG)(care.import_)
+profile_option.add_to(app)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so

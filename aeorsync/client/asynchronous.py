@@ -5,9 +5,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from aeorsync.client.conflicts import ConflictCalls
+from aeorsync.client.getting import GetCalls
 from aeorsync.client.listening import EventCalls
-from aeorsync.client.reading import ReadCalls
-from aeorsync.client.syncing import SyncCalls
+from aeorsync.client.nodes import NodeCalls
+from aeorsync.client.trees import TreeCalls
+from aeorsync.client.versions import VersionCalls
+from aeorsync.client.writing import WriteCalls
 from aeorsync.remote.connection import Connection
 from aeorsync.remote.trust import load_trust
 
@@ -15,7 +18,9 @@ PATIENCE_S: Final = 20.0
 _CONNECTIONS: Final = 16
 
 
-class AsyncClient(SyncCalls, ReadCalls, ConflictCalls, EventCalls):
+class AsyncClient(  # one server, so one thing to call
+    GetCalls, WriteCalls, TreeCalls, VersionCalls, ConflictCalls, EventCalls, NodeCalls
+):
     """A server, as somebody to call; belongs to one event loop.
 
     Every call raises what `aeorsync.errors` has: `NotFoundError` for what is not there or not for

@@ -169,6 +169,30 @@ class Client:
     stat = _waits(AsyncClient.stat)
     exists = _waits(AsyncClient.exists)
     open = _reads(AsyncClient.open)
+    read = _waits(AsyncClient.read)
+    get = _waits(AsyncClient.get)
+    put = _waits(AsyncClient.put)
+
+    list = _iterates(AsyncClient.list)
+    walk = _iterates(AsyncClient.walk)
+    mkdir = _waits(AsyncClient.mkdir)
+    link = _waits(AsyncClient.link)
+    delete = _waits(AsyncClient.delete)
+    move = _waits(AsyncClient.move)
+    copy = _waits(AsyncClient.copy)
+    trash = _waits(AsyncClient.trash)
+    undelete = _waits(AsyncClient.undelete)
+
+    history = _waits(AsyncClient.history)
+    restore = _waits(AsyncClient.restore)
+    snapshots = _waits(AsyncClient.snapshots)
+    snapshot = _waits(AsyncClient.snapshot)
+    rename_snapshot = _waits(AsyncClient.rename_snapshot)
+    delete_snapshot = _waits(AsyncClient.delete_snapshot)
+    forks = _waits(AsyncClient.forks)
+    fork = _waits(AsyncClient.fork)
+    promote = _waits(AsyncClient.promote)
+    abandon = _waits(AsyncClient.abandon)
 
     conflicts = _waits(AsyncClient.conflicts)
     conflict = _waits(AsyncClient.conflict)
@@ -176,6 +200,10 @@ class Client:
     give_up = _waits(AsyncClient.give_up)
 
     events = _iterates(AsyncClient.events)
+
+    health = _waits(AsyncClient.health)
+    status = _waits(AsyncClient.status)
+    trigger = _waits(AsyncClient.trigger)
 
     blob_config = _waits(AsyncClient.blob_config)
     diff = _waits(AsyncClient.diff)

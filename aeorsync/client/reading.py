@@ -263,7 +263,7 @@ def missing(path: str, error: NotFoundError) -> NotFoundError:
     if error.told:
         return error
     told = NotFoundError(f"not found: {path}")
-    told.path = path
+    told.details["path"] = path
     return told
 
 

@@ -17,18 +17,23 @@ from pathlib import Path
 from typing import Final
 
 from aeorsync.config import files, values
+from aeorsync.config.profiles import DEFAULT_PROFILE, PROFILE_VARIABLE, Profile, Profiles
 from aeorsync.config.table import MAX_RETENTION_S, SETTINGS, WEEK, Setting
 from aeorsync.config.values import AuthMode, Exit, Given, LogFormat, is_loopback, refused
 
 __all__ = [
     "DEBUG_VARIABLE",
+    "DEFAULT_PROFILE",
     "DEFAULT_URL",
     "KEY_VARIABLE",
+    "PROFILE_VARIABLE",
     "SETTINGS",
     "URL_VARIABLE",
     "AuthMode",
     "Exit",
     "LogFormat",
+    "Profile",
+    "Profiles",
     "Setting",
     "Settings",
     "Target",
@@ -126,28 +131,92 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.en
 
 
 def target(
-    url: str | None, key: str | None, environment: Mapping[str, str] = os.environ
+    url: str | None,
+    key: str | None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    profile: str | None = None,
 ) -> Target:
     """Return the node that a command talks to.
+
+        --url, --key  >  --profile  >  AEORSYNC_URL, AEORSYNC_KEY  >  AEORSYNC_PROFILE, default
+
+    The stored key of a profile goes to the server it was stored with, and nowhere else.
 
     Args:
         url: The text of ``--url``; None if not given.
         key: The text of ``--key``; None if not given.
         environment: Variables by name.
+        profile: The text of ``--profile``; None if not given.
 
     Raises:
-        StartupError: The URL or the key cannot be used.
+        StartupError: The URL, the key or the profile cannot be used.
     """
-    told = Given(environment.get(URL_VARIABLE) or DEFAULT_URL, URL_VARIABLE)
-    secret = key if key is not None else environment.get(KEY_VARIABLE, "")
-    secret = secret.strip()
+    stored = _chosen(profile, environment)
+    asked = _asked_url(url, environment, is_profile_asked=profile is not None)
+    address = asked or (stored.url if stored is not None else DEFAULT_URL)
+    is_its = stored is not None and stored.url == address
+    if profile is not None and not is_its:
+        raise refused(
+            f"--profile {profile} is for {stored.url if stored else '?'}, not for {address}"
+        )
+    if not is_its:
+        stored = next((one for one in _others(environment) if one.url == address), None)
+    origin, secret = _asked_key(key, environment, is_profile_asked=profile is not None)
+    if secret is None and stored is not None:
+        origin, secret = f"profile {stored.name}", stored.key
+    authorities = environment.get(CA_VARIABLE)
+    ca = Path(authorities) if authorities else stored.cluster_ca if stored is not None else None
+    return Target(address, _checked_key(secret, origin), ca)
+
+
+def _chosen(profile: str | None, environment: Mapping[str, str]) -> Profile | None:
+    """The profile asked for by a flag or a variable, or the default one."""
+    profiles = Profiles.find(environment)
+    name, origin = profile, "--profile"
+    if name is None:
+        name, origin = environment.get(PROFILE_VARIABLE) or None, PROFILE_VARIABLE
+    if name is None:
+        return profiles.get(DEFAULT_PROFILE)
+    found = profiles.get(name)
+    if found is None:
+        known = ", ".join(one.name for one in profiles.all())
+        hint = f"known are {known}" if known else "log in first: aeorsync login URL"
+        raise refused(f"{origin}: there is no profile {name!r:.80}; {hint}")
+    return found
+
+
+def _others(environment: Mapping[str, str]) -> list[Profile]:
+    return Profiles.find(environment).all()
+
+
+def _asked_url(
+    url: str | None, environment: Mapping[str, str], *, is_profile_asked: bool
+) -> str | None:
+    if url is not None:
+        return values.parse_url(Given(url, "--url"))
+    told = environment.get(URL_VARIABLE)
+    if is_profile_asked or not told:
+        return None
+    return values.parse_url(Given(told, URL_VARIABLE))
+
+
+def _asked_key(
+    key: str | None, environment: Mapping[str, str], *, is_profile_asked: bool
+) -> tuple[str, str | None]:
+    """Where a key was given, and what; None where none was."""
+    if key is not None:
+        return "--key", key
+    told = environment.get(KEY_VARIABLE)
+    return KEY_VARIABLE, (told if told and not is_profile_asked else None)
+
+
+def _checked_key(secret: str | None, origin: str) -> str | None:
+    secret = (secret or "").strip()
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
         # The text is not repeated: it is a secret.
-        origin = KEY_VARIABLE if key is None else "--key"
         raise refused(f"{origin}: not an API key or a token")
-    address = values.parse_url(told if url is None else Given(url, "--url"))
-    authorities = environment.get(CA_VARIABLE)
-    return Target(address, secret or None, Path(authorities) if authorities else None)
+    return secret or None
 
 
 def debugging(environment: Mapping[str, str] = os.environ) -> bool:

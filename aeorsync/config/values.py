@@ -35,6 +35,11 @@ class Exit(IntEnum):
     NODE_REFUSED = 11
     DAMAGED = 20
     BAD_ARCHIVE = 21
+    CONFLICTS = 30
+    PROBLEMS = 31
+    MASS_DELETION = 32
+    FOLDER_GONE = 33
+    INTERRUPTED = 130
 
 
 class AuthMode(StrEnum):

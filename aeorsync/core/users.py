@@ -5,7 +5,7 @@ name to change and no limits.
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import msgspec
@@ -118,6 +118,17 @@ def check_username(name: str) -> str:
 def fold(name: str) -> str:
     """Return what two names have in common that nobody should have to tell apart."""
     return unicodedata.normalize("NFKC", name).casefold()
+
+
+def duplicates(users: Iterable[UserRecord]) -> set[UUID]:
+    """Return the ids of those whose name an older one has, as two nodes gave it at once."""
+    seen: set[str] = set()
+    found: set[UUID] = set()
+    for user in sorted(users, key=lambda one: (one.created_at, one.user_id)):
+        if (name := fold(user.username)) in seen:
+            found.add(user.user_id)
+        seen.add(name)
+    return found
 
 
 def check_email(email: str) -> str:

@@ -317,7 +317,9 @@ class Connection:
         else:
             kind = _TOLD.get((status, told.code))
             error = (kind or _REFUSALS.get(status, UnavailableError))(text)
-        error.path, error.told = told.path, told.error
+        error.told = told.error
+        if told.path is not None:
+            error.details["path"] = told.path
         return error
 
     async def _safely(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -92,9 +92,15 @@ class Accounts:
         if record.user_id == ROOT:
             return apikeys.access_of(record)
         user = self.users.get(record.user_id)
-        if user is None or not user.is_active:
-            return None
-        return apikeys.access_of(record, user.limits)
+        is_active = user is not None and user.is_active
+        return apikeys.access_of(record, user.limits) if user and is_active else None
+
+    def has_user(self, record: KeyRecord) -> bool:
+        """Whether the user of a key is there and active; root always is."""
+        if record.user_id == ROOT:
+            return True
+        user = self.users.get(record.user_id)
+        return user is not None and user.is_active
 
     def add(self, record: KeyRecord) -> "Future[KeyRecord]":
         """Write a new key, unless whoever makes it has just lost the right to.

@@ -161,6 +161,12 @@ class Store(Protocol):
     def missing(self, ids: Collection[bytes]) -> set[bytes]:
         """Which of these chunks the store does not hold; the others are touched."""
 
+    def pin(self, ids: Collection[bytes]) -> set[bytes]:
+        """Like `missing`; that the others were touched is durable on return."""
+
+    def chunk_sizes(self, ids: Collection[bytes]) -> dict[bytes, int]:
+        """Plain bytes of each of these chunks that is held, as it was put."""
+
     def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
         """Held chunks in the order asked; those not held are left out. Bytes are unchecked.
 

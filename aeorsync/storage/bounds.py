@@ -62,3 +62,20 @@ def within(keys: Iterable[bytes], access: Access, op: Op) -> list[TreePath]:
         elif access.may_know(path):
             raise missing(path)
     return chosen
+
+
+def demand_move(draft: Draft, source: TreePath, target: TreePath, access: Access) -> None:
+    """Refuse to move the unreadable to where it is readable, or onto what one may not write."""
+    if access.may(target, Op.READ) and not access.may(source, Op.READ):
+        raise missing(source)
+    demand_new(draft, target, access)
+
+
+def demand_copy(draft: Draft, source: TreePath, target: TreePath, access: Access) -> None:
+    """Refuse to copy to where one may not write; a folder that is there already stays as it is."""
+    copied, there = draft.live(source), draft.live(target)
+    if copied is not None and there is not None:
+        kinds = {copied.winner.kind, there.winner.kind}
+        if kinds == {Kind.DIRECTORY} and access.may_enter(target):
+            return
+    demand_put(draft, target, access)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from aeorsync.core.access import EVERYTHING, Access, Op, missing
-from aeorsync.core.merge import Sight
 from aeorsync.core.paths import ROOT, TreePath, ancestors, from_key, is_inside, join, name, to_key
 from aeorsync.core.versions import Content, Entry, Kind, Vector, Version
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError, PreconditionError
-from aeorsync.storage.bounds import demand_new, demand_put, within
+from aeorsync.storage.bases import edited, edited_from, stated
+from aeorsync.storage.bounds import demand_copy, demand_move, demand_put, within
 from aeorsync.storage.draft import Draft, State, state_of
 
 Tags: TypeAlias = tuple[Vector | None, ...] | Literal["*"] | None
@@ -29,11 +29,13 @@ class Conditions:
         if_none_match: Refuse with 412 if the current entry is one of these ("*": any).
         base: What the writer had seen; a newer version it had not seen stays as a conflict.
             None: it has seen what is there.
+        states_again: Write also what is there already, so that it is the newest.
     """
 
     if_match: Tags = None
     if_none_match: Tags = None
     base: Vector | None = None
+    states_again: bool = False
 
 
 NO_CONDITIONS = Conditions()
@@ -48,6 +50,41 @@ class FileState:
     executable: bool | None = None
     mtime: int | None = None
 
+    def is_stated_by(self, version: Version) -> bool:
+        """Whether a version says all of this already."""
+        return (
+            version.kind == Kind.FILE
+            and not version.deleted
+            and version.content.hash == self.content.hash
+            and version.content_type == self.content_type
+            and self.executable in (None, version.executable)
+            and self.mtime in (None, version.mtime)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """A symlink as its writer states it; None takes a default.
+
+    Attributes:
+        target: Where it points.
+        content: Hash and size of the target's text.
+        mtime: Nanoseconds since the Unix epoch.
+    """
+
+    target: str
+    content: Content
+    mtime: int | None = None
+
+    def is_stated_by(self, version: Version) -> bool:
+        """Whether a version says all of this already."""
+        return (
+            version.kind == Kind.SYMLINK
+            and not version.deleted
+            and version.target == self.target
+            and self.mtime in (None, version.mtime)
+        )
+
 
 def put_file(
     draft: Draft, path: TreePath, file: FileState, conditions: Conditions = NO_CONDITIONS
@@ -59,9 +96,10 @@ def put_file(
         raise ConflictError(f"{path} is a folder")
     if old is None and draft.has_inside(path):
         raise ConflictError(f"{path} is a folder")
-    previous = old.winner if old is not None else None
-    if previous is not None and conditions.base is None and _states_again(previous, old, file):
-        return previous
+    again = stated(entry, old, conditions.base, file.is_stated_by)
+    if again is not None and not conditions.states_again:
+        return again
+    previous = edited(entry, conditions.base) or (old.winner if old is not None else None)
     _make_parents(draft, path)
     executable = file.executable
     if executable is None:
@@ -73,48 +111,45 @@ def put_file(
         executable=executable,
         mtime=draft.now_ms * 1_000_000 if file.mtime is None else file.mtime,
         created=previous.created if previous is not None else draft.now_ms,
-        base=_base(entry, conditions),
+        base=edited_from(entry, conditions.base),
     )
     return draft.write(path, state, conditions.base)
 
 
 def put_link(
-    draft: Draft,
-    path: TreePath,
-    target: str,
-    content: Content,
-    conditions: Conditions = NO_CONDITIONS,
+    draft: Draft, path: TreePath, link: LinkState, conditions: Conditions = NO_CONDITIONS
 ) -> Version:
-    """Create or replace a symlink; ``content`` is the hash and size of the target's text."""
+    """Create or replace a symlink. Stating again what is there already changes nothing."""
     entry = _check(draft, path, conditions)
     old = draft.live(path)
     if (old is not None and old.winner.kind == Kind.DIRECTORY) or (
         old is None and draft.has_inside(path)
     ):
         raise ConflictError(f"{path} is a folder")
+    again = stated(entry, old, conditions.base, link.is_stated_by)
+    if again is not None and not conditions.states_again:
+        return again
     previous = old.winner if old is not None else None
-    if (
-        previous is not None
-        and not (old and old.losers)
-        and previous.kind == Kind.SYMLINK
-        and previous.target == target
-        and conditions.base is None
-    ):
-        return previous
     _make_parents(draft, path)
     state = State(
         kind=Kind.SYMLINK,
-        content=content,
-        target=target,
-        mtime=draft.now_ms * 1_000_000,
+        content=link.content,
+        target=link.target,
+        mtime=draft.now_ms * 1_000_000 if link.mtime is None else link.mtime,
         created=previous.created if previous is not None else draft.now_ms,
-        base=_base(entry, conditions),
+        base=edited_from(entry, conditions.base),
     )
     return draft.write(path, state, conditions.base)
 
 
-def make_folder(draft: Draft, path: TreePath) -> bool:
-    """Make a folder and those above it; returns whether it was not there before."""
+def make_folder(draft: Draft, path: TreePath, mtime: int | None = None) -> bool:
+    """Make a folder and those above it; returns whether it was not there before.
+
+    Args:
+        draft: Where to write.
+        path: Of the folder.
+        mtime: For a folder that is new, in nanoseconds since the Unix epoch; None for now.
+    """
     if path == ROOT:
         raise BadRequestError("the root is always there")
     old = draft.live(path)
@@ -123,7 +158,7 @@ def make_folder(draft: Draft, path: TreePath) -> bool:
     existed = old is not None
     _make_parents(draft, path)
     if old is None:
-        _write_folder(draft, path)
+        _write_folder(draft, path, mtime)
     return not existed
 
 
@@ -146,9 +181,9 @@ def delete(
     if sight is None and not inside:
         raise missing(path)
     for one in reversed(inside):
-        _delete_one(draft, one, None)
+        delete_one(draft, one, None)
     if sight is not None:
-        _delete_one(draft, path, conditions.base)
+        delete_one(draft, path, conditions.base)
     return Kind(sight.winner.kind) if sight is not None else Kind.DIRECTORY
 
 
@@ -178,7 +213,7 @@ def rename(
         raise missing(path)
     moved = {source: TreePath(to + source[len(path) :]) for source in (path, *inside)}
     for source, target in moved.items():
-        _demand_move(draft, source, target, access)
+        demand_move(draft, source, target, access)
     if draft.live(to) is not None or draft.has_inside(to):
         raise ConflictError(f"{to} exists already")
     _make_parents(draft, to)
@@ -210,7 +245,7 @@ def copy(
     sources = [path] if sight is not None else []
     for source in [*sources, *inside]:
         target = TreePath(to + source[len(path) :])
-        _demand_copy(draft, source, target, access)
+        demand_copy(draft, source, target, access)
         _copy_one(draft, source, target)
         made.append(target)
     return made
@@ -287,28 +322,6 @@ def _is_among(current: Vector | None, tags: Tags) -> bool:
     return current is not None and (tags == "*" or (tags is not None and current in tags))
 
 
-def _states_again(previous: Version, old: Sight | None, file: FileState) -> bool:
-    """Whether a writer states what is there already, so that there is nothing to write."""
-    return (
-        old is not None
-        and not old.losers
-        and previous.kind == Kind.FILE
-        and previous.content.hash == file.content.hash
-        and previous.content_type == file.content_type
-        and file.executable in (None, previous.executable)
-        and file.mtime in (None, previous.mtime)
-    )
-
-
-def _base(entry: Entry | None, conditions: Conditions) -> bytes:
-    """Content hash of the version the writer edited, where that is known for certain."""
-    if entry is None or len(entry.versions) != 1:
-        return b""
-    version = entry.versions[0]
-    knows = conditions.base is None or conditions.base == entry.context
-    return version.content.hash if knows and not version.deleted else b""
-
-
 def _make_parents(draft: Draft, path: TreePath) -> None:
     """Make the folders above a path."""
     missing = []
@@ -323,26 +336,29 @@ def _make_parents(draft: Draft, path: TreePath) -> None:
         _write_folder(draft, folder)
 
 
-def _write_folder(draft: Draft, path: TreePath) -> None:
+def _write_folder(draft: Draft, path: TreePath, mtime: int | None = None) -> None:
     now = draft.now_ms
-    draft.write(path, State(kind=Kind.DIRECTORY, mtime=now * 1_000_000, created=now))
+    mtime = now * 1_000_000 if mtime is None else mtime
+    draft.write(path, State(kind=Kind.DIRECTORY, mtime=mtime, created=now))
 
 
-def _delete_one(draft: Draft, path: TreePath, base: Vector | None) -> None:
+def delete_one(draft: Draft, path: TreePath, base: Vector | None) -> Version:
+    """Delete what is live at a path, and nothing inside it.
+
+    Args:
+        draft: Where to write.
+        path: The path.
+        base: What the writer had seen; a version it does not cover stays. None for all.
+    """
     entry, sight = draft.entry(to_key(path)), draft.live(path)
     if entry is None or sight is None:
-        return
-    gone = sight.winner
+        raise NotFoundError(f"not found: {path}")
+    version = edited(entry, base)
+    gone = version or sight.winner
     # Who had not seen this version did not delete it: it stays, in conflict with the deletion.
-    knew = base is None or base == entry.context
-    edited = gone.content.hash if knew else b""
-    draft.write(path, state_of(gone, deleted=True, base=edited), base)
-
-
-def _demand_move(draft: Draft, source: TreePath, target: TreePath, access: Access) -> None:
-    if access.may(target, Op.READ) and not access.may(source, Op.READ):
-        raise missing(source)
-    demand_new(draft, target, access)
+    knew = base is None or version is not None or base == entry.context
+    state = state_of(gone, deleted=True, base=gone.content.hash if knew else b"")
+    return draft.write(path, state, base)
 
 
 def _move_one(draft: Draft, source: TreePath, target: TreePath) -> None:
@@ -354,17 +370,7 @@ def _move_one(draft: Draft, source: TreePath, target: TreePath) -> None:
     # From one context, so that versions in conflict stay beside each other.
     for version in sorted((sight.winner, *sight.losers), key=lambda version: version.rank):
         draft.write(target, state_of(version, base=b""), context)
-    _delete_one(draft, source, None)
-
-
-def _demand_copy(draft: Draft, source: TreePath, target: TreePath, access: Access) -> None:
-    """Refuse to copy to where one may not write; a folder that is there already stays as it is."""
-    copied, there = draft.live(source), draft.live(target)
-    if copied is not None and there is not None:
-        kinds = {copied.winner.kind, there.winner.kind}
-        if kinds == {Kind.DIRECTORY} and access.may_enter(target):
-            return
-    demand_put(draft, target, access)
+    delete_one(draft, source, None)
 
 
 def _copy_one(draft: Draft, source: TreePath, target: TreePath) -> None:
@@ -375,7 +381,7 @@ def _copy_one(draft: Draft, source: TreePath, target: TreePath) -> None:
     if version.kind == Kind.DIRECTORY:
         make_folder(draft, target)
     elif version.kind == Kind.SYMLINK:
-        put_link(draft, target, version.target, version.content)
+        put_link(draft, target, LinkState(version.target, version.content))
     else:
         file = FileState(version.content, version.content_type, version.executable, version.mtime)
         put_file(draft, target, file)

@@ -12,9 +12,8 @@ bytes nobody refers to, and nothing else.
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import msgspec
 
@@ -23,7 +22,6 @@ from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.base import (
     LOST,
     TOUCH_MS,
-    ChunkRow,
     Commit,
     Compacted,
     Head,
@@ -47,8 +45,6 @@ from aeorsync.storage.rows import (
 
 _FLUSH_ROWS = 8192
 """Index rows held back in memory before a long upload makes them durable on its own."""
-_BATCH = 400
-"""Parameters a query names at once."""
 
 
 class EmbeddedStore(Records):
@@ -124,6 +120,25 @@ class EmbeddedStore(Records):
                 self._touched.update(stale)
         return unknown
 
+    def pin(self, ids: Collection[bytes]) -> set[bytes]:
+        """See the contract."""
+        self._check_disk()
+        unknown = self.missing(ids)
+        if self._touched:
+            with self._database.write_lock, self._database.transaction() as db:
+                self._write_chunk_rows(db, {})
+        return unknown
+
+    def chunk_sizes(self, ids: Collection[bytes]) -> dict[bytes, int]:
+        """See the contract."""
+        sizes = {}
+        for name in ids:
+            location = self._pending.get(name)
+            if location is not None:
+                sizes[name] = location.size
+        sizes.update(self._rows("id, size", [name for name in ids if name not in sizes]))
+        return sizes
+
     def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
         """See the contract."""
         read, gone = self._read(ids)
@@ -177,21 +192,6 @@ class EmbeddedStore(Records):
         with self._database.transaction() as db:
             write_note(db, "nodes", "kept", b"%d" % kept)
         self._kept = kept
-
-    def node_names(self, after: bytes, limit: int) -> list[bytes]:
-        """See the contract."""
-        rows = self._database.reader.execute(
-            "SELECT name FROM nodes WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
-        )
-        return [row[0] for row in rows]
-
-    def chunk_rows(self, after: bytes, limit: int) -> list[ChunkRow]:
-        """See the contract."""
-        rows = self._database.reader.execute(
-            "SELECT id, stored, size, touched FROM chunks WHERE id > ? ORDER BY id LIMIT ?",
-            (after, limit),
-        )
-        return [ChunkRow(*row) for row in rows]
 
     def sweep(
         self, nodes: Collection[bytes], chunks: Collection[bytes], touched_before: int
@@ -328,21 +328,6 @@ class EmbeddedStore(Records):
         """Where indexed chunks lie."""
         rows = self._rows("id, pack, at, stored, size, codec", ids)
         return {row[0]: Location(*row[1:]) for row in rows}
-
-    def _rows(
-        self, columns: str, names: Collection[bytes], table: Literal["chunks", "nodes"] = "chunks"
-    ) -> Iterator[tuple[Any, ...]]:
-        """Some columns of the rows that go by these names."""
-        key = "id" if table == "chunks" else "name"
-        wanted = list(names)
-        for start in range(0, len(wanted), _BATCH):
-            batch = wanted[start : start + _BATCH]
-            marks = ",".join("?" * len(batch))
-            # What is put in are names of ours and question marks.
-            yield from self._database.reader.execute(
-                f"SELECT {columns} FROM {table} WHERE {key} IN ({marks})",  # noqa: S608
-                batch,
-            )
 
     def _write_chunk_rows(self, db: sqlite3.Connection, rows: dict[bytes, Location]) -> None:
         """Write what is new about chunks."""

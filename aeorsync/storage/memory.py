@@ -53,6 +53,14 @@ class MemoryStore:
             self._touched.update((name, self._wall.now_ms()) for name in ids)
             return {name for name in ids if name not in self._chunks}
 
+    def pin(self, ids: Collection[bytes]) -> set[bytes]:
+        """See the contract."""
+        return self.missing(ids)
+
+    def chunk_sizes(self, ids: Collection[bytes]) -> dict[bytes, int]:
+        """See the contract."""
+        return {name: self._chunks[name].size for name in ids if name in self._chunks}
+
     def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
         """See the contract."""
         return [self._chunks[name] for name in ids if name in self._chunks]

@@ -1,8 +1,14 @@
-"""The rows of the embedded store that are no bytes: feed, roots, conflicts, notes."""
+"""The rows of the embedded store that are no bytes: feed, roots, conflicts, notes, the index."""
 
-from aeorsync.storage.base import Change, Head
+from collections.abc import Collection, Iterator
+from typing import Any, Literal
+
+from aeorsync.storage.base import Change, ChunkRow, Head
 from aeorsync.storage.database import Database
 from aeorsync.storage.rows import write_note
+
+_BATCH = 400
+"""Parameters a query names at once."""
 
 
 class Records:
@@ -66,3 +72,33 @@ class Records:
             db.execute("DELETE FROM feed WHERE seq <= ?", (upto,))
             # From the root at ``upto`` itself the rows that are left lead on.
             db.execute("DELETE FROM roots WHERE seq < ?", (upto,))
+
+    def node_names(self, after: bytes, limit: int) -> list[bytes]:
+        """See the contract."""
+        rows = self._database.reader.execute(
+            "SELECT name FROM nodes WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
+        )
+        return [row[0] for row in rows]
+
+    def chunk_rows(self, after: bytes, limit: int) -> list[ChunkRow]:
+        """See the contract."""
+        rows = self._database.reader.execute(
+            "SELECT id, stored, size, touched FROM chunks WHERE id > ? ORDER BY id LIMIT ?",
+            (after, limit),
+        )
+        return [ChunkRow(*row) for row in rows]
+
+    def _rows(
+        self, columns: str, names: Collection[bytes], table: Literal["chunks", "nodes"] = "chunks"
+    ) -> Iterator[tuple[Any, ...]]:
+        """Some columns of the rows that go by these names."""
+        key = "id" if table == "chunks" else "name"
+        wanted = list(names)
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            marks = ",".join("?" * len(batch))
+            # What is put in are names of ours and question marks.
+            yield from self._database.reader.execute(
+                f"SELECT {columns} FROM {table} WHERE {key} IN ({marks})",  # noqa: S608
+                batch,
+            )

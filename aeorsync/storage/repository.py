@@ -21,6 +21,7 @@ from aeorsync.errors import UnavailableError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.answers import Applied, Conflict
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
+from aeorsync.storage.composing import Known, Plan, Taken, compose, take_in
 from aeorsync.storage.compression import pack, unpack
 from aeorsync.storage.content import Reader, Upload, lacking
 from aeorsync.storage.damage import Damage
@@ -254,6 +255,14 @@ class Repository:
         """Which chunks this node does not hold."""
         return self._store.missing(ids)
 
+    def pin(self, ids: Collection[bytes]) -> set[bytes]:
+        """Which chunks this node does not hold; the others stay for a day, whatever happens."""
+        return self._store.pin(ids)
+
+    def flush(self) -> None:
+        """Make every chunk durable that was stored by now."""
+        self._store.flush()
+
     def stored_chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
         """Chunks as stored, in the order asked, unchecked; unknown ones are left out."""
         return self._store.chunks(ids)
@@ -279,6 +288,26 @@ class Repository:
             chunks = [pack(chunk.id, data) for chunk, data in zip(chunks, plain, strict=True)]
         self._store.put_chunks(chunks)
         return plain
+
+    def take_in(self, chunks: Sequence[StoredChunk]) -> Taken:
+        """Check and store chunks that a client brings; see `storage.composing`.
+
+        Raises:
+            CorruptError: One does not match its name; none was stored.
+        """
+        return take_in(self._store, chunks)
+
+    def compose(self, plans: Sequence[Plan], known: Known) -> list[Content]:
+        """Make files of chunks that are here; see `storage.composing`.
+
+        Raises:
+            BadRequestError: One cannot be made; ``details`` says which.
+        """
+        ended = self._writer.holdings.prove()
+        contents = compose(self._store, plans, known)
+        for content in contents:
+            ended(content)
+        return contents
 
     def lacking(self, contents: Sequence[Content]) -> tuple[dict[bytes, int], bool]:
         """What must be fetched before these files can be read here.

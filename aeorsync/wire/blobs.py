@@ -92,6 +92,7 @@ class CommitFolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """A folder to make, with those above it; harmless where it exists."""
 
     path: str
+    mtime_ns: int | None = None
 
 
 class CommitDelete(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,7 +124,7 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     on_conflict: Literal["keep", "refuse"] = "keep"
 
 
-class Committed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
     """One path after a commit.
 
     Attributes:
@@ -141,7 +142,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     conflict: bool = False
 
 
-class CommitReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CommitReply(msgspec.Struct, frozen=True, kw_only=True):
     """What was committed; each list in the order of the request."""
 
     committed: int

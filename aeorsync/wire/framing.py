@@ -24,6 +24,8 @@ from aeorsync.errors import BadRequestError
 from aeorsync.wire.limits import MAX_CHUNK, MAX_FRAME
 
 _FRAME_HEAD = struct.Struct(">BI")
+HEAD_SIZE = _FRAME_HEAD.size
+"""Bytes of a frame before its payload."""
 _CHUNK_HEAD = struct.Struct(">32sBI")
 _FRAME_AND_CHUNK_HEAD = struct.Struct(">BI32sBI")
 

@@ -16,6 +16,7 @@ from aeorsync.core.paths import from_key, parse
 from aeorsync.core.versions import Entry, Kind, decode_entry
 from aeorsync.errors import AeorError
 from aeorsync.storage import changes
+from aeorsync.storage.changes import LinkState
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.framing import Decoder
@@ -42,7 +43,7 @@ def perform(repository: Repository, operation: Operation) -> None:
         "put": lambda draft: changes.put_file(
             draft, path, changes.FileState(content, "text/plain")
         ),
-        "link": lambda draft: changes.put_link(draft, path, f"/{number}", content),
+        "link": lambda draft: changes.put_link(draft, path, LinkState(f"/{number}", content)),
         "mkdir": lambda draft: changes.make_folder(draft, path),
         "delete": lambda draft: changes.delete(draft, path, recursive=True),
     }

@@ -20,6 +20,7 @@ from aeorsync.errors import (
 from aeorsync.storage.changes import (
     Conditions,
     FileState,
+    LinkState,
     copy,
     delete,
     make_folder,
@@ -59,7 +60,7 @@ def do(repository: Repository, operation: object, *args: object, **kwargs: objec
 
 def link(repository: Repository, path: str, target: str) -> None:
     content = Content(content_hash(target.encode()), len(target))
-    do(repository, put_link, path, target, content)
+    do(repository, put_link, path, LinkState(target, content))
 
 
 def names(repository: Repository, folder: str) -> list[str]:

@@ -1,0 +1,267 @@
+"""From the body of a commit to the bundle of changes it asks for.
+
+All that can be found out before the writer's turn: paths, bases, times, targets, names that are
+listed twice, what the bytes of files add up to, and what they look like. Errors name the path.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from aeorsync.api import media, seen
+from aeorsync.api.links import check_target
+from aeorsync.api.node import Caller, Node
+from aeorsync.core import paths
+from aeorsync.core.access import Op
+from aeorsync.core.hashing import content_hash, parse_hash
+from aeorsync.core.merge import see
+from aeorsync.core.paths import ROOT, TreePath
+from aeorsync.core.versions import MAX_SIZE, Content, Vector
+from aeorsync.errors import BadRequestError, CorruptError, NotFoundError, TooLargeError
+from aeorsync.storage.base import StoredChunk
+from aeorsync.storage.bundles import Bundle, Delete, Folder, Put, about
+from aeorsync.storage.changes import FileState, LinkState
+from aeorsync.storage.composing import Known, Plan, Taken
+from aeorsync.storage.compression import unpack
+from aeorsync.storage.repository import Repository
+from aeorsync.wire import limits
+from aeorsync.wire.blobs import (
+    CommitDelete,
+    CommitFile,
+    CommitFolder,
+    CommitLink,
+    CommitRequest,
+)
+
+_HEADS = 64
+"""Chunks read at a time to see what they look like."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What was found out about chunks while they came in.
+
+    Attributes:
+        whole: Chunks that are whole files.
+        heads: Chunks whose first bytes tell the media type of a file.
+        hashes: Content hash of each of ``whole``.
+        kinds: Media type that each of ``heads`` looks like.
+    """
+
+    whole: frozenset[bytes] = frozenset()
+    heads: frozenset[bytes] = frozenset()
+    hashes: dict[bytes, bytes] = field(default_factory=dict)
+    kinds: dict[bytes, str] = field(default_factory=dict)
+
+    def expect(self, request: CommitRequest) -> None:
+        """Take note of what there is to find out for a request.
+
+        Raises:
+            BadRequestError: A chunk has no hash for a name.
+        """
+        whole, heads = set(), set()
+        for file in request.files:
+            listed = _listed(file)
+            if not listed:
+                continue
+            with about(file.path):
+                name = parse_hash(listed[0])
+            if len(listed) == 1:
+                whole.add(name)
+            if _stated_kind(file) is None:
+                heads.add(name)
+        self.whole, self.heads = frozenset(whole), frozenset(heads)
+
+    def note(self, chunks: Sequence[StoredChunk], taken: Taken) -> None:
+        """Take note of chunks that were checked and stored."""
+        for chunk, plain in zip(chunks, taken.plain, strict=True):
+            if chunk.id in self.whole:
+                self.hashes[chunk.id] = content_hash(plain)
+            if chunk.id in self.heads:
+                self.kinds[chunk.id] = _looks(plain)
+
+
+def bundle_of(node: Node, caller: Caller, request: CommitRequest, heard: Heard) -> Bundle:
+    """Check a request, and read what it says of its files. Blocking.
+
+    Raises:
+        AeorError: Something cannot be done; ``details`` names its path.
+    """
+    _check_count(request)
+    deletes = [Delete(*_place(node, caller, item, Op.DELETE)) for item in request.deletes]
+    folders = [_folder(item) for item in request.folders]
+    places = [_place(node, caller, file, Op.CREATE, Op.UPDATE) for file in request.files]
+    links = [_link(node, caller, item) for item in request.links]
+    _check_names(deletes, folders, [*places, *((link.path, link.base) for link in links)])
+    plans = [_plan(file) for file in request.files]
+    changed = [
+        path for (path, base), plan in zip(places, plans, strict=True) if base and plan.chunks
+    ]
+    twins = _twins(node.repository, [*(change.path for change in deletes), *changed])
+    contents = node.repository.compose(plans, Known(heard.hashes, twins))
+    kinds = _kinds(node.repository, request.files, plans, heard)
+    states = [
+        FileState(content, kind, file.executable, _time(file.path, file.mtime_ns))
+        for file, content, kind in zip(request.files, contents, kinds, strict=True)
+    ]
+    files = [Put(path, state, base) for (path, base), state in zip(places, states, strict=True)]
+    return Bundle(
+        access=caller.access,
+        deletes=deletes,
+        folders=folders,
+        puts=[*files, *links],
+        refuses=request.on_conflict == "refuse",
+    )
+
+
+def _check_count(request: CommitRequest) -> None:
+    made = len(request.folders) + len(request.files) + len(request.links)
+    count = len(request.deletes) + made
+    if not count:
+        raise BadRequestError("there is nothing to commit")
+    if count > limits.MAX_COMMIT:
+        raise TooLargeError(f"one commit makes at most {limits.MAX_COMMIT} changes")
+
+
+# Places
+
+
+def _place(
+    node: Node, caller: Caller, item: CommitFile | CommitLink | CommitDelete, *ops: Op
+) -> tuple[TreePath, Vector | None]:
+    """The path of a change, and what its writer had seen there."""
+    with about(item.path):
+        path = _parsed(item.path)
+        if not caller.access.is_everything and not any(caller.access.may(path, op) for op in ops):
+            raise NotFoundError(f"not found: {path}")
+        return path, None if item.base is None else seen.base(node, path, item.base)
+
+
+def _parsed(text: str) -> TreePath:
+    path = paths.parse(text)
+    if path == ROOT:
+        raise BadRequestError("the root is always there, and cannot be replaced")
+    return path
+
+
+def _folder(item: CommitFolder) -> Folder:
+    with about(item.path):
+        return Folder(_parsed(item.path), _time(item.path, item.mtime_ns))
+
+
+def _link(node: Node, caller: Caller, item: CommitLink) -> Put:
+    path, base = _place(node, caller, item, Op.CREATE, Op.UPDATE)
+    with about(item.path):
+        content = check_target(path, item.target)
+        return Put(path, LinkState(item.target, content, _time(item.path, item.mtime_ns)), base)
+
+
+def _time(path: str, mtime_ns: int | None) -> int | None:
+    if mtime_ns is not None and not abs(mtime_ns) < MAX_SIZE:
+        with about(path):
+            raise BadRequestError(f"{path}: mtime_ns is out of range")
+    return mtime_ns
+
+
+def _check_names(
+    deletes: Iterable[Delete],
+    folders: Iterable[Folder],
+    puts: Iterable[tuple[TreePath, Vector | None]],
+) -> None:
+    """Refuse paths listed twice; a file may be, with bases that tell its versions apart."""
+    gone: set[TreePath] = set()
+    for change in deletes:
+        if change.path in gone:
+            raise _twice(change.path)
+        gone.add(change.path)
+    made: dict[TreePath, set[Vector | None]] = {}
+    for folder in folders:
+        if made.setdefault(folder.path, {None}) != {None}:
+            raise _twice(folder.path)
+    for path, base in puts:
+        bases = made.setdefault(path, set())
+        if bases and (base is None or base in bases or None in bases):
+            raise _twice(path)
+        bases.add(base)
+
+
+def _twice(path: TreePath) -> BadRequestError:
+    error = BadRequestError(f"{path} is listed twice; nothing was changed")
+    error.details["path"] = path
+    return error
+
+
+# Bytes
+
+
+def _listed(file: CommitFile) -> list[str]:
+    return file.chunks or file.chunk_hashes or []
+
+
+def _plan(file: CommitFile) -> Plan:
+    with about(file.path):
+        if file.path.endswith("/"):
+            raise BadRequestError("a path that ends in a slash is a folder")
+        listed = _listed(file)
+        if len(listed) > limits.MAX_FILE_CHUNKS:
+            raise TooLargeError(f"a file has at most {limits.MAX_FILE_CHUNKS} chunks")
+        whole = None if file.content_hash is None else parse_hash(file.content_hash)
+        return Plan(file.path, [parse_hash(text) for text in listed], whole, file.size)
+
+
+def _twins(repository: Repository, places: Sequence[TreePath]) -> dict[tuple[int, bytes], Content]:
+    """What the tree holds where something is moved away or changed: it may be the same bytes."""
+    found: dict[tuple[int, bytes], Content] = {}
+    if not places:
+        return found
+    with repository.view() as view:
+        for path in places:
+            entry = view.live_entry(path)
+            sight = None if entry is None else see(entry)
+            for version in () if sight is None else (sight.winner, *sight.losers):
+                content = version.content
+                if content.refs and not version.deleted:
+                    found[content.depth, content.refs] = content
+    return found
+
+
+# Kinds
+
+
+def _kinds(
+    repository: Repository, files: Sequence[CommitFile], plans: Sequence[Plan], heard: Heard
+) -> list[str]:
+    """The media type to keep for each file."""
+    kinds = [_stated_kind(file) for file in files]
+    unseen = {
+        plan.chunks[0]
+        for plan, kind in zip(plans, kinds, strict=True)
+        if kind is None and plan.chunks and plan.chunks[0] not in heard.kinds
+    }
+    looks = {**heard.kinds, **_look(repository, sorted(unseen))}
+    nothing = _looks(b"")
+    return [
+        kind or (looks.get(plan.chunks[0], media.UNKNOWN) if plan.chunks else nothing)
+        for plan, kind in zip(plans, kinds, strict=True)
+    ]
+
+
+def _stated_kind(file: CommitFile) -> str | None:
+    """The media type by what is stated and by the name; None when the bytes decide."""
+    with about(file.path):
+        stated = None if file.content_type is None else file.content_type.encode()
+        return media.stated_type(stated, file.path.rpartition("/")[2])
+
+
+def _look(repository: Repository, names: Sequence[bytes]) -> dict[bytes, str]:
+    found = {}
+    for at in range(0, len(names), _HEADS):
+        for chunk in repository.stored_chunks(names[at : at + _HEADS]):
+            try:
+                found[chunk.id] = _looks(unpack(chunk))
+            except CorruptError:
+                continue  # whoever reads the file is told
+    return found
+
+
+def _looks(plain: bytes | memoryview) -> str:
+    return media.content_type(None, "", bytes(plain[: media.HEAD_SIZE]))

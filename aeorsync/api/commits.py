@@ -1,0 +1,143 @@
+"""``POST /blobs/commit``: many changes that all happen or do not.
+
+Everything that can be checked without the current tree is checked first, and the bytes of files
+are read (`api.bundling`, `storage.composing`); then one operation of the writer makes all changes
+(`storage.bundles`). A refusal names the ``path``, so that a client can leave it out and go on.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
+
+import msgspec
+from starlette.responses import Response
+
+from aeorsync.api import seen
+from aeorsync.api.blobs import FRAMES
+from aeorsync.api.budget import Share
+from aeorsync.api.bundling import Heard, bundle_of
+from aeorsync.api.endpoint import Access, Call, Endpoint, Sees, answer, parse_body
+from aeorsync.api.intake import Intake, read_bytes, read_frames
+from aeorsync.api.node import Node
+from aeorsync.errors import (
+    BadRequestError,
+    ConflictError,
+    InvalidFieldError,
+    NotFoundError,
+    OverloadedError,
+    PreconditionError,
+    TooLargeError,
+)
+from aeorsync.runtime import bridge
+from aeorsync.storage import bundles
+from aeorsync.storage.bundles import Done, Outcome
+from aeorsync.wire import limits
+from aeorsync.wire.blobs import CommitReply, CommitRequest, Committed
+from aeorsync.wire.framing import Frame, Kind
+from aeorsync.wire.protocol import FRAMES_TYPE
+
+_decode: Callable[[bytes], CommitRequest] = msgspec.msgpack.Decoder(CommitRequest).decode
+
+
+async def commit(call: Call) -> Response:
+    """Make many changes in one step."""
+    node = call.node
+    with node.budget.share() as share:
+        heard = Heard()
+        if call.request.headers.get("content-type", "").startswith(FRAMES_TYPE):
+            request = await _framed(call, share, heard)
+        else:
+            body = await read_bytes(call, share, limits.MAX_BLOBS_JSON)
+            request = await bridge.run(parse_body, body, CommitRequest)
+        bundle = await bridge.run(bundle_of, node, call.caller, request, heard)
+        operation = partial(bundles.run, bundle=bundle)
+        outcome = await bridge.settle(node.repository.commit(operation))
+        return await bridge.run(_reply, node, request, outcome)
+
+
+async def _framed(call: Call, share: Share, heard: Heard) -> CommitRequest:
+    """Read a commit that brings its chunks."""
+    batches = read_frames(call, share, limits.MAX_BLOBS_JSON)
+    first, rest = await _first(batches)
+    share.take(len(first.payload))
+    request = await bridge.run(_parse_header, first)
+    await bridge.run(heard.expect, request)
+    async with Intake(call.node.repository, share, heard.note) as intake:
+        await intake.take(rest)
+        async for frames in batches:
+            await intake.take(frames)
+        await intake.finish()
+    return request
+
+
+async def _first(batches: AsyncIterator[list[Frame]]) -> tuple[Frame, list[Frame]]:
+    async for frames in batches:
+        if frames[0].kind is Kind.HEADER:
+            return frames[0], frames[1:]
+        break
+    raise BadRequestError("the frames do not begin with a header")
+
+
+def _parse_header(frame: Frame) -> CommitRequest:
+    try:
+        return _decode(frame.payload)
+    except msgspec.ValidationError as error:
+        raise InvalidFieldError(f"the header does not fit: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise BadRequestError(f"the header is broken: {error}") from error
+
+
+def _reply(node: Node, request: CommitRequest, outcome: Outcome) -> Response:
+    count = len(request.files)
+    lists = (outcome.deletes, outcome.folders, outcome.puts[:count], outcome.puts[count:])
+    deletes, folders, files, links = (_committed(node, done) for done in lists)
+    reply = CommitReply(
+        committed=sum(map(len, lists)),
+        files=files,
+        deletes=deletes,
+        folders=folders,
+        links=links,
+    )
+    return answer(reply)
+
+
+def _committed(node: Node, changes: Iterable[Done]) -> list[Committed]:
+    found = []
+    for done in changes:
+        version = done.version
+        if version is None:
+            found.append(Committed(path=done.path, conflict=done.is_conflict))
+            continue
+        found.append(
+            Committed(
+                path=done.path,
+                size=0 if version.deleted else version.content.size,
+                etag=seen.version_etag(node, done.path, version),
+                version=version.id,
+                conflict=done.is_conflict,
+            )
+        )
+    return found
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "POST",
+        "/blobs/commit",
+        commit,
+        "Make many changes in one step.",
+        access=Access.ROOT,
+        request=CommitRequest,
+        reply=CommitReply,
+        errors=(
+            BadRequestError,
+            InvalidFieldError,
+            NotFoundError,
+            ConflictError,
+            PreconditionError,
+            OverloadedError,
+            TooLargeError,
+        ),
+        parameters=(FRAMES,),
+        sees=Sees.PRESENT,
+    ),
+)

@@ -1,0 +1,185 @@
+"""Chunks that a client sends in frames: checked and stored while the next ones arrive.
+
+What came before a body broke off is kept, so that whoever sends it again need not begin anew.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from starlette.requests import ClientDisconnect
+
+from aeorsync.api.budget import Share
+from aeorsync.api.endpoint import Call
+from aeorsync.core.hashing import chunk_id
+from aeorsync.errors import BadRequestError, CorruptError, TooLargeError
+from aeorsync.runtime import bridge
+from aeorsync.storage.base import StoredChunk
+from aeorsync.storage.composing import Taken
+from aeorsync.storage.repository import Repository
+from aeorsync.wire.framing import HEAD_SIZE, Decoder, Frame, Kind, parse_chunk
+from aeorsync.wire.limits import FRAME_COST, KIB, MAX_CHUNK, MIB
+
+CHUNK_FRAME: Final = MAX_CHUNK + KIB
+_GROUP: Final = 2 * MIB
+"""Bytes stored at a time, at least, while there are more."""
+
+Heard = Callable[[Sequence[StoredChunk], Taken], None]
+"""Told of chunks that were stored, in a thread, one call at a time."""
+
+
+class Intake:
+    """The chunks of one request; use it in an ``async with`` block.
+
+    Attributes:
+        created: Chunks that were not here before.
+        exists: Chunks that were, or came twice.
+    """
+
+    def __init__(self, repository: Repository, share: Share, heard: Heard) -> None:
+        """Begin.
+
+        Args:
+            repository: Where to.
+            share: What the request may hold in memory.
+            heard: Told of all that is stored.
+        """
+        self._repository = repository
+        self._share = share
+        self._heard = heard
+        self._waiting: list[StoredChunk] = []
+        self._size = 0
+        self._storing: asyncio.Task[None] | None = None
+        self._storing_size = 0
+        self.created = 0
+        self.exists = 0
+
+    async def take(self, frames: Sequence[Frame]) -> None:
+        """Take frames in, which may be chunks and the end.
+
+        Raises:
+            BadRequestError: Another frame is among them, or a chunk does not match its name.
+            OverloadedError: There is no memory for them.
+        """
+        for frame in frames:
+            if frame.kind is Kind.CHUNK:
+                chunk = StoredChunk(*parse_chunk(frame.payload))
+                size = FRAME_COST + len(chunk.data)
+                self._share.take(size)
+                self._size += size
+                self._waiting.append(chunk)
+            elif frame.kind is not Kind.END:
+                raise BadRequestError("a frame does not belong among chunks")
+        if self._size >= _GROUP:
+            await self._store()
+
+    async def finish(self) -> None:
+        """Store what is left; readable on return, durable with the next commit or flush."""
+        await self._store()
+        await self._settle()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            if self._storing is not None:
+                await asyncio.gather(self._storing, return_exceptions=True)
+            # What arrived whole is kept.
+            if self._waiting and kind is not asyncio.CancelledError:
+                task = asyncio.create_task(bridge.run(self._store_group, self._waiting))
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _store(self) -> None:
+        await self._settle()
+        group, self._waiting = self._waiting, []
+        self._storing_size, self._size = self._size, 0
+        if group:
+            self._storing = asyncio.create_task(bridge.run(self._store_group, group))
+
+    async def _settle(self) -> None:
+        """Wait for what is being stored."""
+        storing, self._storing = self._storing, None
+        if storing is not None:
+            try:
+                await storing
+            finally:
+                self._share.give(self._storing_size)
+
+    def _store_group(self, group: list[StoredChunk]) -> None:
+        try:
+            self._note(group, self._repository.take_in(group))
+        except CorruptError:
+            for chunk in group:
+                self._store_one(chunk)
+
+    def _store_one(self, chunk: StoredChunk) -> None:
+        try:
+            self._note([chunk], self._repository.take_in([chunk]))
+        except CorruptError as error:
+            raise mismatch(chunk, error) from error
+
+    def _note(self, chunks: Sequence[StoredChunk], taken: Taken) -> None:
+        self.created += taken.created
+        self.exists += len(chunks) - taken.created
+        self._heard(chunks, taken)
+
+
+def mismatch(chunk: StoredChunk, error: CorruptError) -> BadRequestError:
+    """The error for a chunk that does not match its name."""
+    refusal = BadRequestError(f"{error.message}; it was not stored")
+    refusal.details["expected"] = chunk.id.hex()
+    if not chunk.codec:
+        refusal.details["got"] = chunk_id(chunk.data).hex()
+    return refusal
+
+
+async def read_frames(call: Call, share: Share, max_frame: int) -> AsyncIterator[list[Frame]]:
+    """The frames of a request body, as they arrive.
+
+    Raises:
+        BadRequestError: They break a rule of `wire.framing`, or were cut off.
+        OverloadedError: There is no memory for an unfinished one.
+    """
+    decoder = Decoder(max_frame)
+    unfinished = 0
+    try:
+        async for piece in call.request.stream():
+            share.take(len(piece))
+            unfinished += len(piece)
+            frames = decoder.feed(piece)
+            if frames:
+                whole = sum(HEAD_SIZE + len(frame.payload) for frame in frames)
+                unfinished -= whole
+                share.give(whole)
+                yield frames
+    except ClientDisconnect as error:
+        raise BadRequestError("the body was cut off") from error
+    decoder.finish()
+    share.give(unfinished)
+
+
+async def read_bytes(call: Call, share: Share, limit: int) -> bytes:
+    """The whole body of a request.
+
+    Raises:
+        BadRequestError: It was cut off.
+        OverloadedError: There is no memory for it.
+        TooLargeError: It is over the limit.
+    """
+    data = bytearray()
+    try:
+        async for piece in call.request.stream():
+            share.take(len(piece))
+            data += piece
+            if len(data) > limit:
+                raise TooLargeError(f"the body is over {limit} bytes")
+    except ClientDisconnect as error:
+        raise BadRequestError("the body was cut off") from error
+    return bytes(data)

@@ -1,0 +1,166 @@
+"""Servers that a person has logged in to, each with its key, under a name.
+
+    $XDG_CONFIG_HOME/aeorsync/profiles.json     else ~/.config/aeorsync/profiles.json
+
+    {"profiles": {"default": {"url": "https://files.example:6830", "key": "aeor_k_..."}}}
+
+The file is for its owner alone (mode 0600) and is not used otherwise. A key is only ever sent to
+the server it was stored with.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from aeorsync.config.values import Exit, refused
+from aeorsync.errors import StartupError
+from aeorsync.runtime import durable
+
+DEFAULT_PROFILE: Final = "default"
+PROFILE_VARIABLE: Final = "AEORSYNC_PROFILE"
+HOME_VARIABLE: Final = "XDG_CONFIG_HOME"
+FILE_NAME: Final = "profiles.json"
+_NAME: Final = re.compile(r"[\w.-]{1,64}\Z")
+_MAX_BYTES: Final = 1 << 20
+_FOR_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A server and how to be let in.
+
+    Attributes:
+        name: Under which it is stored.
+        url: Of the server, without a slash at its end.
+        key: API key or token; None where the server wants none. Not in the ``repr``.
+        cluster_ca: PEM file of the authorities to believe; None for the system's.
+    """
+
+    name: str
+    url: str
+    key: str | None = field(repr=False)
+    cluster_ca: Path | None = None
+
+
+class _Stored(msgspec.Struct, omit_defaults=True):
+    url: str
+    key: str | None = None
+    cluster_ca: str | None = None
+
+
+class _File(msgspec.Struct):
+    profiles: dict[str, _Stored] = {}
+
+
+class Profiles:
+    """What is stored; read when it is asked for, written as a whole."""
+
+    def __init__(self, file: Path | None) -> None:
+        """Look at nothing yet.
+
+        Args:
+            file: Where they are; None where this user has no place for them.
+        """
+        self.file = file
+
+    @classmethod
+    def find(cls, environment: Mapping[str, str] = os.environ) -> "Profiles":
+        """Those of the user whose environment it is."""
+        home = environment.get(HOME_VARIABLE, "")
+        if not home.startswith("/"):  # the standard says to ignore a relative one
+            home = f"{environment['HOME']}/.config" if environment.get("HOME") else ""
+        return cls(Path(home) / "aeorsync" / FILE_NAME if home else None)
+
+    def all(self) -> list[Profile]:
+        """Return all, by name.
+
+        Raises:
+            StartupError: The file cannot be read, or others can.
+        """
+        return [
+            Profile(
+                name, one.url, one.key, None if one.cluster_ca is None else Path(one.cluster_ca)
+            )
+            for name, one in sorted(self._load().profiles.items())
+        ]
+
+    def get(self, name: str) -> Profile | None:
+        """Return one; None if there is none of that name."""
+        return next((profile for profile in self.all() if profile.name == name), None)
+
+    def save(self, profile: Profile) -> Path:
+        """Store one, in place of any of its name; returns the file.
+
+        Raises:
+            StartupError: It cannot be written, or the name cannot be one.
+        """
+        check_name(profile.name)
+        told = self._load()
+        ca = None if profile.cluster_ca is None else str(profile.cluster_ca.absolute())
+        told.profiles[profile.name] = _Stored(profile.url, profile.key, ca)
+        return self._write(told)
+
+    def remove(self, name: str) -> bool:
+        """Forget one; returns whether there was one."""
+        told = self._load()
+        if told.profiles.pop(name, None) is None:
+            return False
+        self._write(told)
+        return True
+
+    def _load(self) -> _File:
+        if self.file is None:
+            return _File()
+        try:
+            with self.file.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                body = file.read(_MAX_BYTES)
+        except FileNotFoundError:
+            return _File()
+        except OSError as error:
+            raise refused(f"{self.file}: cannot be read: {error.strerror}") from error
+        if facts.st_mode & _FOR_OTHERS:
+            raise refused(
+                f"{self.file}: others may read it, and it holds keys; chmod 600 it, and think of"
+                " new keys"
+            )
+        try:
+            return msgspec.json.decode(body, type=_File)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            # What is wrong in there is not repeated: it may be a key.
+            raise refused(
+                f"{self.file}: is not what aeorsync login writes; remove it and log in again"
+            ) from error
+
+    def _write(self, told: _File) -> Path:
+        if self.file is None:
+            raise refused(f"no home folder is known to store the key in; set {HOME_VARIABLE}")
+        body = msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+        try:
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.write_once(self.file, body, mode=0o600)
+        except OSError as error:
+            raise StartupError(
+                f"{self.file}: cannot be written: {error.strerror}; nothing was stored",
+                Exit.FAILED,
+            ) from error
+        return self.file
+
+
+def check_name(name: str) -> str:
+    """Return a name for a profile.
+
+    Raises:
+        StartupError: It cannot be one.
+    """
+    if not _NAME.match(name):
+        raise refused(
+            f"--profile: {name!r:.80} is not a name: use letters, digits, dot, dash, underscore"
+        )
+    return name
