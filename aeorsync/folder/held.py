@@ -89,8 +89,7 @@ class HeldFolder:
             if error.errno in {errno.ELOOP, errno.ENXIO}:
                 self._changed(name)
             raise
-        found = Fingerprint.of(os.fstat(handle))
-        if found is None or found.kind is not Kind.FILE:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             self._changed(name)
         return handle

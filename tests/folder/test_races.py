@@ -293,8 +293,8 @@ def test_a_file_that_grows_while_it_is_read_is_left_for_the_next_scan(
     file.write_text("one")
     read = content.read
 
-    def grow(handle: int) -> Content:
-        found = read(handle)
+    def grow(handle: int, hint: int) -> Content:
+        found = read(handle, hint)
         with file.open("a") as more:
             more.write("more")
         return found
