@@ -1,6 +1,6 @@
 """Measures aeorsync on this machine; see docs/performance.md.
 
-usage: bench [WORK ...] [--json FILE]
+usage: bench [WORK ...] [--json FILE] [--scale S]
 """
 
 import argparse
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from _bench_cluster import CLUSTER_WORKS
+from _bench_folder import FOLDER_WORKS
 from _bench_large import LARGE_WORKS
 from _measure import (
     CLIENTS,
@@ -32,6 +33,7 @@ from _measure import (
     peak_mib,
     put_big,
     put_many,
+    set_scale,
     small_files,
     time_to_equal,
 )
@@ -161,6 +163,7 @@ WORKS: dict[str, Callable[[Path, Figures], None]] = {
     "idle": bench_idle,
     **CLUSTER_WORKS,
     **LARGE_WORKS,
+    **FOLDER_WORKS,
 }
 
 
@@ -168,7 +171,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("work", nargs="*", choices=[*WORKS, []], help="what to measure (all)")
     parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="of the folder works: 0.01 only tries them out"
+    )
     options = parser.parse_args()
+    set_scale(options.scale)
     figures = Figures()
     folder = Path(tempfile.mkdtemp(prefix="aeorsync-bench-"))
     try:

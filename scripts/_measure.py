@@ -19,6 +19,17 @@ from tests.support.nodes import NodeProcess, is_active, root_of, wait_until
 GIB = 1 << 30
 CLIENTS = 32
 SMALL_FILES = 10_000
+_scale = [1.0]
+
+
+def set_scale(scale: float) -> None:
+    """Measure less: ``scaled`` sizes and counts shrink, and the figures say nothing."""
+    _scale[0] = scale
+
+
+def scaled(number: int) -> int:
+    """A size or a count as it was asked for."""
+    return max(1, int(number * _scale[0]))
 
 
 class Figures:

@@ -16,6 +16,8 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from aeorsync.api import (
+    admin_keys,
+    archives,
     blobs,
     care,
     chunks,
@@ -24,10 +26,12 @@ from aeorsync.api import (
     diff,
     downloads,
     events,
+    fetch,
     files,
     forks,
     health,
     histories,
+    keys,
     lenses,
     links,
     logins,
@@ -42,6 +46,7 @@ from aeorsync.api import (
     repairs,
     trash,
     uploads,
+    users,
     versions,
 )
 from aeorsync.api.auth import Authenticator, query_token
@@ -55,9 +60,14 @@ from aeorsync.runtime.log import get_logger
 _TABLE = (
     *health.ENDPOINTS,
     *logins.ENDPOINTS,
+    *keys.ENDPOINTS,
+    *admin_keys.ENDPOINTS,
+    *users.ENDPOINTS,
     *downloads.ENDPOINTS,
     *uploads.ENDPOINTS,
     *files.ENDPOINTS,
+    *fetch.ENDPOINTS,
+    *archives.ENDPOINTS,
     *trash.ENDPOINTS,
     *links.ENDPOINTS,
     *blobs.ENDPOINTS,

@@ -165,9 +165,11 @@ class Authenticator:
     def _look_up(self, age: int, find: Callable[[], KeyRecord | None]) -> _Known:
         record = find()
         try:
-            return _Known(age, record, None if record is None else apikeys.access_of(record))
+            access = None if record is None else self.node.accounts.access(record)
         except BadRequestError:
             return _Known(age, record, None)
+        # Without its user a key is as good as revoked.
+        return _Known(age, None if access is None else record, access)
 
     def _claims(self, token: str) -> Claims:
         now = self.node.wall.now_ms() // 1000

@@ -41,35 +41,43 @@ class Heard:
     """What was found out about chunks while they came in.
 
     Attributes:
-        wanted: The first chunks of the files to make; of others nothing is noted.
-        singles: Content hash of each as a file of its own.
-        kinds: Media type that its first bytes look like.
+        whole: Chunks that are whole files.
+        heads: Chunks whose first bytes tell the media type of a file.
+        hashes: Content hash of each of ``whole``.
+        kinds: Media type that each of ``heads`` looks like.
     """
 
-    wanted: frozenset[bytes] = frozenset()
-    singles: dict[bytes, bytes] = field(default_factory=dict)
+    whole: frozenset[bytes] = frozenset()
+    heads: frozenset[bytes] = frozenset()
+    hashes: dict[bytes, bytes] = field(default_factory=dict)
     kinds: dict[bytes, str] = field(default_factory=dict)
+
+    def expect(self, request: CommitRequest) -> None:
+        """Take note of what there is to find out for a request.
+
+        Raises:
+            BadRequestError: A chunk has no hash for a name.
+        """
+        whole, heads = set(), set()
+        for file in request.files:
+            listed = _listed(file)
+            if not listed:
+                continue
+            with about(file.path):
+                name = parse_hash(listed[0])
+            if len(listed) == 1:
+                whole.add(name)
+            if _stated_kind(file) is None:
+                heads.add(name)
+        self.whole, self.heads = frozenset(whole), frozenset(heads)
 
     def note(self, chunks: Sequence[StoredChunk], taken: Taken) -> None:
         """Take note of chunks that were checked and stored."""
         for chunk, plain in zip(chunks, taken.plain, strict=True):
-            if chunk.id in self.wanted:
-                self.singles[chunk.id] = content_hash(plain)
+            if chunk.id in self.whole:
+                self.hashes[chunk.id] = content_hash(plain)
+            if chunk.id in self.heads:
                 self.kinds[chunk.id] = _looks(plain)
-
-
-def first_chunks(request: CommitRequest) -> frozenset[bytes]:
-    """The first chunk of each file of a request.
-
-    Raises:
-        BadRequestError: One is no hash.
-    """
-    found = set()
-    for file in request.files:
-        if listed := _listed(file):
-            with about(file.path):
-                found.add(parse_hash(listed[0]))
-    return frozenset(found)
 
 
 def bundle_of(node: Node, caller: Caller, request: CommitRequest, heard: Heard) -> Bundle:
@@ -89,7 +97,7 @@ def bundle_of(node: Node, caller: Caller, request: CommitRequest, heard: Heard) 
         path for (path, base), plan in zip(places, plans, strict=True) if base and plan.chunks
     ]
     twins = _twins(node.repository, [*(change.path for change in deletes), *changed])
-    contents = node.repository.compose(plans, Known(heard.singles, twins))
+    contents = node.repository.compose(plans, Known(heard.hashes, twins))
     kinds = _kinds(node.repository, request.files, plans, heard)
     states = [
         FileState(content, kind, file.executable, _time(file.path, file.mtime_ns))
@@ -241,9 +249,7 @@ def _stated_kind(file: CommitFile) -> str | None:
     """The media type by what is stated and by the name; None when the bytes decide."""
     with about(file.path):
         stated = None if file.content_type is None else file.content_type.encode()
-        name = file.path.rpartition("/")[2]
-        kind = media.content_type(stated, name, b"")
-        return kind if kind == media.content_type(stated, name, b"\0") else None
+        return media.stated_type(stated, file.path.rpartition("/")[2])
 
 
 def _look(repository: Repository, names: Sequence[bytes]) -> dict[bytes, str]:

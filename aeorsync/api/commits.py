@@ -14,7 +14,7 @@ from starlette.responses import Response
 from aeorsync.api import seen
 from aeorsync.api.blobs import FRAMES
 from aeorsync.api.budget import Share
-from aeorsync.api.bundling import Heard, bundle_of, first_chunks
+from aeorsync.api.bundling import Heard, bundle_of
 from aeorsync.api.endpoint import Access, Call, Endpoint, Sees, answer, parse_body
 from aeorsync.api.intake import Intake, read_bytes, read_frames
 from aeorsync.api.node import Node
@@ -60,7 +60,7 @@ async def _framed(call: Call, share: Share, heard: Heard) -> CommitRequest:
     first, rest = await _first(batches)
     share.take(len(first.payload))
     request = await bridge.run(_parse_header, first)
-    heard.wanted = await bridge.run(first_chunks, request)
+    await bridge.run(heard.expect, request)
     async with Intake(call.node.repository, share, heard.note) as intake:
         await intake.take(rest)
         async for frames in batches:

@@ -8,19 +8,24 @@ resolve is to write a version that has seen them all, so it holds on every node.
     POST  /sync/conflicts/{path}    {"pick": "winner" | "loser" | version id}; winner when absent
     POST  /sync/resolve/{path}      the same, pick is required
     POST  /sync/dismiss/{path}      the winner
+
+To see one takes the right to read the path, to decide that to update it.
 """
 
 import re
+from dataclasses import replace
 from itertools import islice
 from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
 
-from aeorsync.api import seen
-from aeorsync.api.endpoint import Call, Endpoint, Parameter, Sees, answer, parse_body
+from aeorsync.api import reach, seen
+from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, Sees, answer, parse_body
 from aeorsync.api.node import Node
+from aeorsync.core import access as rules
 from aeorsync.core import paths
+from aeorsync.core.access import Op
 from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Kind, Version
 from aeorsync.errors import (
@@ -32,6 +37,7 @@ from aeorsync.errors import (
 )
 from aeorsync.runtime import bridge
 from aeorsync.storage.answers import Conflict
+from aeorsync.storage.changes import no_conflict
 from aeorsync.storage.changes import resolve as settle_conflict
 from aeorsync.storage.draft import Draft
 from aeorsync.wire import limits
@@ -155,12 +161,14 @@ class DismissedReply(msgspec.Struct, frozen=True):
 
 async def list_conflicts(call: Call) -> Response:
     """List the conflicts."""
-    return answer(await bridge.run(_list, call.node))
+    reach.demand_somebody(call)
+    return answer(await bridge.run(_list, call.node, call.caller.access))
 
 
 async def show_conflict(call: Call) -> Response:
     """Show one conflict."""
-    return answer(await bridge.run(_show, call.node, call.path))
+    reach.demand(call, call.path, Op.READ, no_conflict(call.path).message)
+    return answer(await bridge.run(_show, call.node, call.path, call.caller.access))
 
 
 async def pick_version(call: Call) -> Response:
@@ -193,6 +201,8 @@ async def _resolved(call: Call, pick: str) -> Response:
 
 
 async def _settle(call: Call, path: TreePath, pick: str) -> Version:
+    access = call.caller.access
+    reach.demand(call, path, Op.UPDATE, no_conflict(path).message)
     headers = dict(call.request.scope["headers"])
     tags = seen.conditions(call.node, path, headers).if_match
 
@@ -200,22 +210,36 @@ async def _settle(call: Call, path: TreePath, pick: str) -> Version:
         entry = draft.entry(to_key(path))
         if isinstance(tags, tuple) and (entry is None or entry.context not in tags):
             raise PreconditionError(f"{path} is not what If-Match names; nothing was changed")
-        return settle_conflict(draft, path, pick)
+        return settle_conflict(draft, path, pick, access)
 
     return await bridge.settle(call.node.repository.commit(operation))
 
 
-def _list(node: Node) -> ConflictsReply:
-    shown = (c for c in node.repository.conflicts() if not paths.is_system(c.path))
+def _list(node: Node, access: rules.Access) -> ConflictsReply:
+    shown = filter(None, (_shown(node, one, access) for one in node.repository.conflicts()))
     items = [_meta(node, conflict) for conflict in islice(shown, limits.MAX_PAGE)]
     return ConflictsReply(items, more=next(shown, None) is not None)
 
 
-def _show(node: Node, path: TreePath) -> Meta:
+def _show(node: Node, path: TreePath, access: rules.Access) -> Meta:
     conflict = node.repository.conflict(path)
-    if conflict is None:
-        raise NotFoundError(f"no conflict at {path}")
-    return _meta(node, conflict)
+    shown = None if conflict is None else _shown(node, conflict, access)
+    if shown is None:
+        raise no_conflict(path)
+    return _meta(node, shown)
+
+
+def _shown(node: Node, conflict: Conflict, access: rules.Access) -> Conflict | None:
+    """A conflict as a caller may know of it: a folder of whose content they may not is none."""
+    if paths.is_system(conflict.path) or not access.may(conflict.path, Op.READ):
+        return None
+    if not conflict.is_file_and_folder or access.is_everything:
+        return conflict
+    with node.repository.view() as view:
+        is_both = reach.has_shown(access, view, conflict.path)
+    return (
+        replace(conflict, is_file_and_folder=is_both) if conflict.sight.losers or is_both else None
+    )
 
 
 def _meta(node: Node, conflict: Conflict) -> Meta:
@@ -280,13 +304,19 @@ _RESOLVING = (
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
-        "GET", "/sync/conflicts", list_conflicts, "List the conflicts.", reply=ConflictsReply
+        "GET",
+        "/sync/conflicts",
+        list_conflicts,
+        "List the conflicts.",
+        access=Access.USER,
+        reply=ConflictsReply,
     ),
     Endpoint(
         "GET",
         "/sync/conflicts/{path:path}",
         show_conflict,
         "Show one conflict.",
+        access=Access.USER,
         reply=Meta,
         errors=(BadRequestError, NotFoundError),
     ),
@@ -295,6 +325,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/sync/conflicts/{path:path}",
         pick_version,
         "Resolve a conflict; without a body in favour of the winner.",
+        access=Access.USER,
         request=PickRequest,
         reply=ResolvedReply,
         errors=_RESOLVING,
@@ -306,6 +337,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/sync/resolve/{path:path}",
         resolve,
         "Resolve a conflict.",
+        access=Access.USER,
         request=ResolveRequest,
         reply=ResolvedReply,
         errors=_RESOLVING,
@@ -317,6 +349,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/sync/dismiss/{path:path}",
         dismiss,
         "Resolve a conflict in favour of the winner.",
+        access=Access.USER,
         reply=DismissedReply,
         errors=_RESOLVING,
         parameters=(_IF_MATCH,),

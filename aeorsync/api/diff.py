@@ -3,6 +3,11 @@
 Nodes are answered in frames, all others in JSON; see `wire.protocol`. Both are read in pages, each
 from one view, in a thread. A page of JSON that does not reach the present carries a token in place
 of the root; whoever echoes it is led on, so AeorDB nodes need not know that there are pages.
+
+Whom rules bind is answered in JSON only: entries hold all versions, and what their writers knew.
+They are told of paths they may read, deletions included, and always get a token that tells nothing
+(`api.places`). Their pages are never empty before the present is reached: that would count what is
+hidden.
 """
 
 from dataclasses import dataclass, replace
@@ -11,12 +16,14 @@ import msgspec
 from starlette.responses import Response
 
 from aeorsync import __version__
+from aeorsync.api import reach
 from aeorsync.api.diff_page import DiffPage
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
 from aeorsync.api.foreign_diff import foreign_reader, foreign_reply, plain_since
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wants_frames
 from aeorsync.api.members import admit_caller
 from aeorsync.api.node import Caller, Node
+from aeorsync.api.places import Place, Places
 from aeorsync.cluster.pages import entry_frames, read_page
 from aeorsync.cluster.walk import Sieve, is_done, is_usable, start, walk
 from aeorsync.core.cursors import (
@@ -52,7 +59,9 @@ _encode = msgspec.json.Encoder().encode
 
 async def diff(call: Call) -> Response:
     """Answer one page of changes."""
-    check_reader(call.caller)
+    if wants_frames(call.request):
+        check_reader(call.caller)
+    reach.demand_somebody(call)
     request = await call.body(DiffRequest)
     sieve = _sieve(call, request)
     await admit_caller(call)
@@ -74,7 +83,7 @@ async def diff(call: Call) -> Response:
             return answer(await foreign_reply(call.node, reader, since, grave_sieve))
         since = plain_since(since)
     root = call.node.repository.head.root.hex()
-    if since == root:
+    if since == root and call.caller.access.is_everything:
         return answer(DiffReply(root_hash=root, changes=Changes()))
     body = await bridge.run(_page, call.node, since, sieve, is_peer=call.caller.is_peer)
     return Response(body, media_type="application/json")
@@ -98,9 +107,10 @@ def _sieve(call: Call, request: DiffRequest) -> Sieve:
     is_peer = call.caller.is_peer
     return Sieve(
         wanted=Filter.parse(request.paths, excludes),
-        shows_system=is_peer or request.include_system,
+        shows_system=is_peer or (request.include_system and call.caller.is_root),
         asker=_asker(call, request) if is_peer else 0,
         shows_graves=in_frames,
+        access=call.caller.access,
     )
 
 
@@ -162,43 +172,63 @@ class _Base:
     """What a reader of JSON has.
 
     Attributes:
-        cursor: Where it stands.
-        exact: Whether it has exactly one root, and not the sum of pages.
+        place: Where it stands.
         full: Whether it is given a listing, not a difference.
     """
 
-    cursor: Cursor
-    exact: bool
+    place: Place
     full: bool
 
 
-def _base(repository: Repository, head: Head, since: str | None) -> _Base:
-    if since is not None:
-        token = parse_hex(since)
-        if token is not None and is_usable(token, head, repository):
-            return _Base(token, exact=False, full=token.phase != 0)
-        if len(since) == 2 * HASH_SIZE:
-            seq = repository.seq_of_root(bytes.fromhex(since))
-            if seq is not None and repository.reaches_back_to(seq):
-                return _Base(Cursor(repository.epoch, seq), exact=True, full=False)
-    return _Base(start(repository, head), exact=True, full=True)
+def _base(repository: Repository, head: Head, since: str | None, places: Places) -> _Base:
+    place = None if since is None else _place(repository, since, places)
+    if place is not None and is_usable(place.cursor, head, repository):
+        return _Base(place, full=place.cursor.phase != 0)
+    return _Base(Place(start(repository, head), exact=True), full=True)
+
+
+def _place(repository: Repository, since: str, places: Places) -> Place | None:
+    """The place in a token."""
+    if not places.access.is_everything:
+        return places.open_place(since)
+    token = parse_hex(since)
+    if token is not None:
+        return Place(token, exact=False)
+    if len(since) == 2 * HASH_SIZE:
+        seq = repository.seq_of_root(bytes.fromhex(since))
+        if seq is not None and repository.reaches_back_to(seq):
+            return Place(Cursor(repository.epoch, seq), exact=True)
+    return None
+
+
+def _token(place: Place, head: Head, places: Places) -> str:
+    if not places.access.is_everything:
+        return places.seal_place(place)
+    return head.root.hex() if place.exact else print_hex(place.cursor)
 
 
 def _page(node: Node, since: str | None, sieve: Sieve, *, is_peer: bool) -> bytes:
-    repository = node.repository
+    repository, places = node.repository, Places(node.seal_secret, sieve.access)
     with repository.view() as view:
         head = view.head
-        base = _base(repository, head, since)
-        cursor = base.cursor
-        page = DiffPage(repository, node.seal_secret, exact=base.exact, bounds_chunks=is_peer)
-        for step in walk(repository, view, cursor, sieve):
-            if not page.has_room_for(step):
+        base = _base(repository, head, since, places)
+        page = DiffPage(
+            repository, node.seal_secret, exact=base.place.exact, bounds_chunks=is_peer
+        )
+        cursor = base.place.cursor
+        is_full = False
+        while not is_full:
+            for step in walk(repository, view, cursor, sieve):
+                is_full = not page.has_room_for(step)
+                if is_full:
+                    break
+                cursor = step.cursor
+                page.add(step)
+            if places.access.is_everything or is_done(cursor, head):
                 break
-            cursor = step.cursor
-            page.add(step)
-    more = not is_done(cursor, head)
-    token = print_hex(cursor) if more else head.root.hex()
-    return _encode(page.reply(token, more=more, full=base.full))
+    place = Place(cursor, exact=is_done(cursor, head))
+    token = _token(place, head, places)
+    return _encode(page.reply(token, more=not place.exact, full=base.full))
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

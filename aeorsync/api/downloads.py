@@ -1,5 +1,8 @@
 """`GET` and `HEAD /files/{path}`: a file, a range of it, a symlink itself, or a listing.
 
+What may be read is known once it is known what is there (`api.resolve`): a folder may be listed
+also where it is only on the way to what may be read.
+
 Everything up to the first batch of bytes is found in one hop to a thread.
 """
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from aeorsync.api import media, resolve, seen
-from aeorsync.api.endpoint import FORK, SNAPSHOT, Call, Endpoint, Parameter, Sees, answer
+from aeorsync.api.endpoint import FORK, SNAPSHOT, Access, Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.lenses import VERSION_ID, through
 from aeorsync.api.listing import PARAMETERS, Options, list_folder
 from aeorsync.api.node import Node
@@ -17,7 +20,9 @@ from aeorsync.api.replies import LinkReply, Listing
 from aeorsync.api.rescue import rescued
 from aeorsync.api.resolve import Found
 from aeorsync.api.streams import FileResponse, Pieces
+from aeorsync.core import access as rules
 from aeorsync.core import paths
+from aeorsync.core.access import Op
 from aeorsync.core.paths import TreePath
 from aeorsync.core.versions import Kind, Version
 from aeorsync.errors import BadRangeError, BadRequestError, NotFoundError, PreconditionError
@@ -54,6 +59,7 @@ class Question:
         options: How to list, should it be a folder.
         headers: Fields of the request.
         is_head: Whether only the fields of the answer are wanted.
+        access: What the reader may see.
     """
 
     path: TreePath
@@ -63,6 +69,7 @@ class Question:
     options: Options
     headers: seen.Headers
     is_head: bool
+    access: rules.Access
 
     @classmethod
     def read(cls, call: Call, raw_path: str) -> "Question":
@@ -82,6 +89,7 @@ class Question:
             options=Options.read(query),
             headers=dict(scope["headers"]),
             is_head=scope["method"] == "HEAD",
+            access=call.caller.access,
         )
 
 
@@ -110,11 +118,15 @@ def respond(node: Node, question: Question) -> Response:
     """The answer to a question. Blocking."""
     with node.repository.view() as view:
         if question.version is not None:
-            node, found, version = _chosen(node, view, question.path, question.version)
+            node, found, version = _chosen(node, view, question, question.version)
             tag = print_etag(version.id)
         else:
             found = resolve.find(
-                view, question.path, follow=question.follow, folder=question.is_folder
+                view,
+                question.path,
+                follow=question.follow,
+                folder=question.is_folder,
+                access=question.access,
             )
             if found.entry is None or found.sight is None or found.kind == Kind.DIRECTORY:
                 return _folder(node, view, found, question)
@@ -129,9 +141,13 @@ def respond(node: Node, question: Question) -> Response:
 
 
 def _chosen(
-    node: Node, view: View, path: TreePath, version_id: str
+    node: Node, view: View, question: Question, version_id: str
 ) -> tuple[Node, Found, Version]:
     """One version of a path, be it the one that readers see or not, and the node that reads it."""
+    path = question.path
+    refusal = NotFoundError(f"{path} has no version {version_id} that could be read")
+    if not question.access.may(path, Op.READ):
+        raise refusal
     entry = view.live_entry(path)
     version = None if entry is None else entry.version(version_id)
     if version is None and node.repository.is_present:
@@ -139,14 +155,14 @@ def _chosen(
         if snapshot is not None:
             node = through(node, PastLens(*snapshot.trees))
     if version is None or version.deleted or version.kind == Kind.DIRECTORY:
-        raise NotFoundError(f"{path} has no version {version_id} that could be read")
+        raise refusal
     return node, Found(path, path, entry, None), version
 
 
 def _folder(node: Node, view: View, found: Found, question: Question) -> Response:
     if question.is_head:
         return FileResponse(200, _folder_fields(node, found))
-    return answer(list_folder(node, view, found.path, question.options))
+    return answer(list_folder(node, view, found.path, question.options, question.access))
 
 
 def _folder_fields(node: Node, found: Found) -> Fields:
@@ -292,6 +308,7 @@ ENDPOINTS = (
         "/files",
         get_root,
         "List the root.",
+        access=Access.USER,
         reply=Listing,
         errors=(BadRequestError, NotFoundError),
         parameters=(*PARAMETERS, *_STATES),
@@ -302,6 +319,7 @@ ENDPOINTS = (
         "/files",
         get_root,
         "The fields of `GET /files`.",
+        access=Access.USER,
         parameters=_STATES,
         sees=Sees.ALL,
     ),
@@ -310,6 +328,7 @@ ENDPOINTS = (
         "/files/{path:path}",
         get,
         "Read a file, or list a folder.",
+        access=Access.USER,
         reply=Listing,
         errors=(*_ERRORS, BadRangeError),
         parameters=_READ_PARAMETERS,
@@ -321,6 +340,7 @@ ENDPOINTS = (
         "/files/{path:path}",
         get,
         "The fields of `GET /files/{path}`, without the body.",
+        access=Access.USER,
         errors=_ERRORS,
         parameters=_PARAMETERS,
         sees=Sees.ALL,

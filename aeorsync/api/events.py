@@ -6,6 +6,9 @@ everything must be listed again. The bus only wakes a stream up: what it tells c
 so a slow reader misses nothing and costs no memory.
 
 Cycles are told of, too, but are in no feed: they move no mark, and who was away missed them.
+
+Whom rules bind hears of paths they may read, and of nothing that is about no path but that the
+stream lives. Their numbers are sealed (`api.places`).
 """
 
 import re
@@ -16,12 +19,15 @@ from weakref import WeakKeyDictionary
 from starlette.responses import Response
 
 from aeorsync import __version__
-from aeorsync.api.endpoint import Call, Endpoint, Parameter
+from aeorsync.api import reach
+from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter
 from aeorsync.api.news import News, Teller, print_place, wrap
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
+from aeorsync.api.places import Places
 from aeorsync.api.sse import EventStream, Watch, print_event, print_mark
-from aeorsync.core.paths import ROOT, TreePath, parse
+from aeorsync.core.access import Op
+from aeorsync.core.paths import ROOT, TreePath, is_inside, parse
 from aeorsync.errors import BadRequestError
 from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
@@ -38,24 +44,33 @@ _tellers: WeakKeyDictionary[Bus[Committed], Teller] = WeakKeyDictionary()
 
 @dataclass(frozen=True, slots=True)
 class _Filter:
-    """What a client wants to hear of.
+    """What a client wants to hear of, and may.
 
     Attributes:
         kinds: Types of events; None for all.
         folder: Only what lies in it, and nothing that has no path; None for everything.
+        places: What it is told in place of rows of the feed, and what it may read.
     """
 
     kinds: frozenset[str] | None
     folder: TreePath | None
+    places: Places
 
     @classmethod
-    def read(cls, query: Query) -> "_Filter":
+    def read(cls, call: Call) -> "_Filter":
+        query = Query(call.request.scope["query_string"])
         kinds = query.text("events")
         prefix = query.text("path_prefix")
         return cls(
             kinds=None if kinds is None else frozenset(map(str.strip, kinds.split(","))),
             folder=parse(prefix) if prefix else None,
+            places=reach.places(call),
         )
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether no rule binds the client."""
+        return self.places.access.is_everything
 
     def takes(self, kind: str) -> bool:
         """Whether events of a type are wanted."""
@@ -69,25 +84,41 @@ class _Filter:
         """What is wanted of an event; None for nothing."""
         if not self.takes(news.kind):
             return None
-        return news.data if self.folder in {None, ROOT} else news.inside(self.folder)
+        if self.hears_all and self.folder in {None, ROOT}:
+            return news.data
+        return news.chosen(self._has, self.mark(news.seq, news.epoch))
+
+    def mark(self, seq: int, epoch: int) -> str:
+        """What stands for a row of the feed."""
+        return print_place(seq, epoch) if self.hears_all else self.places.seal_row(seq, epoch)
+
+    def row(self, repository: Repository, text: str) -> int:
+        """The row after which a client wants to go on; `_LOST` when that cannot be."""
+        place = _parse(text) if self.hears_all else self.places.open_row(text)
+        if place is None:
+            return _LOST
+        seq, epoch = place
+        return seq if repository.has_feed_since(epoch, seq) else _LOST
+
+    def _has(self, path: TreePath) -> bool:
+        is_here = self.folder is None or is_inside(path, self.folder)
+        return is_here and self.places.access.may(path, Op.READ)
 
 
 async def listen(call: Call) -> Response:
     """Open a stream."""
+    reach.demand_somebody(call)
     query = Query(call.request.scope["query_string"])
-    wanted = _Filter.read(query)
+    wanted = _Filter.read(call)
     since = call.request.headers.get("last-event-id") or query.text("last_event_id") or None
-    position = None if since is None else await bridge.run(_place, call.node.repository, since)
+    position = None if since is None else await bridge.run(wanted.row, call.node.repository, since)
     return EventStream(_stream(call, wanted, position))
 
 
-def _place(repository: Repository, text: str) -> int:
-    """The row after which a client wants to go on; `_LOST` when that cannot be."""
+def _parse(text: str) -> tuple[int, int] | None:
+    """The row and the epoch that `print_place` printed."""
     match = _MARK.match(text)
-    if match is None:
-        return _LOST
-    seq, epoch = int(match[1]), int(match[2], 16)
-    return seq if repository.has_feed_since(epoch, seq) else _LOST
+    return None if match is None else (int(match[1]), int(match[2], 16))
 
 
 async def _stream(
@@ -152,13 +183,13 @@ class _Reader:
         for news in page.news:
             data = self._wanted.choose(news)
             if data is not None:
-                yield print_event(news.kind, data, news.place)
+                yield print_event(news.kind, data, self._wanted.mark(news.seq, news.epoch))
         self._position = page.end
 
     def cycles(self) -> list[bytes]:
         """The cycles that ended since the last look."""
         after, self._told = self._told, self._node.tally.number
-        if after == self._told:
+        if after == self._told or not self._wanted.hears_all:
             return []
         return [
             self._print(told.kind, told.at_ms, told.payload)
@@ -167,7 +198,7 @@ class _Reader:
         ]
 
     def _mark(self, seq: int) -> str:
-        return print_place(seq, self._node.repository.epoch)
+        return self._wanted.mark(seq, self._node.repository.epoch)
 
     def reset(self) -> bytes:
         """Tell that events were missed; no filter hides this."""
@@ -198,6 +229,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/system/events",
         listen,
         "Stream what happens to files, as server-sent events.",
+        access=Access.USER,
         errors=(BadRequestError,),
         parameters=(
             Parameter("events", {"type": "string"}, "Types to hear of, separated by commas."),

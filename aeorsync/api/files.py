@@ -1,4 +1,8 @@
-"""`/files` beside reading and storing: delete, move, folders, copies."""
+"""`/files` beside reading and storing: delete, move, folders, copies.
+
+What is in a folder and hidden from who asks stays where it is, as if it were not there
+(`storage.bounds`).
+"""
 
 from collections.abc import Callable
 from typing import Literal
@@ -6,8 +10,8 @@ from typing import Literal
 from msgspec import UNSET
 from starlette.responses import Response
 
-from aeorsync.api import seen
-from aeorsync.api.endpoint import FORK, Call, Endpoint, Parameter, Sees, answer
+from aeorsync.api import patches, reach, seen
+from aeorsync.api.endpoint import FORK, Access, Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.parameters import Query
 from aeorsync.api.problems import MediaTypeError
 from aeorsync.api.replies import (
@@ -19,8 +23,10 @@ from aeorsync.api.replies import (
     RenamedReply,
     RenameRequest,
 )
-from aeorsync.api.uploads import CONDITIONS
+from aeorsync.api.uploads import CONDITIONS, MODE_FIELD, MTIME_FIELD
+from aeorsync.core import access as rules
 from aeorsync.core import paths
+from aeorsync.core.access import Op
 from aeorsync.core.paths import TreePath
 from aeorsync.core.versions import Kind
 from aeorsync.errors import (
@@ -34,10 +40,10 @@ from aeorsync.errors import (
 )
 from aeorsync.runtime import bridge
 from aeorsync.storage import changes
+from aeorsync.storage.bounds import demand_new
 from aeorsync.storage.draft import Draft
 from aeorsync.wire import limits
 
-_MERGE_PATCH = b"application/merge-patch+json"
 _WORDS: dict[Kind, Literal["file", "symlink", "directory"]] = {
     Kind.FILE: "file",
     Kind.SYMLINK: "symlink",
@@ -48,12 +54,15 @@ _WORDS: dict[Kind, Literal["file", "symlink", "directory"]] = {
 async def delete(call: Call) -> Response:
     """Delete a file, a symlink or a folder."""
     path, is_folder = call.path, call.raw_path.endswith("/")
+    reach.demand(call, path, Op.DELETE)
     recursive = Query(call.request.scope["query_string"]).flag("recursive")
     conditions = seen.conditions(call.node, path, dict(call.request.scope["headers"]))
 
     def operation(draft: Draft) -> Kind:
         _check_kind(draft, path, is_folder=is_folder)
-        return changes.delete(draft, path, recursive=recursive, conditions=conditions)
+        return changes.delete(
+            draft, path, recursive=recursive, conditions=conditions, access=call.caller.access
+        )
 
     kind = await bridge.settle(call.node.repository.commit(operation))
     word = _WORDS[kind]
@@ -63,21 +72,22 @@ async def delete(call: Call) -> Response:
 
 
 async def rename(call: Call) -> Response:
-    """Move a file, a symlink, or a folder with all that is in it."""
+    """Move a file, a symlink, or a folder with all that is in it; or apply a merge patch."""
     headers = dict(call.request.scope["headers"])
-    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if kind == _MERGE_PATCH:
-        raise MediaTypeError('merge patches are not supported; PATCH renames, by {"to": path}')
+    if patches.content_type(headers) == patches.TYPE:
+        return await patches.merge(call)
     path, is_folder = call.path, call.raw_path.endswith("/")
+    reach.demand(call, path, Op.UPDATE)
     conditions = seen.conditions(call.node, path, headers)
     request = await call.body(RenameRequest, limits.MAX_RENAME_JSON)
     if not request.to:
         raise BadRequestError("to must name the new path")
     to = paths.parse(request.to)
+    reach.demand(call, to, Op.CREATE)
 
     def operation(draft: Draft) -> Kind:
         _check_kind(draft, path, is_folder=is_folder)
-        return changes.rename(draft, path, to, conditions)
+        return changes.rename(draft, path, to, conditions, access=call.caller.access)
 
     moved = await bridge.settle(call.node.repository.commit(operation))
     return answer(RenamedReply(path, to, _WORDS[moved]))
@@ -86,8 +96,10 @@ async def rename(call: Call) -> Response:
 async def make_folder(call: Call) -> Response:
     """Make a folder and those above it; harmless where it exists."""
     path = paths.parse((await call.body(PathRequest)).path)
+    reach.demand(call, path, Op.CREATE)
 
     def operation(draft: Draft) -> bool:
+        demand_new(draft, path, call.caller.access)
         return changes.make_folder(draft, path)
 
     is_new = await bridge.settle(call.node.repository.commit(operation))
@@ -101,7 +113,10 @@ async def copy(call: Call) -> Response:
         text = f"copy at most {limits.MAX_COPIES} paths at a time; nothing was copied"
         raise TooLargeError(text)
     folder = paths.parse(request.destination)
-    commits = [call.node.repository.commit(_copying(text, folder)) for text in request.paths]
+    commits = [
+        call.node.repository.commit(_copying(text, folder, call.caller.access))
+        for text in request.paths
+    ]
     copied: list[str] = []
     errors: list[str] = []
     for text, commit in zip(request.paths, commits, strict=True):
@@ -114,11 +129,13 @@ async def copy(call: Call) -> Response:
     return answer(CopiedReply(copied, errors))
 
 
-def _copying(text: str, folder: TreePath) -> Callable[[Draft], list[TreePath]]:
+def _copying(
+    text: str, folder: TreePath, access: rules.Access
+) -> Callable[[Draft], list[TreePath]]:
     """Copy one source; a bad path fails where a missing one does, and alone."""
 
     def operation(draft: Draft) -> list[TreePath]:
-        return changes.copy(draft, paths.parse(text), folder)
+        return changes.copy(draft, paths.parse(text), folder, access)
 
     return operation
 
@@ -139,6 +156,7 @@ ENDPOINTS = (
         "/files/{path:path}",
         delete,
         "Delete a file, a symlink or a folder.",
+        access=Access.USER,
         reply=DeletedReply,
         errors=_ERRORS,
         parameters=(
@@ -152,11 +170,12 @@ ENDPOINTS = (
         "PATCH",
         "/files/{path:path}",
         rename,
-        "Move a file, a symlink, or a folder with all that is in it.",
+        "Move what is there, or merge a patch into a JSON document.",
+        access=Access.USER,
         request=RenameRequest,
         reply=RenamedReply,
         errors=(*_ERRORS, InvalidFieldError, TooLargeError, MediaTypeError),
-        parameters=(*CONDITIONS[:2], FORK),
+        parameters=(*CONDITIONS, MTIME_FIELD, MODE_FIELD, patches.DEPTH, FORK),
         sees=Sees.FORKS,
     ),
     Endpoint(
@@ -164,6 +183,7 @@ ENDPOINTS = (
         "/files/mkdir",
         make_folder,
         "Make a folder and those above it; harmless where it exists.",
+        access=Access.USER,
         request=PathRequest,
         reply=MadeReply,
         status=201,
@@ -176,6 +196,7 @@ ENDPOINTS = (
         "/files/copy",
         copy,
         "Copy into a folder; each source succeeds or fails alone.",
+        access=Access.USER,
         request=CopyRequest,
         reply=CopiedReply,
         errors=_BODY_ERRORS,

@@ -1,12 +1,15 @@
 """`/versions/forks`: second states of the tree, to work in unseen, then to apply or to drop.
 
-`api.lenses` leads requests with ``?fork=`` into one.
+`api.lenses` leads requests with ``?fork=`` into one. Rules hold in there as they do outside; only
+root begins and ends one.
 """
 
 from starlette.responses import Response
 
-from aeorsync.api.endpoint import Call, Endpoint, answer
+from aeorsync.api import reach
+from aeorsync.api.endpoint import Access, Call, Endpoint, answer
 from aeorsync.api.node import Node
+from aeorsync.api.places import Places
 from aeorsync.api.version_replies import (
     AbandonedReply,
     ForkReply,
@@ -36,12 +39,13 @@ async def make_fork(call: Call) -> Response:
         lambda draft: versions.make_fork(repository, draft, name, request.base or ""),
     )
     fork = await bridge.settle(making)
-    return answer(await bridge.run(_reply, call.node, fork), 201)
+    return answer(await bridge.run(_reply, call.node, fork, reach.places(call)), 201)
 
 
 async def list_forks(call: Call) -> Response:
     """List the forks."""
-    return answer(await bridge.run(_list, call.node))
+    reach.demand_somebody(call)
+    return answer(await bridge.run(_list, call.node, reach.places(call)))
 
 
 async def promote(call: Call) -> Response:
@@ -73,14 +77,14 @@ async def abandon(call: Call) -> Response:
     return answer(AbandonedReply(abandoned=True, name=fork.name))
 
 
-def _list(node: Node) -> ForksReply:
-    return ForksReply([_reply(node, fork) for fork in versions.forks(node.repository)])
+def _list(node: Node, places: Places) -> ForksReply:
+    return ForksReply([_reply(node, fork, places) for fork in versions.forks(node.repository)])
 
 
-def _reply(node: Node, fork: Fork) -> ForkReply:
+def _reply(node: Node, fork: Fork, places: Places) -> ForkReply:
     return ForkReply(
         name=fork.name,
-        root_hash=fork.root,
+        root_hash=places.root(fork.root),
         created_at=fork.created_at,
         id=fork.id,
         base=fork.base or None,
@@ -105,6 +109,7 @@ ENDPOINTS = (
         "/versions/forks",
         list_forks,
         "List the forks, oldest first.",
+        access=Access.USER,
         reply=ForksReply,
     ),
     Endpoint(

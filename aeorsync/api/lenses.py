@@ -14,9 +14,11 @@ from dataclasses import replace
 
 from blake3 import blake3
 
+from aeorsync.api import reach
 from aeorsync.api.endpoint import Call, Endpoint, Sees
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
+from aeorsync.api.places import Places
 from aeorsync.core.nodes import EMPTY
 from aeorsync.errors import BadRequestError, NotFoundError
 from aeorsync.runtime import bridge
@@ -58,7 +60,7 @@ async def enter(call: Call, endpoint: Endpoint) -> Call:
         chosen = await bridge.run(find_fork, call.node, fork)
         return replace(call, node=in_fork(call.node, chosen))
     if snapshot or root:
-        lens = await bridge.run(_past, call.node, snapshot, root)
+        lens = await bridge.run(_past, call.node, snapshot, root, reach.places(call))
         return replace(call, node=through(call.node, lens))
     return call
 
@@ -101,9 +103,17 @@ def find_snapshot(node: Node, text: str) -> Snapshot:
     return snapshot
 
 
-def find_root(node: Node, text: str) -> tuple[bytes, bytes]:
-    """A live tree that can be read here, by its root, and its graves where known. Blocking."""
+def find_root(node: Node, text: str, places: Places | None = None) -> tuple[bytes, bytes]:
+    """A live tree that can be read here, and its graves where known. Blocking.
+
+    Args:
+        node: Where.
+        text: Its root, or what whoever asks was told in its place.
+        places: What they were told in place of roots; None where these were told.
+    """
     root = bytes.fromhex(text) if len(text) == _HASH_DIGITS else b""
+    if places is not None and not places.access.is_everything:
+        root = _named_root(node, text.lower(), places)
     head = node.repository.head
     if root == head.root:
         return head.root, head.graves
@@ -115,6 +125,15 @@ def find_root(node: Node, text: str) -> tuple[bytes, bytes]:
     if not node.repository.has_trees((root, EMPTY)):
         raise not_here("this version")
     return root, EMPTY
+
+
+def _named_root(node: Node, text: str, places: Places) -> bytes:
+    """The root that goes by a name (`Places.root`); nothing when none does."""
+    kept = [*(one.trees[0] for one in snapshots(node.repository)), *kept_roots(node.repository)]
+    for root in (node.repository.head.root, *kept):
+        if places.root(root.hex()) == text:
+            return root
+    return b""
 
 
 def is_root(text: str) -> bool:
@@ -132,7 +151,7 @@ def _root(query: Query) -> str | None:
     return text
 
 
-def _past(node: Node, snapshot: str | None, root: str | None) -> Lens:
+def _past(node: Node, snapshot: str | None, root: str | None, places: Places) -> Lens:
     if snapshot:
         return PastLens(*find_snapshot(node, snapshot).trees)
-    return PastLens(*find_root(node, root or ""))
+    return PastLens(*find_root(node, root or "", places))

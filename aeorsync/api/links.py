@@ -7,13 +7,14 @@ import re
 
 from starlette.responses import Response
 
-from aeorsync.api import seen
+from aeorsync.api import reach, seen
 from aeorsync.api.downloads import link_reply
-from aeorsync.api.endpoint import FORK, SNAPSHOT, Call, Endpoint, Sees, answer
+from aeorsync.api.endpoint import FORK, SNAPSHOT, Access, Call, Endpoint, Sees, answer
 from aeorsync.api.node import Node
 from aeorsync.api.replies import DeletedReply, LinkReply, LinkRequest
 from aeorsync.api.uploads import CONDITIONS
 from aeorsync.core import paths
+from aeorsync.core.access import Op
 from aeorsync.core.hashing import content_hash
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, to_key
@@ -27,6 +28,7 @@ from aeorsync.errors import (
 )
 from aeorsync.runtime import bridge
 from aeorsync.storage import changes
+from aeorsync.storage.bounds import demand_put
 from aeorsync.storage.draft import Draft
 
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -35,11 +37,13 @@ _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 async def put(call: Call) -> Response:
     """Make a symlink, or point it elsewhere."""
     path = call.path
+    reach.demand_any(call, path, (Op.CREATE, Op.UPDATE))
     conditions = seen.conditions(call.node, path, dict(call.request.scope["headers"]))
     target = (await call.body(LinkRequest)).target
     link = changes.LinkState(target, check_target(path, target))
 
     def operation(draft: Draft) -> tuple[Version, Entry]:
+        demand_put(draft, path, call.caller.access)
         version = changes.put_link(draft, path, link, conditions)
         return version, draft.entry(to_key(path)) or Entry((version,))
 
@@ -50,22 +54,24 @@ async def put(call: Call) -> Response:
 async def get(call: Call) -> Response:
     """Show a symlink itself."""
     path = call.path
+    reach.demand(call, path, Op.READ, _no_link(path).message)
     entry = await bridge.run(_live, call.node, path)
     version = None if entry is None else see(entry).winner
     if entry is None or version is None or version.kind != Kind.SYMLINK:
-        raise NotFoundError(f"no symlink at {path}")
+        raise _no_link(path)
     return _reply(call.node, path, version, entry, 200)
 
 
 async def delete(call: Call) -> Response:
     """Delete a symlink, not what it points at."""
     path = call.path
+    reach.demand(call, path, Op.DELETE, _no_link(path).message)
     conditions = seen.conditions(call.node, path, dict(call.request.scope["headers"]))
 
     def operation(draft: Draft) -> None:
         sight = draft.live(path)
         if sight is None or sight.winner.kind != Kind.SYMLINK:
-            raise NotFoundError(f"no symlink at {path}")
+            raise _no_link(path)
         changes.delete(draft, path, conditions=conditions)
 
     await bridge.settle(call.node.repository.commit(operation))
@@ -102,6 +108,10 @@ def _resolved(path: TreePath, target: str) -> str:
     return "/" + "/".join(names)
 
 
+def _no_link(path: TreePath) -> NotFoundError:
+    return NotFoundError(f"no symlink at {path}")
+
+
 def _live(node: Node, path: TreePath) -> Entry | None:
     with node.repository.view() as view:
         return view.live_entry(path)
@@ -120,6 +130,7 @@ ENDPOINTS = (
         "/links/{path:path}",
         put,
         "Make a symlink, or point it elsewhere.",
+        access=Access.USER,
         request=LinkRequest,
         reply=LinkReply,
         status=201,
@@ -132,6 +143,7 @@ ENDPOINTS = (
         "/links/{path:path}",
         get,
         "Show a symlink itself.",
+        access=Access.USER,
         reply=LinkReply,
         errors=_ERRORS,
         parameters=(SNAPSHOT, FORK),
@@ -142,6 +154,7 @@ ENDPOINTS = (
         "/links/{path:path}",
         delete,
         "Delete a symlink, not what it points at.",
+        access=Access.USER,
         reply=DeletedReply,
         errors=(*_ERRORS, PreconditionError),
         parameters=(*CONDITIONS, FORK),

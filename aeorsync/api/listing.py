@@ -2,20 +2,24 @@
 
 With ``depth`` 0 these are the names directly in the folder. With any other depth these are the
 files and symlinks below it, folders left out, down to so many levels further; -1 is all.
+
+Whom rules bind sees what they may list, and folders on the way to it, and nothing of the rest is
+counted. Each of their rows says what they may do there.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
-from aeorsync.api import seen
+from aeorsync.api import reach, seen
 from aeorsync.api.endpoint import Parameter
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.replies import Item, Listing
 from aeorsync.core import paths
+from aeorsync.core.access import EVERYTHING, Access
 from aeorsync.core.globs import Glob
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath
@@ -68,13 +72,19 @@ class Options:
         )
 
 
-def list_folder(node: Node, view: View, folder: TreePath, options: Options) -> Listing:
-    """One page of what is in a folder. Blocking."""
-    rows = [row for row in _rows(view, folder, options.depth) if _is_wanted(row, options.glob)]
+def list_folder(
+    node: Node, view: View, folder: TreePath, options: Options, access: Access = EVERYTHING
+) -> Listing:
+    """One page of what is in a folder, for who has some access. Blocking."""
+    rows = [
+        row
+        for row in _rows(view, folder, options.depth)
+        if _is_wanted(row, options.glob) and _is_shown(view, row, access)
+    ]
     rows.sort(key=_sort_key(options.sort), reverse=options.is_descending)
     rows.sort(key=lambda row: row.kind != Kind.DIRECTORY)
     stop = None if options.limit is None else options.offset + options.limit
-    items = [_item(node, row) for row in rows[options.offset : stop]]
+    items = [_item(node, row, access) for row in rows[options.offset : stop]]
     return Listing(items, len(rows), options.limit, options.offset)
 
 
@@ -99,6 +109,14 @@ def _is_wanted(row: Child, glob: Glob | None) -> bool:
     return glob.matches(row.path if "/" in glob.text else paths.name(row.path))
 
 
+def _is_shown(view: View, row: Child, access: Access) -> bool:
+    if access.is_everything:
+        return True
+    if not reach.is_shown(access, row.path, row.kind):
+        return False
+    return row.entry is not None or reach.has_shown(access, view, row.path)
+
+
 def _sort_key(sort: str) -> Callable[[Child], Any]:
     def by_name(row: Child) -> tuple[str, str]:
         return paths.name(row.path).casefold(), row.path
@@ -120,10 +138,11 @@ def _sort_key(sort: str) -> Callable[[Child], Any]:
     }[sort]
 
 
-def _item(node: Node, row: Child) -> Item:
+def _item(node: Node, row: Child, access: Access) -> Item:
     version = row.version
+    permissions = UNSET if access.is_everything else reach.permissions(access, row.path, row.kind)
     if version is None or row.entry is None:
-        return _implied(row.path)
+        return _implied(row.path, permissions)
     is_file = version.kind == Kind.FILE
     return Item(
         path=row.path,
@@ -140,10 +159,11 @@ def _item(node: Node, row: Child) -> Item:
         executable=version.executable,
         conflict=row.is_conflict,
         target=version.target if version.kind == Kind.SYMLINK else UNSET,
+        effective_permissions=permissions,
     )
 
 
-def _implied(path: TreePath) -> Item:
+def _implied(path: TreePath, permissions: str | UnsetType) -> Item:
     return Item(
         path=path,
         name=paths.name(path),
@@ -158,4 +178,5 @@ def _implied(path: TreePath) -> Item:
         mtime=0,
         executable=False,
         conflict=False,
+        effective_permissions=permissions,
     )

@@ -1,13 +1,17 @@
-"""`POST /auth/token`: an API key becomes a token."""
+"""`POST /auth/token` and `POST /auth/refresh`: how a client gets a token, and the next one."""
 
 from starlette.responses import Response
 
 from aeorsync.api.endpoint import Access, Call, Endpoint, answer
-from aeorsync.api.replies import TokenReply, TokenRequest
-from aeorsync.core import apikeys, tokens
-from aeorsync.core.apikeys import ApiKey
+from aeorsync.api.replies import RefreshRequest, TokenReply, TokenRequest
+from aeorsync.core import apikeys, refresh, tokens
+from aeorsync.core.apikeys import ApiKey, KeyRecord
+from aeorsync.core.refresh import RefreshToken
 from aeorsync.errors import BadRequestError, InvalidFieldError, RateLimitedError, UnauthorizedError
 from aeorsync.runtime import bridge
+from aeorsync.storage.accounts import Accounts
+
+_NO_STORE = {"Cache-Control": "no-store"}
 
 
 async def make_token(call: Call) -> Response:
@@ -17,29 +21,78 @@ async def make_token(call: Call) -> Response:
     """
     node = call.node
     request = await call.body(TokenRequest)
-    now_s = node.wall.monotonic()
-    client = call.request.client
-    node.address_logins.take(client.host if client is not None else "unknown", now_s)
+    _count(call)
     key = ApiKey.parse(request.api_key)
-    node.logins.take(key.half, now_s)
+    node.logins.take(key.half, node.wall.monotonic())
     record = await bridge.run(node.accounts.find, request.api_key)
     if record is None:
         raise apikeys.refusal()
-    now_ms = node.wall.now_ms()
     if record.is_revoked:
         raise UnauthorizedError("API key has been revoked")
-    if not record.usable(now_ms):
+    if not record.usable(node.wall.now_ms()):
         raise UnauthorizedError("API key has expired")
+    if not await bridge.run(node.accounts.has_user, record):
+        raise UnauthorizedError("The user of this API key was deactivated or deleted")
+    reply = _token(call, record)
+    if request.include_refresh:
+        begun = node.accounts.chains.begin(record.key_id, record.expires_at)
+        reply = TokenReply(reply.token, reply.expires_in, (await bridge.settle(begun)).text)
+    return answer(reply, headers=_NO_STORE)
+
+
+async def refresh_token(call: Call) -> Response:
+    """Trade a refresh token for a token and the next refresh token.
+
+    Why one is refused is never told: all refusals carry the same text.
+    """
+    node = call.node
+    request = await call.body(RefreshRequest)
+    _count(call)
+    token = RefreshToken.parse(request.refresh_token)
+    node.logins.take(token.name, node.wall.monotonic())
+    record = await bridge.run(_key_of, node.accounts, token, node.wall.now_ms())
+    if record is None:
+        raise refresh.refusal()
+    following = await bridge.settle(node.accounts.chains.rotate(token, record.expires_at))
+    if following is None:
+        raise refresh.refusal()
+    reply = _token(call, record)
+    return answer(TokenReply(reply.token, reply.expires_in, following.text), headers=_NO_STORE)
+
+
+def _key_of(accounts: Accounts, token: RefreshToken, now_ms: int) -> KeyRecord | None:
+    """The key that a token's chain speaks for; None when it does not work any more."""
+    chain = accounts.chains.get(token)
+    record = None if chain is None else accounts.by_id(chain.key_id)
+    if record is None or not record.usable(now_ms) or not accounts.has_user(record):
+        return None
+    return record
+
+
+def _count(call: Call) -> None:
+    """Count an attempt of the address that asks.
+
+    Raises:
+        RateLimitedError: It makes too many.
+    """
+    client = call.request.client
+    host = client.host if client is not None else "unknown"
+    call.node.address_logins.take(host, call.node.wall.monotonic())
+
+
+def _token(call: Call, record: KeyRecord) -> TokenReply:
+    """A token of a key, which lives no longer than it."""
+    node = call.node
+    now_ms = node.wall.now_ms()
     life = min(node.jwt_expiry, max(1, (record.expires_at - now_ms) // 1000))
-    now = now_ms // 1000
     token = tokens.mint(
         node.signing_key,
         record.user_id,
-        issued=now,
-        expires=now + life,
+        issued=now_ms // 1000,
+        expires=now_ms // 1000 + life,
         key_id=record.key_id,
     )
-    return answer(TokenReply(token, life), headers={"Cache-Control": "no-store"})
+    return TokenReply(token, life)
 
 
 ENDPOINTS = (
@@ -50,6 +103,16 @@ ENDPOINTS = (
         "Trade an API key for a token.",
         access=Access.OPEN,
         request=TokenRequest,
+        reply=TokenReply,
+        errors=(BadRequestError, InvalidFieldError, UnauthorizedError, RateLimitedError),
+    ),
+    Endpoint(
+        "POST",
+        "/auth/refresh",
+        refresh_token,
+        "Trade a refresh token for a token and the next refresh token.",
+        access=Access.OPEN,
+        request=RefreshRequest,
         reply=TokenReply,
         errors=(BadRequestError, InvalidFieldError, UnauthorizedError, RateLimitedError),
     ),

@@ -48,14 +48,23 @@ def content_type(stated: bytes | None, name: str, head: bytes) -> str:
     Raises:
         BadRequestError: The stated type is too long, or could not be sent back.
     """
+    kind = stated_type(stated, name)
+    return kind or ("text/plain" if _is_text(head[:HEAD_SIZE]) else UNKNOWN)
+
+
+def stated_type(stated: bytes | None, name: str) -> str | None:
+    """The media type that the writer or the name tell; None when the first bytes decide.
+
+    Raises:
+        BadRequestError: The stated type is too long, or could not be sent back.
+    """
     text = "" if stated is None else stated.decode("latin-1").strip()
     if text.partition(";")[0].strip().lower() not in _UNSPECIFIC:
         if not _HEADER_SAFE.match(text):
             raise BadRequestError(f"Content-Type must be ASCII of at most {MAX_CONTENT_TYPE}")
         return text
     stem, _, ending = name.rpartition(".")
-    guess = _TYPES.get(ending.lower()) if stem else None
-    return guess or ("text/plain" if _is_text(head[:HEAD_SIZE]) else UNKNOWN)
+    return _TYPES.get(ending.lower()) if stem else None
 
 
 def printable(kept: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
+from aeorsync.api import reach
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
 from aeorsync.api.meter import MEDIA_TYPE, Facts, render
 from aeorsync.api.node import Node
@@ -51,6 +52,7 @@ class HealthReply(msgspec.Struct, frozen=True, rename="camel"):
 
 async def show_metrics(call: Call) -> Response:
     """Tell everything that is counted."""
+    reach.demand_insight(call)
     node = call.node
     facts = Facts(
         node_id=node.member.node_id,

@@ -23,7 +23,7 @@ import msgspec
 
 from aeorsync.api.version_news import Versions, VersionTold, tell
 from aeorsync.core.merge import Sight, see
-from aeorsync.core.paths import TreePath, from_key, is_inside
+from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Kind
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
@@ -102,14 +102,16 @@ class News:
     """One event about paths.
 
     Attributes:
-        place: Where in the feed a reader is who has it (`print_place`).
+        seq: Row of the feed where a reader is who has it.
+        epoch: In which the rows were numbered.
         kind: Its type.
         now_ms: When it was read, in milliseconds since the Unix epoch.
         entries: What it is about; of one about snapshots and forks, nothing.
         versions: The snapshots and forks it is about.
     """
 
-    place: str
+    seq: int
+    epoch: int
     kind: str
     now_ms: int
     entries: tuple[EntryTold, ...] = ()
@@ -122,12 +124,20 @@ class News:
             return wrap(self.kind, self.place, self.now_ms, Versions(self.versions))
         return wrap(self.kind, self.place, self.now_ms, Entries(self.entries))
 
-    def inside(self, folder: TreePath) -> bytes | None:
-        """What of it lies in a folder, as JSON; None when nothing does."""
-        chosen = tuple(entry for entry in self.entries if is_inside(entry.path, folder))
-        if not chosen:
-            return None
-        return wrap(self.kind, self.place, self.now_ms, Entries(chosen))
+    @property
+    def place(self) -> str:
+        """Where in the feed a reader is who has it (`print_place`)."""
+        return print_place(self.seq, self.epoch)
+
+    def chosen(self, is_wanted: Callable[[TreePath], bool], place: str) -> bytes | None:
+        """What of it is about some of the paths, as JSON; None when nothing is.
+
+        Args:
+            is_wanted: Which paths.
+            place: What the reader is told in place of `place`.
+        """
+        chosen = tuple(entry for entry in self.entries if is_wanted(entry.path))
+        return wrap(self.kind, place, self.now_ms, Entries(chosen)) if chosen else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +186,7 @@ def read_page(repository: Repository, after: int, now_ms: int) -> Page | None:
         if after < last and (not rows or rows[0].seq != after + 1):
             return None
         told = [item for row in rows for item in _told_all(view, repository, row)]
-    news = _group(told, after, now_ms, lambda seq: print_place(seq, repository.epoch))
+    news = _group(told, after, now_ms, repository.epoch)
     return Page(list(news), rows[-1].seq if rows else after)
 
 
@@ -226,9 +236,7 @@ def _describe(path: TreePath, sight: Sight) -> EntryTold:
     )
 
 
-def _group(
-    told: Iterable[_Told], after: int, now_ms: int, place: Callable[[int], str]
-) -> Iterator[News]:
+def _group(told: Iterable[_Told], after: int, now_ms: int, epoch: int) -> Iterator[News]:
     groups = [list(group) for _, group in groupby(told, lambda item: item.kind)]
     for at, items in enumerate(groups):
         entries = tuple(item.entry for item in items if item.entry is not None)
@@ -237,10 +245,10 @@ def _group(
             EntryTold(item.entry.path) for item in items if item.entry and item.is_conflict
         )
         if conflicts:
-            yield News(place(after), CONFLICT, now_ms, conflicts)
+            yield News(after, epoch, CONFLICT, now_ms, conflicts)
         is_half = at + 1 < len(groups) and groups[at + 1][0].seq == items[-1].seq
         after = items[-1].seq - is_half
-        yield News(place(after), items[0].kind, now_ms, entries, versions)
+        yield News(after, epoch, items[0].kind, now_ms, entries, versions)
 
 
 def _word(kind: int) -> str:

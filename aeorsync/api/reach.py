@@ -17,8 +17,9 @@ symlink leads is asked for anew.
 from collections.abc import Callable, Iterable
 
 from aeorsync.api.endpoint import Call
+from aeorsync.api.places import Places
 from aeorsync.core.access import Access, Op, missing
-from aeorsync.core.paths import TreePath, from_key
+from aeorsync.core.paths import ROOT, TreePath, from_key
 from aeorsync.core.versions import Kind
 from aeorsync.errors import DeniedError, NotFoundError
 from aeorsync.storage.views import View
@@ -63,14 +64,29 @@ def demand_enter(call: Call, folder: TreePath) -> None:
         raise missing(folder)
 
 
-def demand_unlimited(call: Call) -> None:
-    """Refuse a caller whom rules bind; for what is about all paths at once.
+def demand_somebody(call: Call) -> None:
+    """Refuse a caller who may do nothing at all; for what is about no path.
 
     Raises:
-        DeniedError: Rules bind them.
+        DeniedError: They may not.
     """
-    if not call.caller.access.is_everything:
+    if call.caller.access.is_nobody:
         raise DeniedError("Permission denied")
+
+
+def demand_insight(call: Call) -> None:
+    """Refuse a caller who may not look at the node as a whole: `Op.CONFIGURE` at the root.
+
+    Raises:
+        DeniedError: They may not.
+    """
+    if not call.caller.access.may(ROOT, Op.CONFIGURE):
+        raise DeniedError("Permission denied")
+
+
+def places(call: Call) -> Places:
+    """What a caller is told in place of roots, cursors and numbers of the feed."""
+    return Places(call.node.seal_secret, call.caller.access)
 
 
 def readable(call: Call) -> Callable[[TreePath], bool]:

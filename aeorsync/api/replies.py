@@ -33,6 +33,12 @@ class TokenRequest(msgspec.Struct, frozen=True):
     include_refresh: bool = False
 
 
+class RefreshRequest(msgspec.Struct, frozen=True):
+    """A refresh token to be traded for a token and the next refresh token."""
+
+    refresh_token: str
+
+
 class RenameRequest(msgspec.Struct, frozen=True):
     """Where to move an entry."""
 
@@ -62,10 +68,11 @@ class LinkRequest(msgspec.Struct, frozen=True):
 
 
 class TokenReply(msgspec.Struct, frozen=True):
-    """A token, and the seconds it lives."""
+    """A token, the seconds it lives, and what gives the next one, if that was asked for."""
 
     token: str
     expires_in: int
+    refresh_token: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class FileReply(msgspec.Struct, frozen=True):
@@ -125,6 +132,7 @@ class Item(msgspec.Struct, frozen=True):
         executable: Whether a file may be executed.
         conflict: Whether other versions wait to be resolved.
         target: Where a symlink points; absent otherwise.
+        effective_permissions: The eight flags of who asks; absent for whom no rule binds.
     """
 
     path: str
@@ -141,6 +149,7 @@ class Item(msgspec.Struct, frozen=True):
     executable: bool
     conflict: bool
     target: str | UnsetType = UNSET
+    effective_permissions: str | UnsetType = UNSET
 
 
 class Listing(msgspec.Struct, frozen=True):

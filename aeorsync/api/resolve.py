@@ -1,7 +1,12 @@
-"""From a path to what is there, through symlinks."""
+"""From a path to what is there, through symlinks, as far as the rules of who asks let them go.
+
+A symlink that leads to what they may not read leads nowhere, like one that is dangling.
+"""
 
 from dataclasses import dataclass
 
+from aeorsync.api.reach import has_shown
+from aeorsync.core.access import EVERYTHING, Access, Op, missing
 from aeorsync.core.merge import Sight, see
 from aeorsync.core.paths import TreePath, resolve_link, to_key
 from aeorsync.core.versions import Entry, Kind
@@ -32,7 +37,14 @@ class Found:
         return Kind.DIRECTORY if self.sight is None else Kind(self.sight.winner.kind)
 
 
-def find(view: View, asked: TreePath, *, follow: bool = True, folder: bool = False) -> Found:
+def find(
+    view: View,
+    asked: TreePath,
+    *,
+    follow: bool = True,
+    folder: bool = False,
+    access: Access = EVERYTHING,
+) -> Found:
     """What is at a path.
 
     Args:
@@ -40,6 +52,7 @@ def find(view: View, asked: TreePath, *, follow: bool = True, folder: bool = Fal
         asked: The path.
         follow: Go on where a symlink points.
         folder: Take nothing but a folder, even where a file has the same path.
+        access: What whoever asks may read, and which folders they may list.
 
     Raises:
         NotFoundError: Nothing, no folder, or a symlink that leads nowhere.
@@ -49,6 +62,8 @@ def find(view: View, asked: TreePath, *, follow: bool = True, folder: bool = Fal
     passed = {path}
     while len(passed) <= MAX_LINK_HOPS + 1:
         found = _at(view, asked, path, folder=folder)
+        if not _may_read(view, found, access):
+            raise missing(asked)
         if not follow or found.sight is None or found.kind != Kind.SYMLINK:
             if folder and found.kind == Kind.FILE:
                 raise NotFoundError(f"{asked} is not a folder")
@@ -71,5 +86,16 @@ def _at(view: View, asked: TreePath, path: TreePath, *, folder: bool) -> Found:
         if view.has_inside(to_key(path)) or (sight is None and path == "/"):
             return Found(asked, path, None, None)
         if sight is None:
-            raise NotFoundError(f"not found: {asked}")
+            raise missing(asked)
     return Found(asked, path, entry, sight)
+
+
+def _may_read(view: View, found: Found, access: Access) -> bool:
+    if access.is_everything:
+        return True
+    if found.kind != Kind.DIRECTORY:
+        return access.may(found.path, Op.READ)
+    if not access.may_enter(found.path):
+        return False
+    # A folder that is only what is in it is there for those who may know of something in it.
+    return found.path == "/" or found.sight is not None or has_shown(access, view, found.path)

@@ -68,15 +68,21 @@ def _tags(node: Node, path: TreePath, field: bytes | None, *, is_strong: bool) -
 
 
 def _base(node: Node, path: TreePath, field: bytes | None) -> Vector | None:
-    return None if field is None else base(node, path, field.decode("latin-1"), BASE)
+    if field is None:
+        return None
+    if not field:
+        raise BadRequestError(f"{BASE} must be one ETag")
+    return base(node, path, field.decode("latin-1"), BASE)
 
 
 def base(node: Node, path: TreePath, text: str, name: str = "base") -> Vector:
-    """What a writer had seen, by one ETag with its quotes, or ``""`` for nothing.
+    """What a writer had seen, by one ETag with its quotes; an empty one, or no text, is nothing.
 
     Raises:
         BadRequestError: It is no ETag of the path; ``name`` is what it is called there.
     """
+    if not text:
+        return ()
     listed = parse_etags(text)
     if listed.is_any or len(listed.tags) != 1:
         raise BadRequestError(f"{name} must be one ETag")

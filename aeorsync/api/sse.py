@@ -2,8 +2,9 @@ r"""Streams of events to clients that stay connected: ``text/event-stream``.
 
     id: 57\nevent: entries_created\ndata: {...}\n\n
 
-A stream ends when the client goes, when the bus closes, or when who listens may no longer. An idle
-one costs a timer: every 5 s its permission is looked at, every 15 s its heart beats.
+A stream ends when the client goes, when the bus closes, or when who listens may no longer, or may
+hear other things than before. That is looked at when anything in the system namespace changes, and
+every 4 s, because keys expire. An idle stream costs that timer, and a heartbeat every 15 s.
 """
 
 import asyncio
@@ -17,11 +18,12 @@ from starlette.types import Send
 from aeorsync.api.endpoint import Call
 from aeorsync.errors import AeorError
 from aeorsync.runtime.bus import Batch, Listener
+from aeorsync.storage.views import is_system_key
 from aeorsync.storage.writer import Committed
 from aeorsync.wire.protocol import ClockTold, Heartbeat
 
 BEAT_S = 15.0
-CHECK_S = 5.0
+CHECK_S = 4.0
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -94,7 +96,7 @@ class Watch:
             return None
         # By the clock, not by what woke us: news without end must hold up neither.
         now = self._clock()
-        if now >= self._next_check:
+        if now >= self._next_check or _is_about_callers(batch):
             self._next_check = now + CHECK_S
             if not await self._may_stay():
                 return None
@@ -105,13 +107,22 @@ class Watch:
         return Turn(batch, beat)
 
     async def _may_stay(self) -> bool:
+        was = self._call.caller
         try:
-            await self._call.request.scope["recheck"]()
+            now = await self._call.request.scope["recheck"]()
         except AeorError:
             return False
-        return True
+        return bool(now.access.digest == was.access.digest)
 
     def _beat(self, late_s: float) -> Heartbeat:
         node = self._call.node
         now_ms = node.wall.now_ms()
         return Heartbeat(ClockTold(now_ms - int(late_s * 1000), now_ms, node.member.node_id))
+
+
+def _is_about_callers(batch: Batch[Committed] | None) -> bool:
+    """Whether what the bus had may be about keys: a revocation ends streams at once."""
+    if batch is None:
+        return False
+    changes = (change for committed in batch.events for change in committed.changes)
+    return batch.lagged or any(is_system_key(change.key) for change in changes)

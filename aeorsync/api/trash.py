@@ -1,23 +1,31 @@
-"""`/files/deleted` and `/files/restore`: what was deleted, and back with it."""
+"""`/files/deleted` and `/files/restore`: what was deleted, and back with it.
+
+To know of it one has to be allowed to read what was there, to bring it back to create it.
+"""
 
 import heapq
 from collections.abc import Iterator
+from contextlib import suppress
 
 from starlette.responses import Response
 
-from aeorsync.api import downloads
-from aeorsync.api.endpoint import Call, Endpoint, Parameter, Sees, answer
+from aeorsync.api import downloads, reach
+from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.replies import DeletedItem, DeletedListing, PathRequest, RestoredReply
 from aeorsync.api.rescue import rescued
+from aeorsync.api.resolve import find
+from aeorsync.core import access as rules
 from aeorsync.core import paths
+from aeorsync.core.access import Op
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, from_key, to_key
 from aeorsync.core.versions import Version, decode_entry
 from aeorsync.errors import BadRequestError, ConflictError, InvalidFieldError, NotFoundError
 from aeorsync.runtime import bridge
 from aeorsync.storage import changes
+from aeorsync.storage.bounds import demand_new
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.views import View
 from aeorsync.wire.limits import MAX_PAGE
@@ -33,35 +41,43 @@ async def list_deleted(call: Call) -> Response:
     query = Query(call.request.scope["query_string"])
     limit = query.whole("limit", 0, MAX_PAGE)
     text = query.text("path")
-    if text is None and await bridge.run(_is_there, call.node, _NAME):
+    access = call.caller.access
+    if text is None and await bridge.run(_is_there, call.node, _NAME, access):
         return await downloads.get_named(call, _NAME)
-    listing = await bridge.run(_deleted, call.node, paths.parse(text or "/"), limit or 0)
+    path = paths.parse(text or "/")
+    listing = await bridge.run(_deleted, call.node, path, limit or 0, access)
     return answer(listing)
 
 
 async def restore(call: Call) -> Response:
     """Bring back what was deleted last at a path."""
     path = paths.parse((await call.body(PathRequest)).path)
+    reach.demand(call, path, Op.CREATE, changes.nothing_deleted(path).message)
     await rescued(call.node, _check_content, call.node, path)
 
     def operation(draft: Draft) -> Version:
+        demand_new(draft, path, call.caller.access)
         return changes.restore(draft, path)
 
     await bridge.settle(call.node.repository.commit(operation))
     return answer(RestoredReply(restored=True, path=path))
 
 
-def _is_there(node: Node, path: TreePath) -> bool:
-    with node.repository.view() as view:
-        return view.live_entry(path) is not None or view.has_inside(to_key(path))
+def _is_there(node: Node, path: TreePath, access: rules.Access) -> bool:
+    with node.repository.view() as view, suppress(NotFoundError):
+        find(view, path, follow=False, access=access)
+        return True
+    return False
 
 
-def _deleted(node: Node, path: TreePath, limit: int) -> DeletedListing:
+def _deleted(node: Node, path: TreePath, limit: int, access: rules.Access) -> DeletedListing:
     total = 0
 
     def counted(view: View) -> Iterator[tuple[int, TreePath, Version]]:
         nonlocal total
         for at, version in _graves(view, path):
+            if not access.may(at, Op.READ):
+                continue
             total += 1
             yield version.updated, at, version
 
@@ -112,6 +128,7 @@ ENDPOINTS = (
         "/files/deleted",
         list_deleted,
         "What was deleted at and below a path, latest first.",
+        access=Access.USER,
         reply=DeletedListing,
         errors=(BadRequestError, NotFoundError),
         parameters=(
@@ -125,6 +142,7 @@ ENDPOINTS = (
         "/files/restore",
         restore,
         "Bring back what was deleted last at a path.",
+        access=Access.USER,
         request=PathRequest,
         reply=RestoredReply,
         errors=(BadRequestError, InvalidFieldError, NotFoundError, ConflictError),

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from aeorsync.api import media, seen
-from aeorsync.api.endpoint import FORK, Call, Endpoint, Parameter, Sees, answer
+from aeorsync.api import media, reach, seen
+from aeorsync.api.endpoint import FORK, Access, Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.replies import FileReply
 from aeorsync.core import paths
+from aeorsync.core.access import Op
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Content, Entry, Version
@@ -26,6 +27,7 @@ from aeorsync.errors import (
     TooLargeError,
 )
 from aeorsync.runtime import bridge
+from aeorsync.storage.bounds import demand_put
 from aeorsync.storage.changes import Conditions, FileState, put_file
 from aeorsync.storage.content import Upload
 from aeorsync.storage.draft import Draft
@@ -45,6 +47,8 @@ CONDITIONS = (
         "header",
     ),
 )
+MTIME_FIELD = Parameter(MTIME, {"type": "string"}, "Modification time, decimal ms.", "header")
+MODE_FIELD = Parameter(MODE, {"type": "string"}, "`755` or `644`.", "header")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,13 @@ class Statement:
 
         Raises:
             BadRequestError: A field or the path is not allowed.
-            NotFoundError: The path lies in the system namespace.
+            NotFoundError: The path lies in the system namespace, or one may not write there.
         """
         raw = call.raw_path
         path = paths.parse(raw)
         if raw.endswith("/") or not raw:
             raise BadRequestError("a path that ends in a slash is a folder; PUT stores files")
+        reach.demand_any(call, path, (Op.CREATE, Op.UPDATE))
         if b"content-range" in headers:
             raise BadRequestError("a part of a file cannot be stored; send the whole of it")
         mode = headers.get(b"x-aeorsync-mode")
@@ -148,20 +153,21 @@ async def put(call: Call) -> Response:
     kind = statement.kind(head)
     if body.is_ended and len(head) <= SMALL:
         # Cheap enough for the writer's thread, and saves a hop and a future.
-        operation = _operation(statement, lambda: repository.store_small(head), kind)
+        operation = _operation(call, statement, lambda: repository.store_small(head), kind)
     else:
         content = await _take_in(repository.upload(), head, body)
-        operation = _operation(statement, lambda: content, kind)
+        operation = _operation(call, statement, lambda: content, kind)
     version, entry = await bridge.settle(repository.commit(operation))
-    return _reply(call, statement, version, entry)
+    return reply(call, statement, version, entry)
 
 
 def _operation(
-    statement: Statement, store: Callable[[], Content], kind: str
+    call: Call, statement: Statement, store: Callable[[], Content], kind: str
 ) -> Callable[[Draft], tuple[Version, Entry]]:
     path = statement.path
 
     def operation(draft: Draft) -> tuple[Version, Entry]:
+        demand_put(draft, path, call.caller.access)
         file = FileState(store(), kind, statement.executable, statement.mtime)
         version = put_file(draft, path, file, statement.conditions)
         return version, draft.entry(to_key(path)) or Entry((version,))
@@ -201,12 +207,15 @@ def _finish(upload: Upload, pieces: list[bytes]) -> Content:
     return upload.finish()
 
 
-def _reply(call: Call, statement: Statement, version: Version, entry: Entry) -> Response:
+def reply(
+    call: Call, statement: Statement, version: Version, entry: Entry, status: int = 201
+) -> Response:
+    """The answer to who wrote a file."""
     path = statement.path
     # Who wrote from an older base has not seen what came since: their tag must not cover it.
     has_seen = entry if statement.conditions.base is None else Entry((version,))
     tag = seen.etag(call.node, path, has_seen)
-    reply = FileReply(
+    facts = FileReply(
         path=path,
         content_type=version.content_type,
         size=version.content.size,
@@ -217,7 +226,7 @@ def _reply(call: Call, statement: Statement, version: Version, entry: Entry) -> 
         etag=tag,
         conflict=bool(see(entry).losers),
     )
-    return answer(reply, 201, {"ETag": tag})
+    return answer(facts, status, {"ETag": tag})
 
 
 ENDPOINTS = (
@@ -226,6 +235,7 @@ ENDPOINTS = (
         "/files/{path:path}",
         put,
         "Store a file.",
+        access=Access.USER,
         reply=FileReply,
         status=201,
         errors=(
@@ -237,8 +247,8 @@ ENDPOINTS = (
         ),
         parameters=(
             *CONDITIONS,
-            Parameter(MTIME, {"type": "string"}, "Modification time, decimal ms.", "header"),
-            Parameter(MODE, {"type": "string"}, "`755` or `644`.", "header"),
+            MTIME_FIELD,
+            MODE_FIELD,
             FORK,
         ),
         takes_bytes=True,

@@ -1,11 +1,16 @@
-"""`/versions/snapshots` and `/versions/restore`: the past, kept and brought back."""
+"""`/versions/snapshots` and `/versions/restore`: the past, kept and brought back.
+
+Whom rules bind may see which snapshots there are, and read in them what the rules let them read.
+Making one is for root: it holds all files, and keeps what others deleted.
+"""
 
 from msgspec import UNSET
 from starlette.responses import Response
 
-from aeorsync.api import lenses
-from aeorsync.api.endpoint import Call, Endpoint, Sees, answer
+from aeorsync.api import lenses, reach
+from aeorsync.api.endpoint import Access, Call, Endpoint, Sees, answer
 from aeorsync.api.node import Node
+from aeorsync.api.places import Places
 from aeorsync.api.version_replies import (
     DeletedSnapshotReply,
     NameRequest,
@@ -44,13 +49,14 @@ async def make_snapshot(call: Call) -> Response:
         lambda draft: versions.make_snapshot(repository, draft, name, request.metadata),
     )
     snapshot, is_known = await bridge.settle(making)
-    reply = _reply(snapshot, is_here=True, is_duplicate=is_known)
+    reply = _reply(snapshot, snapshot.root, is_here=True, is_duplicate=is_known)
     return answer(reply, 200 if is_known else 201)
 
 
 async def list_snapshots(call: Call) -> Response:
     """List the snapshots."""
-    return answer(await bridge.run(_list, call.node))
+    reach.demand_somebody(call)
+    return answer(await bridge.run(_list, call.node, reach.places(call)))
 
 
 async def rename_snapshot(call: Call) -> Response:
@@ -174,10 +180,13 @@ def _name(restored: Restored) -> str | None:
     return None if restored.before is None else restored.before.name
 
 
-def _list(node: Node) -> SnapshotsReply:
-    known = versions.snapshots(node.repository)
-    items = [_reply(one, is_here=node.repository.has_trees(one.trees)) for one in known]
-    return SnapshotsReply(items)
+def _list(node: Node, places: Places) -> SnapshotsReply:
+    return SnapshotsReply(
+        [
+            _reply(one, places.root(one.root), is_here=node.repository.has_trees(one.trees))
+            for one in versions.snapshots(node.repository)
+        ]
+    )
 
 
 def _find_whole(node: Node, text: str) -> Snapshot:
@@ -207,11 +216,13 @@ def _find_version(node: Node, path: TreePath, version_id: str) -> tuple[Version,
     return found
 
 
-def _reply(snapshot: Snapshot, *, is_here: bool, is_duplicate: bool = False) -> SnapshotReply:
+def _reply(
+    snapshot: Snapshot, root: str, *, is_here: bool, is_duplicate: bool = False
+) -> SnapshotReply:
     return SnapshotReply(
         id=snapshot.id,
         name=snapshot.name,
-        root_hash=snapshot.root,
+        root_hash=root,
         created_at=snapshot.created_at,
         metadata={**snapshot.metadata, "type": snapshot.kind},
         node_id=snapshot.node,
@@ -238,6 +249,7 @@ ENDPOINTS = (
         "/versions/snapshots",
         list_snapshots,
         "List the snapshots, oldest first.",
+        access=Access.USER,
         reply=SnapshotsReply,
     ),
     Endpoint(

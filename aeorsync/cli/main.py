@@ -18,6 +18,7 @@ from aeorsync.cli import (
     snapshots,
     start,
     status,
+    sync,
     transfers,
 )
 from aeorsync.cli.client import CommandError
@@ -51,6 +52,7 @@ app.command("restore", epilog=changing.RESTORE_EPILOG)(changing.restore)
 app.command("status")(status.status)
 app.add_typer(peers.app, name="peers", epilog=peers.EPILOG)
 app.add_typer(snapshots.app, name="snapshots", epilog=snapshots.EPILOG)
+app.command("sync", epilog=sync.EPILOG)(sync.sync)
 app.command("history", epilog=snapshots.EPILOG)(snapshots.history)
 app.command("gc", epilog=care.GC_EPILOG)(care.gc)
 app.command("verify", epilog=care.VERIFY_EPILOG)(care.verify)

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from aeorsync.cluster.together import together
 from aeorsync.core.versions import HASH_SIZE, REF_SIZE, Content
 from aeorsync.errors import CorruptError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
+from aeorsync.runtime.together import together
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.content import is_content_of
 from aeorsync.storage.repository import Repository

@@ -31,7 +31,6 @@ from aeorsync.cluster.pusher import Pusher
 from aeorsync.cluster.rounds import Rounds
 from aeorsync.cluster.site import Site
 from aeorsync.cluster.standing import Standing
-from aeorsync.cluster.together import together
 from aeorsync.cluster.waiting import Waiters
 from aeorsync.core.links import LinkEvent, LinkState, unsettled
 from aeorsync.errors import (
@@ -45,6 +44,7 @@ from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.tasks import backoff
 from aeorsync.runtime.throttle import Throttle
+from aeorsync.runtime.together import together
 from aeorsync.wire.protocol import ClockReply, Heartbeat
 
 HONEYMOON_S: Final = 5.0

@@ -22,7 +22,6 @@ from aeorsync.cluster.cycle import MAX_PROBLEMS, Peering, Problem, Report
 from aeorsync.cluster.fetch import BATCH_IDS, IN_FLIGHT
 from aeorsync.cluster.pages import Page, entry_frames, read_page
 from aeorsync.cluster.peers import Filters, LinkBook, PushRecord
-from aeorsync.cluster.together import together
 from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import Cursor, parse_cursor, print_cursor
 from aeorsync.core.filters import Filter
@@ -32,6 +31,7 @@ from aeorsync.core.versions import Vector
 from aeorsync.errors import BadRequestError, CorruptError, UnavailableError
 from aeorsync.runtime import bridge
 from aeorsync.runtime.redact import redact
+from aeorsync.runtime.together import together
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.framing import Codec, encode_chunk
 from aeorsync.wire.limits import GIB, MAX_LACKING, MIB

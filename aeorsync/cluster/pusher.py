@@ -20,7 +20,6 @@ from aeorsync.cluster.cycle import Peering, Report
 from aeorsync.cluster.peers import LinkRecord
 from aeorsync.cluster.push import Pushed, run_push
 from aeorsync.cluster.site import Site
-from aeorsync.cluster.together import together
 from aeorsync.cluster.waiting import Waiters
 from aeorsync.cluster.walk import is_news
 from aeorsync.errors import AeorError, ConflictError
@@ -28,6 +27,7 @@ from aeorsync.remote.calls import Remote
 from aeorsync.runtime.bus import Listener
 from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import backoff
+from aeorsync.runtime.together import together
 from aeorsync.storage.writer import Committed
 
 GRACE_S: Final = 2.0

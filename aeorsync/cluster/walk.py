@@ -21,6 +21,7 @@ from functools import cached_property
 
 import msgspec
 
+from aeorsync.core.access import EVERYTHING, Access, Op
 from aeorsync.core.cursors import Cursor, Phase
 from aeorsync.core.filters import Filter
 from aeorsync.core.paths import from_key
@@ -86,16 +87,21 @@ class Sieve:
             is in forks.
         asker: Node id of the reader; what came from there is not told. 0 for no node.
         shows_graves: Whether a listing goes on with the deletions.
+        access: Only what the reader may read.
     """
 
     wanted: Filter = _EVERYTHING
     shows_system: bool = False
     asker: int = 0
     shows_graves: bool = False
+    access: Access = EVERYTHING
 
     def passes(self, key: bytes) -> bool:
         """Whether the path is told of."""
-        return (self.shows_system or not is_system_key(key)) and is_wanted(self.wanted, key)
+        if is_system_key(key) and not self.shows_system:
+            return False
+        may_read = self.access.is_everything or self.access.may(from_key(key), Op.READ)
+        return may_read and is_wanted(self.wanted, key)
 
 
 def is_wanted(wanted: Filter, key: bytes) -> bool:

@@ -27,20 +27,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 from urllib.parse import unquote
 
 from aeorsync.config import files, values
 from aeorsync.config.table import SETTINGS
 from aeorsync.config.values import Given, refused
 from aeorsync.core.paths import TreePath, parse
+from aeorsync.core.reconcile import Direction
 from aeorsync.errors import BadRequestError
+from aeorsync.folder.options import DeleteLimit
 
 CONFIG_VARIABLE: Final = "AEORSYNC_CONFIG"
 HOME_VARIABLE: Final = "XDG_CONFIG_HOME"
 FILE_NAME: Final = "aeorsync.toml"
-
-Direction = Literal["both", "pull", "push"]
+_DEFAULT_LIMIT: Final = DeleteLimit()
 
 _KEYS: Final[Mapping[str, type]] = {
     "local": str,
@@ -58,22 +59,6 @@ _WORDS: Final[Mapping[type, str]] = {
     list: "a list of texts",
     bool: "true or false",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class MaxDelete:
-    """How much one pass may delete before somebody is asked.
-
-    Attributes:
-        share: Of the files both sides agreed on, 0 to 1; None where ``count`` is given.
-        count: Files; None where ``share`` is given.
-    """
-
-    share: float | None = 0.5
-    count: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.share:.0%}" if self.share is not None else str(self.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +96,10 @@ class SyncFolder:
     local: Path
     remote: Remote
     profile: str | None = None
-    direction: Direction = "both"
+    direction: Direction = Direction.BOTH
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    max_delete: MaxDelete = MaxDelete()
+    max_delete: DeleteLimit = _DEFAULT_LIMIT
     delete_local: bool = True
     delete_remote: bool = True
 
@@ -186,25 +171,22 @@ def parse_direction(given: Given) -> Direction:
     Raises:
         StartupError: It is none of the three words.
     """
-    for word in get_args(Direction):
-        if given.text == word:
-            found: Direction = word
-            return found
-    raise given.refused("is not a direction: use both, pull or push")
+    try:
+        return Direction(given.text)
+    except ValueError as error:
+        raise given.refused("is not a direction: use both, pull or push") from error
 
 
-def parse_max_delete(given: Given) -> MaxDelete:
+def parse_max_delete(given: Given) -> DeleteLimit:
     """Return from where on a pass stops and asks: a number of files, or a share like ``50%``.
 
     Raises:
         StartupError: It is neither.
     """
-    match = re.fullmatch(r"([0-9]{1,9})(%?)", given.text.strip())
-    if match and not match[2]:
-        return MaxDelete(share=None, count=int(match[1]))
-    if match and int(match[1]) <= 100:  # noqa: PLR2004 - per cent
-        return MaxDelete(share=int(match[1]) / 100)
-    raise given.refused("is neither a number of files nor a share from 0% to 100%")
+    try:
+        return DeleteLimit.parse(given.text)
+    except BadRequestError as error:
+        raise given.refused("is neither a number of files nor a share from 0% to 100%") from error
 
 
 def parse_globs(texts: Sequence[str], origin: str) -> tuple[str, ...]:

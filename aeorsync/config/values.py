@@ -36,6 +36,10 @@ class Exit(IntEnum):
     NOT_FOUND = 12
     DAMAGED = 20
     BAD_ARCHIVE = 21
+    CONFLICTS = 30
+    PROBLEMS = 31
+    MASS_DELETION = 32
+    FOLDER_GONE = 33
     INTERRUPTED = 130
 
 

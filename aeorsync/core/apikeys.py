@@ -103,7 +103,11 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
         is_revoked: Whether the key was withdrawn; for ever.
         label: For people.
         rules: In order, the first match decides; none means no restriction.
-        bounds: Lists of rules it has from the key it was made with; all of them have to allow.
+        bounds: Further lists of rules, all of which have to allow, too: those of the keys it was
+            made with.
+        made_by: The key it was made with; None when that is not known, or there was none.
+        leans_on_user: Whether it was made by a user who had nothing but the rules of their own, so
+            that it may do nothing when these are gone.
     """
 
     key_id: UUID
@@ -115,6 +119,13 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None = None
     rules: tuple[KeyRule, ...] = ()
     bounds: tuple[tuple[KeyRule, ...], ...] = ()
+    made_by: UUID | None = None
+    leans_on_user: bool = False
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether rules of its own, or of keys it was made with, bind it."""
+        return bool(self.rules) or any(self.bounds)
 
     @classmethod
     def from_json(cls, body: bytes) -> "KeyRecord":
@@ -143,21 +154,43 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
         return not self.is_revoked and now_ms < self.expires_at
 
 
-def access_of(record: KeyRecord, user: Sequence[KeyRule] = ()) -> Access:
+def access_of(record: KeyRecord, user: Sequence[Sequence[KeyRule]] = ()) -> Access:
     """What the bearer of a key may do.
 
     A key of a user who is not root, where nothing was granted to either, opens nothing.
 
     Args:
         record: Of the key.
-        user: The rules of its user.
+        user: The lists of rules of its user.
 
     Raises:
         BadRequestError: A rule cannot be read.
     """
-    lists = [user, record.rules, *record.bounds]
+    lists = [*user, record.rules, *record.bounds]
     access = Access.of([(rule.glob, rule.permitted) for rule in rules] for rules in lists)
-    return NOTHING if access.is_everything and record.user_id != ROOT else access
+    if record.user_id == ROOT:
+        return access
+    has_lost = record.leans_on_user and not any(user)
+    return NOTHING if access.is_everything or has_lost else access
 
 
 _DECODER = msgspec.json.Decoder(KeyRecord)
+
+
+def join_records(versions: Sequence[KeyRecord]) -> KeyRecord:
+    """Return what holds of a record that several nodes changed at once, the shown version first.
+
+    Whatever is shown of it, what takes something away stands: a revocation, rules, an earlier end.
+    """
+    shown = versions[0]
+    if len(versions) == 1:
+        return shown
+    others = [rules for one in versions[1:] for rules in (one.rules, *one.bounds) if rules]
+    fresh = (*shown.bounds, *(rules for rules in others if rules != shown.rules))
+    return msgspec.structs.replace(
+        shown,
+        is_revoked=any(one.is_revoked for one in versions),
+        expires_at=min(one.expires_at for one in versions),
+        bounds=tuple(dict.fromkeys(fresh)),
+        leans_on_user=any(one.leans_on_user for one in versions),
+    )

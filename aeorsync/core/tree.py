@@ -276,6 +276,18 @@ def get(root: bytes, read: Reader, key: bytes) -> bytes | None:
         node = read(child_id(node.values[at]))
 
 
+def has(root: bytes, read: Reader, start: bytes, stop: bytes | None = None) -> bool:
+    """Whether there is a key with start <= key < stop (None: to the end)."""
+    node = read(root)
+    while True:
+        at = bisect_left(node.keys, start)
+        if at == len(node.keys):
+            return False
+        if node.level == 0:
+            return stop is None or node.keys[at] < stop
+        node = read(child_id(node.values[at]))
+
+
 def count(root: bytes, read: Reader) -> int:
     """How many keys the tree holds; O(1)."""
     node = read(root)

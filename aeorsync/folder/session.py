@@ -10,9 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from aeorsync.errors import AeorError
 from aeorsync.folder.events import Outcome, Problem, Report, silent
 from aeorsync.folder.options import Options
 from aeorsync.folder.server import Server
+
+
+class MassDeletionError(AeorError):
+    """A pass would delete more than it may; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,11 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_handle(folder: int) -> None:
+    """Make the names in a folder that is held open durable, as `sync_folder` does."""
+    os.fsync(folder)
+
+
 def append(descriptor: int, data: bytes | bytearray | memoryview) -> None:
     """Write all of ``data`` where an open file ends (or where it stands); visible only.
 

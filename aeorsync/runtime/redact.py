@@ -27,9 +27,10 @@ SECRET_NAMES: Final = frozenset(
 TEXT_MAX: Final = 16_384
 DEPTH_MAX: Final = 4
 
-# API keys, bearer credentials, tokens in a query string: the word stays, what follows is masked.
+# API keys, refresh tokens, bearer credentials, tokens in a query string: the word stays, what
+# follows is masked.
 _SECRET: Final = re.compile(
-    r"""(aeor_k_|bearer\s+|[?&;](?:api_key|join_token|refresh_token|token)=)[^\s&;"'<>]+""",
+    r"""(aeor_[kr]_|bearer\s+|[?&;](?:api_key|join_token|refresh_token|token)=)[^\s&;"'<>]+""",
     re.IGNORECASE,
 )
 # A JWT wherever it stands; its first part is always base64 of '{"'.

@@ -1,10 +1,13 @@
 """What rules leave of a change, decided in the writer, where nothing can come in between.
 
-put, mkdir, copy, move to    `Op.UPDATE` where something is, else `Op.CREATE`
-delete, copy, move a folder  all that is in it, one by one:
-                             allowed            is deleted, copied, moved
-                             hidden             stays, as if it were not there
-                             known, but denied  the whole is refused, and nothing changed
+    put, copy to                 `Op.UPDATE` where something is, else `Op.CREATE`
+    mkdir, move to, restore      `Op.CREATE`
+    delete, copy, move a folder  all that is in it, one by one:
+                                 allowed            is deleted, copied, moved
+                                 hidden             stays, as if it were not there
+                                 known, but denied  the whole is refused, and nothing changed
+
+Folders above what is written are made as needed, whoever asks.
 """
 
 from collections.abc import Iterable
@@ -16,14 +19,27 @@ from aeorsync.storage.draft import Draft
 
 
 def demand_put(draft: Draft, path: TreePath, access: Access) -> None:
-    """Refuse to write to a path what may not be written.
+    """Refuse to write where one may not; see the table.
 
     Raises:
-        NotFoundError: It may not, or a file that may not be known is where a folder has to be.
+        NotFoundError: One may not, or a file that one may not know of is where a folder must be.
     """
-    if access.is_everything:
-        return
-    op = Op.CREATE if draft.live(path) is None else Op.UPDATE
+    if not access.is_everything:
+        op = Op.CREATE if draft.live(path) is None else Op.UPDATE
+        _demand(draft, path, access, op)
+
+
+def demand_new(draft: Draft, path: TreePath, access: Access) -> None:
+    """Refuse to make something where one may not; see the table.
+
+    Raises:
+        NotFoundError: As `demand_put`.
+    """
+    if not access.is_everything:
+        _demand(draft, path, access, Op.CREATE)
+
+
+def _demand(draft: Draft, path: TreePath, access: Access, op: Op) -> None:
     if not access.may(path, op):
         raise missing(path)
     for folder in ancestors(path):
@@ -46,3 +62,20 @@ def within(keys: Iterable[bytes], access: Access, op: Op) -> list[TreePath]:
         elif access.may_know(path):
             raise missing(path)
     return chosen
+
+
+def demand_move(draft: Draft, source: TreePath, target: TreePath, access: Access) -> None:
+    """Refuse to move the unreadable to where it is readable, or onto what one may not write."""
+    if access.may(target, Op.READ) and not access.may(source, Op.READ):
+        raise missing(source)
+    demand_new(draft, target, access)
+
+
+def demand_copy(draft: Draft, source: TreePath, target: TreePath, access: Access) -> None:
+    """Refuse to copy to where one may not write; a folder that is there already stays as it is."""
+    copied, there = draft.live(source), draft.live(target)
+    if copied is not None and there is not None:
+        kinds = {copied.winner.kind, there.winner.kind}
+        if kinds == {Kind.DIRECTORY} and access.may_enter(target):
+            return
+    demand_put(draft, target, access)

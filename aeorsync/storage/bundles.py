@@ -11,8 +11,8 @@ Sent a second time, because nobody heard the answer, such a pair changes nothing
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 from aeorsync.core.access import Access, Op
 from aeorsync.core.merge import see
@@ -114,14 +114,25 @@ def run(draft: Draft, bundle: Bundle) -> Outcome:
     )
 
 
-@contextmanager
-def about(path: str) -> Iterator[None]:
-    """Let errors of the block name the path they are about."""
-    try:
-        yield
-    except AeorError as error:
-        error.details.setdefault("path", path)
-        raise
+class about:  # noqa: N801 - used like a function, of which there are thousands a commit
+    """Let errors of a ``with`` block name the path they are about."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, AeorError):
+            error.details.setdefault("path", self._path)
 
 
 def _demand(bundle: Bundle, path: TreePath, op: Op) -> None:
@@ -224,7 +235,8 @@ def _all_stated(
 def _put(draft: Draft, bundle: Bundle, change: Put, *, is_again: bool = False) -> Done:
     path = change.path
     entry, sight = draft.entry(to_key(path)), draft.live(path)
-    _demand(bundle, path, Op.CREATE if sight is None else Op.UPDATE)
+    if not bundle.access.is_everything:
+        _demand(bundle, path, Op.CREATE if sight is None else Op.UPDATE)
     conditions = Conditions(base=change.base, states_again=is_again)
     was = 0 if sight is None else len(sight.losers)
     if bundle.refuses and (

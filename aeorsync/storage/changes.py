@@ -1,16 +1,19 @@
 """What a caller can do to a path, as decisions on a draft.
 
 Each function reads the draft, decides, and writes versions into it, or raises and leaves
-everything as it was. None does I/O of its own.
+everything as it was. None does I/O of its own. Those that go through a folder take the access of
+who asked (`storage.bounds`); may they do it at the path itself, their caller has made sure.
 """
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from aeorsync.core.access import EVERYTHING, Access, Op, missing
 from aeorsync.core.paths import ROOT, TreePath, ancestors, from_key, is_inside, join, name, to_key
 from aeorsync.core.versions import Content, Entry, Kind, Vector, Version
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError, PreconditionError
 from aeorsync.storage.bases import edited, edited_from, stated
+from aeorsync.storage.bounds import demand_copy, demand_move, demand_put, within
 from aeorsync.storage.draft import Draft, State, state_of
 
 Tags: TypeAlias = tuple[Vector | None, ...] | Literal["*"] | None
@@ -165,28 +168,37 @@ def delete(
     *,
     recursive: bool = False,
     conditions: Conditions = NO_CONDITIONS,
+    access: Access = EVERYTHING,
 ) -> Kind:
     """Delete a file, a symlink, or a folder (an empty one, unless ``recursive``)."""
     _check(draft, path, conditions)
     sight = draft.live(path)
-    inside = [] if sight and sight.winner.kind != Kind.DIRECTORY else draft.inside(path)
-    if sight is None and not inside:
-        raise NotFoundError(f"not found: {path}")
-    if inside and not recursive:
+    is_leaf = sight is not None and sight.winner.kind != Kind.DIRECTORY
+    keys = [] if is_leaf else draft.inside(path)
+    if keys and not recursive and any(access.may_know(from_key(key)) for key in keys):
         raise BadRequestError(f"{path} is not empty; delete what is in it, or ask for recursive")
-    for key in reversed(inside):
-        delete_one(draft, from_key(key), None)
+    inside = within(keys, access, Op.DELETE) if recursive else []
+    if sight is None and not inside:
+        raise missing(path)
+    for one in reversed(inside):
+        delete_one(draft, one, None)
     if sight is not None:
         delete_one(draft, path, conditions.base)
     return Kind(sight.winner.kind) if sight is not None else Kind.DIRECTORY
 
 
 def rename(
-    draft: Draft, path: TreePath, to: TreePath, conditions: Conditions = NO_CONDITIONS
+    draft: Draft,
+    path: TreePath,
+    to: TreePath,
+    conditions: Conditions = NO_CONDITIONS,
+    *,
+    access: Access = EVERYTHING,
 ) -> Kind:
     """Move a file, a symlink, or a folder with all that is in it; no content moves.
 
-    Versions in conflict move along and stay in conflict.
+    Versions in conflict move along and stay in conflict. Nobody comes to read by it what they
+    could not read before.
     """
     if path == to:
         raise BadRequestError("source and destination are the same")
@@ -196,21 +208,23 @@ def rename(
         raise BadRequestError(f"{path} cannot be moved into itself")
     _check(draft, path, conditions)
     sight = draft.live(path)
-    keys = draft.inside(path)
-    if sight is None and not keys:
-        raise NotFoundError(f"not found: {path}")
+    inside = within(draft.inside(path), access, Op.UPDATE)
+    if sight is None and not inside:
+        raise missing(path)
+    moved = {source: TreePath(to + source[len(path) :]) for source in (path, *inside)}
+    for source, target in moved.items():
+        demand_move(draft, source, target, access)
     if draft.live(to) is not None or draft.has_inside(to):
         raise ConflictError(f"{to} exists already")
     _make_parents(draft, to)
-    if sight is not None:
-        _move_one(draft, path, to)
-    for key in keys:
-        source = from_key(key)
-        _move_one(draft, source, TreePath(to + source[len(path) :]))
+    for source, target in moved.items():
+        _move_one(draft, source, target)
     return Kind(sight.winner.kind) if sight is not None else Kind.DIRECTORY
 
 
-def copy(draft: Draft, path: TreePath, folder: TreePath) -> list[TreePath]:
+def copy(
+    draft: Draft, path: TreePath, folder: TreePath, access: Access = EVERYTHING
+) -> list[TreePath]:
     """Copy a file, symlink or folder into a folder under its own name; returns what was made.
 
     An existing folder of that name is filled up; an existing file or symlink is replaced.
@@ -219,15 +233,19 @@ def copy(draft: Draft, path: TreePath, folder: TreePath) -> list[TreePath]:
     if path in (ROOT, to, folder) or is_inside(folder, path):
         raise BadRequestError(f"{path} cannot be copied onto or into itself")
     sight = draft.live(path)
-    keys = draft.inside(path)
-    if sight is None and not keys:
-        raise NotFoundError(f"not found: {path}")
+    inside = within(draft.inside(path), access, Op.READ)
+    is_leaf = sight is not None and sight.winner.kind != Kind.DIRECTORY
+    may = access.may(path, Op.READ) or (not is_leaf and access.may_enter(path))
+    if not may or (sight is None and not inside):
+        raise missing(path)
     made = []
     if sight is None:
+        demand_put(draft, to, access)
         make_folder(draft, to)
     sources = [path] if sight is not None else []
-    for source in [*sources, *map(from_key, keys)]:
+    for source in [*sources, *inside]:
         target = TreePath(to + source[len(path) :])
+        demand_copy(draft, source, target, access)
         _copy_one(draft, source, target)
         made.append(target)
     return made
@@ -239,19 +257,30 @@ def restore(draft: Draft, path: TreePath) -> Version:
         raise ConflictError(f"{path} exists; rename or delete it first")
     entry = draft.entry(to_key(path))
     if entry is None:
-        raise NotFoundError(f"nothing was deleted at {path}")
+        raise nothing_deleted(path)
     last = max(entry.versions, key=lambda version: version.rank)
     _make_parents(draft, path)
     return draft.write(path, state_of(last, deleted=False, base=b""))
 
 
-def resolve(draft: Draft, path: TreePath, pick: str) -> Version:
+def nothing_deleted(path: TreePath) -> NotFoundError:
+    """The error of a path where there is nothing to bring back."""
+    return NotFoundError(f"nothing was deleted at {path}")
+
+
+def no_conflict(path: TreePath) -> NotFoundError:
+    """The error of a path where there is nothing to decide."""
+    return NotFoundError(f"no conflict at {path}")
+
+
+def resolve(draft: Draft, path: TreePath, pick: str, access: Access = EVERYTHING) -> Version:
     """Settle a conflict for all nodes.
 
     Args:
         draft: Where to write.
         path: The path in conflict.
         pick: ``winner``, ``loser`` (the best of them), or the id of a version.
+        access: Of who decides.
 
     Raises:
         NotFoundError: There is no conflict, or no such version.
@@ -260,9 +289,9 @@ def resolve(draft: Draft, path: TreePath, pick: str) -> Version:
     sight = draft.live(path)
     if entry is None or sight is None or not sight.losers:
         is_file = sight is not None and sight.winner.kind != Kind.DIRECTORY
-        if is_file and draft.has_inside(path):
+        if is_file and any(access.may_know(from_key(key)) for key in draft.inside(path)):
             raise ConflictError(f"{path} is a file and a folder; rename or delete one of them")
-        raise NotFoundError(f"no conflict at {path}")
+        raise no_conflict(path)
     words = {"winner": sight.winner, "loser": sight.losers[0]}
     chosen = words.get(pick) or entry.version(pick)
     if chosen is None:

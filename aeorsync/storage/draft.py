@@ -30,6 +30,9 @@ from aeorsync.storage.views import NodeCache, View, below
 MAX_OPEN_VERSIONS = 64
 """Concurrent versions a client may pile up on one path before somebody has to resolve."""
 
+_MAX_READ = 20_000
+"""Entries of the view that a draft remembers."""
+
 
 class State(msgspec.Struct, frozen=True):
     """What a path is to become; a `Version` without its history."""
@@ -77,6 +80,7 @@ class Draft:
         self._open: dict[bytes, Entry] = {}
         self._open_via: dict[bytes, int] = {}
         self._asked: set[bytes] = set()
+        self._read: dict[bytes, Entry | None] = {}
         self._mark = (self._incarnation, self._n, self.owns_incarnation, 0)
         # Last dots of the incarnations that ended in this draft.
         self.ended: list[Dot] = []
@@ -125,7 +129,16 @@ class Draft:
     def entry(self, key: bytes) -> Entry | None:
         """The entry at a key, live or deleted, with this draft's edits."""
         self._asked.add(key)
-        return self._open.get(key) or self._kept.get(key) or self._view.entry(key)
+        return self._open.get(key) or self._kept.get(key) or self._before(key)
+
+    def _before(self, key: bytes) -> Entry | None:
+        """The entry at a key without any edits; remembered, since each is asked for often."""
+        if key in self._read:
+            return self._read[key]
+        if len(self._read) >= _MAX_READ:
+            self._read.clear()
+        entry = self._read[key] = self._view.entry(key)
+        return entry
 
     def live(self, path: TreePath) -> Sight | None:
         """What readers will see at a path, if it is live."""
@@ -168,7 +181,7 @@ class Draft:
 
     def knew(self) -> set[Content]:
         """Files in the entries that the operation under way looked at, as they were before."""
-        entries = (self._kept.get(key) or self._view.entry(key) for key in self._asked)
+        entries = (self._kept.get(key) or self._before(key) for key in self._asked)
         return {version.content for entry in entries if entry for version in entry.versions}
 
     # Writing
@@ -307,7 +320,7 @@ class Draft:
         changes: list[Change] = []
         conflicts: dict[bytes, bool] = {}
         for key, entry in self._kept.items():
-            old = self._view.entry(key)
+            old = self._before(key)
             if old == entry:
                 continue
             was, now = None if old is None else see(old), see(entry)

@@ -39,7 +39,7 @@ from aeorsync.errors import BadRequestError, NotFoundError
 from aeorsync.storage.changes import make_folder
 from aeorsync.storage.draft import Draft, State, state_of
 from aeorsync.storage.version_records import Fork
-from aeorsync.storage.views import View
+from aeorsync.storage.views import View, below
 
 GONE = "\0gone"
 """Content type of a deletion in a fork; no header can spell it."""
@@ -107,6 +107,10 @@ class ForkView(View):
         data = self._changed.live_data(_over(self._folder, key))
         entry = None if data is None else _as_seen(decode_entry(data))
         return self._base.entry(key) if entry is None else entry
+
+    def has_inside(self, key: bytes) -> bool:
+        """See `View`."""
+        return next(self.live_items(*below(key)), None) is not None
 
 
 class ForkDraft(Draft):

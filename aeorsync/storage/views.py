@@ -149,8 +149,7 @@ class View:
 
     def has_inside(self, key: bytes) -> bool:
         """Whether anything live lies below a key."""
-        start, stop = below(key)
-        return next(self.live_items(start, stop), None) is not None
+        return tree.has(self.head.root, self._read, *below(key))
 
     def is_folder(self, path: TreePath) -> bool:
         """Whether a path is a folder, of its own or through what is in it."""

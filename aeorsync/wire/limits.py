@@ -17,13 +17,19 @@ MAX_JSON = MIB  # where nothing else is said
 MAX_CHUNKS_BODY = 80 * MIB  # POST /sync/chunks: every hash a node may ask for, and room
 MAX_BLOBS_JSON = 32 * MIB  # POST /blobs/check and /blobs/commit
 MAX_RENAME_JSON = 64 * KIB
+MAX_PATCH = 10 * MIB  # a merge patch; the document before and after it
 MAX_BODY = 10 * GIB  # PUT /files
+MAX_FETCH_BODY = 16 * MIB  # POST /files/fetch: every path, and room
 MAX_ERROR_BODY = 64 * KIB  # of an answer we only read to say what went wrong
 
 # Lists in one request or answer
 MAX_FILTERS = 100
 MAX_CHUNK_HASHES = 1_000_000  # AeorDB nodes ask for all of a file at once
 MAX_COPIES = 1_000
+MAX_FETCH_ITEMS = 10_000
+MAX_FETCH = 256 * MIB  # bytes of the files in one POST /files/fetch
+MAX_DOWNLOAD = 2 * GIB  # bytes of the files in one archive
+MAX_DOWNLOAD_ENTRIES = 100_000  # of one archive, whose index has to be kept till its end
 MAX_COMMIT = 10_000  # changes of one POST /blobs/commit
 MAX_PAGE = 10_000  # entries of a listing or a diff
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote
+from uuid import uuid4
 
 import httpx
 import msgspec
@@ -23,6 +24,7 @@ from aeorsync.cluster.peers import LinkBook
 from aeorsync.core import tokens
 from aeorsync.core.apikeys import KeyRecord
 from aeorsync.core.tokens import ROOT, SYNC, SigningKey
+from aeorsync.core.users import UserRecord
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.accounts import Accounts, new_root_key
@@ -69,11 +71,26 @@ class Running:
         return tokens.mint(KEY, subject, issued=now - 1, expires=now + life, scope=scope, **claims)
 
     def make_key(self, **changes: Any) -> tuple[str, KeyRecord]:  # noqa: ANN401 - passed on
-        """The text and the saved record of a root key; ``changes`` are fields of the record."""
+        """The text and the saved record of a root key; ``changes`` are fields of the record.
+
+        A user it is for is made, unless they are there, without any rules.
+        """
         text, record = new_root_key(self.node.wall.now_ms())
         record = msgspec.structs.replace(record, **changes)
+        if record.user_id != ROOT and self.node.accounts.users.get(record.user_id) is None:
+            self.make_user(user_id=record.user_id)
         self.node.accounts.save(record).result(30)
         return text, record
+
+    def make_user(self, **changes: Any) -> UserRecord:  # noqa: ANN401 - passed on
+        """The saved record of a user; ``changes`` are fields of the record."""
+        now = self.node.wall.now_ms()
+        user_id = changes.pop("user_id", None) or uuid4()
+        name = changes.pop("username", f"u{user_id.hex[:12]}")
+        record = UserRecord(user_id=user_id, username=name, created_at=now, updated_at=now)
+        record = msgspec.structs.replace(record, **changes)
+        self.node.accounts.users.add(record).result(30)
+        return record
 
     def client(self, token: str | None = None, **headers: str) -> httpx.AsyncClient:
         """A client with this bearer, or root's; an empty one has none."""

@@ -253,6 +253,7 @@ def test_open_endpoints_are_few_and_known() -> None:
     assert {row.path for row in ENDPOINTS if row.access is Access.OPEN} <= {
         "/system/health",
         "/auth/token",
+        "/auth/refresh",
         "/openapi.json",
     }
 

@@ -95,11 +95,12 @@ def test_a_token_may_come_in_the_url(call: Browser) -> None:
     assert call("GET", f"/files?token={call.here.token}", token="nonsense").status_code == 401
 
 
-def test_only_root_gets_at_the_files(call: Browser) -> None:
+def test_to_a_user_of_whom_no_key_speaks_nothing_is_there(call: Browser) -> None:
+    call("PUT", "/files/a", content=b"1")
     token = call.here.mint(subject=uuid4())
     for method, url in (("GET", "/files"), ("PUT", "/files/a"), ("DELETE", "/links/a")):
         reply = call(method, url, token=token)
-        assert (reply.status_code, reply.json()["code"]) == (403, "FORBIDDEN")
+        assert (reply.status_code, reply.json()["code"]) == (404, "NOT_FOUND")
 
 
 def test_a_sync_token_is_for_sync_only(call: Browser) -> None:
@@ -136,9 +137,26 @@ def test_an_api_key_is_as_good_as_a_token(call: Browser) -> None:
     assert status(call, "aeor_k_" + "0" * 16 + "_" + "0" * 64) == 401
 
 
-def test_a_key_of_a_user_who_is_not_root_is_not_root(call: Browser) -> None:
+def test_a_key_of_a_user_to_whom_nothing_was_granted_opens_nothing(call: Browser) -> None:
     text, _ = call.here.make_key(user_id=uuid4())
-    assert status(call, text) == 403
+    assert status(call, text) == 404
+    assert status(call, text, "/sync/peers") == 403
+
+
+def test_a_token_speaks_for_the_user_of_its_key_only(call: Browser) -> None:
+    _, record = call.here.make_key(user_id=uuid4(), rules=(KeyRule("**", "crudlify"),))
+    assert status(call, call.here.mint(subject=record.user_id, key_id=record.key_id)) == 200
+    assert status(call, call.here.mint(key_id=record.key_id)) == 401
+    assert status(call, call.here.mint(subject=uuid4(), key_id=record.key_id)) == 401
+
+
+def test_a_root_key_with_rules_is_not_root(call: Browser) -> None:
+    text, record = call.here.make_key(rules=(KeyRule("**", "crudlify"),))
+    sync = call.here.mint(key_id=record.key_id, scope=SYNC)
+    assert status(call, text) == 200
+    assert status(call, text, "/sync/peers") == 403
+    assert status(call, sync, "/sync/peers") == 403
+    assert call("POST", "/sync/nodes", json={"ids": []}, token=sync).status_code == 403
 
 
 def test_a_revoked_key_stops_at_the_next_request(call: Browser) -> None:
@@ -166,11 +184,24 @@ def test_a_token_of_an_unknown_key_is_refused_until_the_key_is_known(call: Brows
     assert status(call, token) == 200
 
 
-def test_a_key_with_rules_is_not_served_without_them(call: Browser) -> None:
+def test_the_rules_are_those_of_the_record_however_the_key_is_shown(call: Browser) -> None:
+    call("PUT", "/files/public/a", content=b"1")
     rules = (KeyRule("/public/**", "-r--l---"),)
     text, record = call.here.make_key(rules=rules)
-    for bearer in (text, call.here.mint(key_id=record.key_id)):
-        assert status(call, bearer) == 403
+    token = call.here.mint(key_id=record.key_id)
+    for bearer in (text, token):
+        assert status(call, bearer, "/files/public/a") == 200
+    kept = {"key_id": record.key_id, "key_hash": record.key_hash}
+    call.here.make_key(**kept, rules=(KeyRule("/other/**", "-r--l---"),))
+    for bearer in (text, token):
+        assert status(call, bearer, "/files/public/a") == 404
+
+
+@pytest.mark.parametrize("bad", [KeyRule("/a[", "-r--l---"), KeyRule("/a", "r")])
+def test_a_key_with_rules_that_cannot_be_read_opens_nothing(call: Browser, bad: KeyRule) -> None:
+    for fields in ({"rules": (bad,)}, {"bounds": ((bad,),)}):
+        text, _ = call.here.make_key(**fields)
+        assert status(call, text) == 403
 
 
 def test_what_is_remembered_is_bounded(call: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -456,7 +456,8 @@ def test_a_feed_that_grows_faster_than_it_is_read_does_not_put_the_check_off(
 
         def read_page(_: Repository, after: int, now_ms: int) -> news.Page:
             entry = news.EntryTold(parse("/a"))
-            return news.Page([news.News(mark(there, seq), news.CREATED, now_ms, (entry,))], after)
+            epoch = there.here.node.repository.epoch
+            return news.Page([news.News(seq, epoch, news.CREATED, now_ms, (entry,))], after)
 
         monkeypatch.setattr(news, "read_page", read_page)
         monkeypatch.setattr(sse, "CHECK_S", 0.1)

@@ -147,18 +147,6 @@ def test_a_move_can_demand_what_was_seen(call: Browser) -> None:
     assert reply.status_code == 200
 
 
-def test_a_merge_patch_is_told_apart_and_refused(call: Browser) -> None:
-    fill(call, "/a.json")
-    reply = call(
-        "PATCH",
-        "/files/a.json",
-        content=b'{"to": "/b"}',
-        headers={"Content-Type": "Application/Merge-Patch+json; charset=utf-8"},
-    )
-    assert (reply.status_code, reply.json()["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
-    assert everything(call) == ["/a.json"]
-
-
 def test_the_body_of_a_move_is_limited(call: Browser) -> None:
     fill(call, "/a")
     body = b'{"to": "/b"}' + b" " * 65_536

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from aeorsync.api.meter import SIZES_S, Meter
 from aeorsync.cluster.peers import PeerState, SyncStatus
 from aeorsync.cluster.tally import Sums, SyncCompleted, Tally
+from aeorsync.core.apikeys import KeyRule
 from aeorsync.core.tokens import SYNC
 from aeorsync.storage.base import StoreSizes
 from aeorsync.storage.ledger import Ledger
@@ -167,11 +168,16 @@ def test_two_nodes_in_one_process_do_not_count_each_other(
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/system/metrics"])
-def test_any_valid_token_may_scrape_but_no_peer_and_nobody_else(call: Browser, path: str) -> None:
-    user = call.here.mint(subject=uuid4())
-    assert call("GET", path, token=user).status_code == 200
-    assert call("GET", f"{path}?token={user}", token="").status_code == 200
+def test_who_may_configure_the_root_may_scrape_and_nobody_else(call: Browser, path: str) -> None:
+    scraper = call.here.make_key(user_id=uuid4(), rules=(KeyRule("/", "-------y"),))[0]
+    assert call("GET", path, token=scraper).status_code == 200
+    assert call("GET", f"{path}?token={scraper}", token="").status_code == 200
+    call("PUT", "/files/a", content=b"1")
+    assert call("GET", "/files", token=scraper).json()["items"] == []
     assert call("GET", path, token=call.here.make_key()[0]).status_code == 200
+    reader = call.here.make_key(rules=(KeyRule("**", "crudlif-"),))[0]
+    assert call("GET", path, token=reader).status_code == 403
+    assert call("GET", path, token=call.here.mint(subject=uuid4())).status_code == 403
     assert call("GET", path, token=call.here.mint(scope=SYNC)).status_code == 403
     assert call("GET", path, token="").status_code == 401
 

@@ -107,3 +107,9 @@ def test_a_deleted_file_is_restored_with_what_a_peer_holds(call: Browser) -> Non
     assert call("DELETE", "/files/a").status_code == 200
     assert call("POST", "/files/restore", json={"path": "/a"}).status_code == 200
     assert call("GET", "/files/a").content == b"precious"
+
+
+def test_a_fetch_waits_for_the_peer_too(call: Browser, helper: Helper) -> None:
+    reply = call("POST", "/files/fetch", json={"paths": ["/a"]})
+    assert reply.json()["/a"]["content"] == "precious"
+    assert helper.asked == [{NAME}]

@@ -337,13 +337,15 @@ def test_a_deletion_is_the_end_of_a_history(call: Browser) -> None:
 
 
 @pytest.mark.usefixtures("old")
-def test_only_root_deals_with_versions(call: Browser) -> None:
+def test_who_may_do_nothing_sees_no_versions(call: Browser) -> None:
     user = call.here.mint(subject="11111111-1111-1111-1111-111111111111")
-    for method, url in (
-        ("GET", "/versions/snapshots"),
-        ("GET", "/files/d/a.txt?snapshot=one"),
-        ("GET", "/versions/history/d/a.txt"),
-        ("GET", "/versions/forks"),
+    for method, url, status in (
+        ("GET", "/versions/snapshots", 403),
+        ("GET", "/files/d/a.txt?snapshot=one", 404),
+        ("GET", "/versions/history/d/a.txt", 404),
+        ("GET", "/versions/forks", 403),
+        ("POST", "/versions/snapshots", 403),
+        ("POST", "/versions/forks", 403),
     ):
-        assert call(method, url, token=user).status_code == 403
+        assert call(method, url, token=user).status_code == status
         assert call(method, url, token="").status_code == 401

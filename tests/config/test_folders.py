@@ -4,10 +4,12 @@ import pytest
 
 from aeorsync.config import Exit
 from aeorsync.config import load as load_settings
-from aeorsync.config.folders import MaxDelete, Remote, SyncFolder, find, load, parse_remote
+from aeorsync.config.folders import Remote, SyncFolder, find, load, parse_remote
 from aeorsync.config.values import Given
 from aeorsync.core.paths import TreePath
+from aeorsync.core.reconcile import Direction
 from aeorsync.errors import StartupError
+from aeorsync.folder.options import DeleteLimit
 
 TWO = """
 [server]
@@ -58,10 +60,10 @@ def test_every_table_is_a_folder(tmp_path: Path) -> None:
         local=Path("~/photos").expanduser(),
         remote=Remote("https://files.example", TreePath("/")),
         profile="home",
-        direction="push",
+        direction=Direction.PUSH,
         include=("*.jpg",),
         exclude=("raw/",),
-        max_delete=MaxDelete(share=None, count=10),
+        max_delete=DeleteLimit(10, is_percent=False),
         delete_local=False,
         delete_remote=False,
     )
@@ -126,10 +128,3 @@ def test_the_file_is_the_one_given_else_that_of_the_person(tmp_path: Path) -> No
     environment["AEORSYNC_CONFIG"] = ""
     assert find(None, environment) == tmp_path / "aeorsync/aeorsync.toml"
     assert find(None, {}) == Path("~/.config/aeorsync/aeorsync.toml").expanduser()
-
-
-@pytest.mark.parametrize(
-    ("given", "shown"), [(MaxDelete(), "50%"), (MaxDelete(share=None, count=7), "7")]
-)
-def test_a_limit_is_shown_as_it_is_written(given: MaxDelete, shown: str) -> None:
-    assert str(given) == shown

@@ -145,7 +145,7 @@ def test_what_a_key_opens_is_bounded_by_every_list_that_says_anything(
     user: tuple[KeyRule, ...], rules: tuple[KeyRule, ...], bounds: tuple[tuple[KeyRule, ...], ...]
 ) -> None:
     record = msgspec.structs.replace(RECORD, rules=rules, bounds=bounds)
-    access = apikeys.access_of(record, user)
+    access = apikeys.access_of(record, (user,))
     assert access.flags("/a/x") == "-r--l---"
     assert access.flags("/b") == "--------"
 

@@ -82,6 +82,7 @@ def test_it_reads_like_a_sorted_map(all_edits: list[Edits], low: bytes, high: by
     assert list(tree.scan(root, shelf.read)) == list(model.items())
     expected = [(key, value) for key, value in model.items() if low <= key < high]
     assert list(tree.scan(root, shelf.read, low, high)) == expected
+    assert tree.has(root, shelf.read, low, high) == bool(expected)
     assert tree.count(root, shelf.read) == len(model)
     assert tree.get(root, shelf.read, low) == model.get(low)
 

@@ -48,6 +48,7 @@ def logged(log_format: LogFormat, event: str, **fields: object) -> str:
         ("plain text, as it was", "plain text, as it was"),
         (f"key {KEY} used", "key aeor_k_*** used"),
         ("aeor_k_short", "aeor_k_***"),
+        ("aeor_r_" + "0f" * 32, "aeor_r_***"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
         ("bearer  x", "bearer  ***"),
         (f"GET /files?token={JWT}&limit=1", "GET /files?token=***&limit=1"),

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from aeorsync.cluster.together import together
 from aeorsync.errors import UnavailableError
+from aeorsync.runtime.together import together
 from tests.support.loops import run
 
 

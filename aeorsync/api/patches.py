@@ -1,0 +1,173 @@
+"""`PATCH /files/{path}` with a merge patch: change parts of a JSON document, and leave the rest.
+
+    read what is there -> merge -> commit, if it is still there -> else from the start
+
+*No writer is lost*: what others wrote between the reading and the commit is read, and patched,
+anew. Patches of one path wait for each other here, so only other writes and other nodes make it
+start over. With a base, the version that the base had seen is patched, and what came since stays
+beside it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from starlette.responses import Response
+
+from aeorsync.api import seen, uploads
+from aeorsync.api.endpoint import Call, Parameter
+from aeorsync.api.parameters import Query
+from aeorsync.api.problems import MediaTypeError
+from aeorsync.api.rescue import rescued
+from aeorsync.api.uploads import Statement
+from aeorsync.core.access import Op
+from aeorsync.core.merge import see
+from aeorsync.core.mergepatch import ALL, check_json, merge_patch
+from aeorsync.core.paths import TreePath, to_key
+from aeorsync.core.versions import Content, Entry, Kind, Version, covers
+from aeorsync.errors import (
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    PreconditionError,
+    StaleError,
+    TooLargeError,
+)
+from aeorsync.runtime import bridge
+from aeorsync.storage.changes import FileState, put_file
+from aeorsync.storage.draft import Draft
+from aeorsync.storage.repository import Repository
+from aeorsync.wire import limits
+
+TYPE = b"application/merge-patch+json"
+DEPTH = Parameter(
+    "depth",
+    {"type": "integer"},
+    "Of a merge patch: levels of objects that are merged; what lies deeper is replaced.",
+)
+_JSON = "application/json"
+_TRIES = 32
+_DEEPEST = -(10**9)
+_locks: WeakValueDictionary[TreePath, asyncio.Lock] = WeakValueDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """What a patch is applied to.
+
+    Attributes:
+        entry: All that was at the path.
+        version: The version that is patched; None when there is none, so it is made.
+    """
+
+    entry: Entry | None
+    version: Version | None
+
+
+async def merge(call: Call) -> Response:
+    """Apply a merge patch."""
+    statement = Statement.read(call, dict(call.request.scope["headers"]))
+    depth = Query(call.request.scope["query_string"]).whole("depth", _DEEPEST, ALL)
+    patch = await call.bytes(limits.MAX_PATCH)
+    await bridge.run(check_json, patch, "the patch")
+    lock = _locks.setdefault(statement.path, asyncio.Lock())
+    async with lock:
+        for _ in range(_TRIES):
+            try:
+                return await _once(call, statement, patch, ALL if depth is None else depth)
+            except StaleError:
+                continue
+    raise StaleError(f"{statement.path} keeps changing; nothing was changed, try again")
+
+
+async def _once(call: Call, statement: Statement, patch: bytes, depth: int) -> Response:
+    repository = call.node.repository
+    old = await bridge.run(_find, repository, statement)
+    if not call.caller.access.may(statement.path, Op.CREATE if _is_new(old) else Op.UPDATE):
+        raise NotFoundError(f"not found: {statement.path}")
+    document = None
+    if old.version is not None:
+        _check_document(statement.path, old.version)
+        document = await rescued(call.node, _read, repository, old.version.content)
+    content = await bridge.run(_patched, repository, document, patch, depth)
+    operation = _operation(statement, old, content)
+    version, entry = await bridge.settle(repository.commit(operation))
+    return uploads.reply(call, statement, version, entry, status=201 if _is_new(old) else 200)
+
+
+def _find(repository: Repository, statement: Statement) -> _Old:
+    """What to patch. Blocking.
+
+    Raises:
+        PreconditionError: The base had seen a version that is not kept any more.
+    """
+    with repository.view() as view:
+        entry = view.entry(to_key(statement.path))
+    sight = None if entry is None else see(entry)
+    if entry is None or sight is None:
+        return _Old(None, None)
+    base = statement.conditions.base
+    if base is None:
+        return _Old(entry, sight.winner if sight.is_live else None)
+    if not base:
+        return _Old(entry, None)
+    known = [version for version in entry.versions if covers(base, version.dot)]
+    if not known:
+        raise PreconditionError(
+            f"the version of {statement.path} that was edited is not kept any more;"
+            " nothing was changed, read it again"
+        )
+    edited = see(Entry(tuple(known))).winner
+    return _Old(entry, None if edited.deleted else edited)
+
+
+def _is_new(old: _Old) -> bool:
+    return old.entry is None or not see(old.entry).is_live
+
+
+def _check_document(path: TreePath, version: Version) -> None:
+    """Refuse what cannot be JSON, or is too long."""
+    if version.kind == Kind.DIRECTORY:
+        raise ConflictError(f"{path} is a folder")
+    if version.kind != Kind.FILE:
+        raise MediaTypeError(f"{path} is a symlink; patch the file it points at")
+    if version.content.size > limits.MAX_PATCH:
+        raise TooLargeError(f"{path} is over {limits.MAX_PATCH} bytes; PUT it as a whole")
+
+
+def _read(repository: Repository, content: Content) -> bytes:
+    return b"".join(repository.read(content))
+
+
+def _patched(repository: Repository, document: bytes | None, patch: bytes, depth: int) -> Content:
+    """Store what the document becomes. Blocking."""
+    if document is not None:
+        try:
+            check_json(document, "what is there")
+        except BadRequestError as error:
+            raise MediaTypeError(f"{error.message}; nothing was changed") from error
+    merged = merge_patch(document, patch, depth)
+    if len(merged) > limits.MAX_PATCH:
+        raise TooLargeError(f"the document would be over {limits.MAX_PATCH} bytes")
+    return repository.store_small(merged)
+
+
+def _operation(
+    statement: Statement, old: _Old, content: Content
+) -> Callable[[Draft], tuple[Version, Entry]]:
+    kind = _JSON if old.version is None else old.version.content_type
+
+    def operation(draft: Draft) -> tuple[Version, Entry]:
+        if draft.entry(to_key(statement.path)) != old.entry:
+            raise StaleError(f"{statement.path} was written meanwhile")
+        file = FileState(content, kind or _JSON, statement.executable, statement.mtime)
+        version = put_file(draft, statement.path, file, statement.conditions)
+        return version, draft.entry(to_key(statement.path)) or Entry((version,))
+
+    return operation
+
+
+def content_type(headers: seen.Headers) -> bytes:
+    """The media type of a request, in lower case and without parameters."""
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()

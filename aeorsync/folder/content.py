@@ -1,0 +1,100 @@
+"""The bytes of a local file: their hash, and where they are cut.
+
+One pass over the file gives both; the whole is hashed in one thread and cut in another, which is
+as fast as two cores allow (1.5 GB/s here). At most `_WINDOW` pieces are in memory.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from aeorsync.core.chunking import MIN_CHUNK, Chunker
+from aeorsync.core.hashing import chunk_id, content_hash, hasher
+from aeorsync.errors import StaleError
+from aeorsync.folder.facts import REFERENCE, Content, Fingerprint, Place
+from aeorsync.folder.held import HeldFolder
+
+_PIECE: Final = 4 << 20
+_WINDOW: Final = 2
+_cutters: Final = ThreadPoolExecutor(2, thread_name_prefix="aeorsync-hash")
+
+
+class ReadError(StaleError):
+    """A file changed while it was read."""
+
+    def __init__(self, message: str = "a file changed while it was read") -> None:
+        super().__init__(f"{message}; it is looked at again")
+
+
+def read_file(folder: HeldFolder, name: str) -> tuple[Fingerprint, Content]:
+    """How a file looks, and the content that belongs to it.
+
+    Raises:
+        ChangedError: It is no file any more.
+        ReadError: It changed meanwhile.
+        OSError: It cannot be read.
+    """
+    handle = folder.open(name)
+    try:
+        before = Fingerprint.of(os.fstat(handle))
+        found = read(handle)
+        after = Fingerprint.of(os.fstat(handle))
+    finally:
+        os.close(handle)
+    if before is None or before != after or found.size != before.size:
+        raise ReadError
+    return before, found
+
+
+def read(handle: int) -> Content:
+    """The content of an open file, from its start to its end.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    data = os.pread(handle, MIN_CHUNK + 1, 0)
+    if len(data) <= MIN_CHUNK:
+        return small(data)
+    whole = hasher()
+    chunker = Chunker()
+    cut: list[bytes] = []
+    size = 0
+    ahead: Future[None] | None = None
+    for piece in _pieces(handle):
+        size += len(piece)
+        if ahead is not None:
+            ahead.result()
+        ahead = _cutters.submit(whole.update, piece)  # type: ignore[arg-type]
+        cut += [REFERENCE.pack(chunk_id(chunk), len(chunk)) for chunk in chunker.feed(piece)]
+    if ahead is not None:
+        ahead.result()
+    if rest := chunker.finish():
+        cut.append(REFERENCE.pack(chunk_id(rest), len(rest)))
+    return Content(whole.digest(), size, b"".join(cut))
+
+
+def small(data: bytes) -> Content:
+    """The content of at most `MIN_CHUNK` bytes, which are one chunk."""
+    chunks = REFERENCE.pack(chunk_id(data), len(data)) if data else b""
+    return Content(content_hash(data), len(data), chunks)
+
+
+def read_place(handle: int, place: Place) -> bytes:
+    """One chunk of an open file, by where it was found.
+
+    Raises:
+        ReadError: The bytes there are others by now.
+        OSError: It cannot be read.
+    """
+    data = os.pread(handle, place.size, place.start)
+    if chunk_id(data) != place.id:
+        raise ReadError
+    return data
+
+
+def _pieces(handle: int) -> Iterator[bytes]:
+    at = 0
+    while data := os.pread(handle, _PIECE, at):
+        yield data
+        at += len(data)

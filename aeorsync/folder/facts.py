@@ -1,0 +1,262 @@
+"""What the disk side says about paths, as values.
+
+A *path* is relative to the folder, ``a/b``, without a slash at either end; the folder itself is
+the empty text. It has passed `names.flaw`.
+
+A *fingerprint* is what `stat` tells of an entry: equal fingerprints mean that nothing was changed
+since, so that nothing has to be read again (`is_racy` says when that cannot be known yet). Those
+of folders are all equal: what happens inside is not their change.
+"""
+
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NamedTuple
+
+from aeorsync.core.hashing import HASH_SIZE
+from aeorsync.core.versions import Kind
+
+REFERENCE: Final = struct.Struct(f">{HASH_SIZE}sI")
+"""One entry of a packed chunk list: its id, its size in bytes."""
+
+SURE_NS: Final = 20_000_000
+"""A change so long ago has moved the clock of any file system that counts in nanoseconds."""
+_COARSE_GRAIN_NS: Final = 2_100_000_000
+_SECOND_NS: Final = 1_000_000_000
+_LARGEST: Final = (1 << 63) - 1
+
+
+class Fingerprint(NamedTuple):
+    """How an entry looks from outside.
+
+    Attributes:
+        kind: What it is.
+        size: Bytes of a file or of a link's target.
+        mtime_ns: When its content changed, nanoseconds since the Unix epoch.
+        ctime_ns: When anything about it changed; cannot be set by hand.
+        inode: Which object of the file system it is.
+        executable: Whether its owner may run it; of files only.
+    """
+
+    kind: Kind
+    size: int = 0
+    mtime_ns: int = 0
+    ctime_ns: int = 0
+    inode: int = 0
+    executable: bool = False
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> "Fingerprint | None":
+        """The fingerprint of what was found; None for a pipe, a socket or a device."""
+        return cls.of_look(
+            found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+        )
+
+    @classmethod
+    def of_look(
+        cls, mode: int, size: int, mtime_ns: int, ctime_ns: int, inode: int
+    ) -> "Fingerprint | None":
+        """Likewise of the numbers alone."""
+        if stat.S_ISDIR(mode):
+            return FOLDER
+        times = _signed(mtime_ns), _signed(ctime_ns)
+        if stat.S_ISREG(mode):
+            return cls(Kind.FILE, size, *times, inode & _LARGEST, bool(mode & stat.S_IXUSR))
+        if stat.S_ISLNK(mode):
+            return cls(Kind.SYMLINK, size, *times, inode & _LARGEST)
+        return None
+
+    def is_like(self, other: "Fingerprint") -> bool:
+        """Whether both are the same, but for the ctime, which our own renames move."""
+        return self[:3] == other[:3] and self[4:] == other[4:]
+
+    def is_racy(self, now_ns: int) -> bool:
+        """Whether a change at ``now_ns`` or later might leave the fingerprint as it is.
+
+        So it is when the times are so young that the clock of the file system may not have
+        moved on since.
+        """
+        newest = max(self.mtime_ns, self.ctime_ns)
+        coarse = not self.ctime_ns % _SECOND_NS
+        return newest > now_ns - (_COARSE_GRAIN_NS if coarse else SURE_NS)
+
+
+FOLDER: Final = Fingerprint(Kind.DIRECTORY)
+
+
+class Content(NamedTuple):
+    """The bytes of a file, by their names.
+
+    Attributes:
+        hash: Of the whole file (`core.hashing.content_hash`).
+        size: Bytes.
+        chunks: In file order, packed; see `references`.
+    """
+
+    hash: bytes
+    size: int
+    chunks: bytes
+
+
+class Place(NamedTuple):
+    """Where one chunk of a file lies."""
+
+    id: bytes
+    start: int
+    size: int
+
+
+def pack(references: Iterator[tuple[bytes, int]]) -> bytes:
+    """A chunk list in the form the ledger keeps: of the ids and the sizes in bytes."""
+    return b"".join(REFERENCE.pack(name, size) for name, size in references)
+
+
+def places(chunks: bytes) -> Iterator[Place]:
+    """The chunks of a packed list, in file order."""
+    start = 0
+    for name, size in REFERENCE.iter_unpack(chunks):
+        yield Place(name, start, size)
+        start += size
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What both sides last had at a path.
+
+    Attributes:
+        fingerprint: How it looked on the disk.
+        mtime_ns: When its content changed, as both sides say; a disk may keep it less exactly
+            than the fingerprint has it.
+        content: Hash of a file, target of a link in UTF-8; empty for a folder.
+        chunks: A file's packed chunk list; empty when it is not known.
+        base: ETag of just the version, with its quotes; empty for a folder.
+        version: Id of the version on the server; empty for a folder.
+        is_racy: Whether the next scan has to read it again (`Fingerprint.is_racy`).
+    """
+
+    fingerprint: Fingerprint
+    mtime_ns: int = 0
+    content: bytes = b""
+    chunks: bytes = b""
+    base: str = ""
+    version: str = ""
+    is_racy: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """What it is."""
+        return self.fingerprint.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A losing version of a path, shown as a file beside it; the tree knows nothing of it.
+
+    Attributes:
+        path: The path whose version it is.
+        version: Id of the version on the server.
+        etag: Covers just that version, with its quotes.
+        content: Hash of the version's bytes, or target of a link.
+        fingerprint: How the file looked when it was written.
+    """
+
+    path: str
+    version: str
+    etag: str
+    content: bytes
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A path that is not as agreed.
+
+    Attributes:
+        path: Which.
+        fingerprint: How it looks now; None when it is gone.
+        was: What was agreed; None for what is new.
+        content: Of a file.
+        target: Of a link.
+        copy: When the path is a conflict copy: which one it was.
+        is_racy: Whether what is recorded of it has to be `Agreed.is_racy`.
+    """
+
+    path: str
+    fingerprint: Fingerprint | None
+    was: Agreed | None = None
+    content: Content | None = None
+    target: str = ""
+    copy: Copy | None = None
+    is_racy: bool = False
+
+    @property
+    def mtime_ns(self) -> int:
+        """When the content changed; what was agreed, unless the disk says otherwise."""
+        if self.fingerprint is None or self.fingerprint.kind is Kind.DIRECTORY:
+            return 0
+        if self.was and self.was.fingerprint.mtime_ns == self.fingerprint.mtime_ns:
+            return self.was.mtime_ns
+        return self.fingerprint.mtime_ns
+
+
+class Flaw(Enum):
+    """Why a path was left out; the value is its word for programs."""
+
+    UNREADABLE = "unreadable"
+    CHANGING = "changing"
+    SPECIAL = "special"
+    NAME = "name"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A path that was left out; the rest went on, and nothing was lost.
+
+    Attributes:
+        path: Which, fit for print; empty for the folder as a whole.
+        flaw: Kind.
+        message: What happened, what was kept, what to do.
+    """
+
+    path: str
+    flaw: Flaw
+    message: str
+
+
+def _signed(number: int) -> int:
+    # A time after the year 2262 stands for the last one that a ledger or a server can name.
+    return max(-_LARGEST, min(number, _LARGEST))
+
+
+def inode(found: os.stat_result) -> int:
+    """Which object of the file system it is, as a number that a ledger can hold."""
+    return found.st_ino & _LARGEST
+
+
+def printable(path: str) -> str:
+    """A path fit for a terminal and a log, whatever is in its name."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)
+
+
+def parent(path: str) -> str:
+    """The folder that holds a path; the folder's own is itself."""
+    return path.rpartition("/")[0]
+
+
+def name(path: str) -> str:
+    """The last component; the folder's own is empty."""
+    return path.rpartition("/")[2]
+
+
+def join(folder: str, name: str) -> str:
+    """The path of an entry of a folder."""
+    return f"{folder}/{name}" if folder else name
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a path is ``folder`` or lies anywhere beneath it."""
+    return not folder or path == folder or path.startswith(folder + "/")

@@ -1,0 +1,371 @@
+"""One folder below the root, held open: what may be done to its entries, by name.
+
+Names are single components, checked by `names.flaw`; nothing follows a link. What changes an
+entry says what it expects there: a fingerprint that was seen, or None for "nothing". The user may
+change anything at any moment, also between our look and our rename, so no call trusts the look
+alone:
+
+    put over nothing     the rename itself demands that the name is free
+    put over something   both swap names; then what came away is compared with what was expected
+    delete               the entry gets a name of ours; then it is compared; then it is deleted
+
+What came away and is not as expected, or is open for writing in another program, goes back where
+it was, and the call raises `ChangedError`. Should the user have been quicker there as well, it
+gets a name of its own beside (``name (rescued 1f3a)``). Nobody's bytes are ever lost; the worst
+that may happen is that a name stands for the wrong version of two for some microseconds.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import signal
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Never
+
+from aeorsync.core.paths import MAX_NAME
+from aeorsync.core.versions import Kind
+from aeorsync.errors import StaleError
+from aeorsync.folder import facts, temps
+from aeorsync.folder.facts import Fingerprint
+from aeorsync.folder.staging import Owner, Staged, with_executable
+from aeorsync.runtime import durable, renaming
+
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_AGAIN: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MAKE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class ChangedError(StaleError):
+    """What is there is not what was expected; it is as the user left it."""
+
+
+class HeldFolder:
+    """A folder that is held open by whoever made this; for one thread at a time."""
+
+    def __init__(self, owner: Owner, handle: int, path: str) -> None:
+        """Take a folder.
+
+        Args:
+            owner: Of the root.
+            handle: The open folder; the caller closes it.
+            path: That led there.
+        """
+        self.owner = owner
+        self.handle = handle
+        self.path = path
+
+    def stat(self, name: str) -> os.stat_result | None:
+        """What the system says of an entry; None when there is none."""
+        try:
+            return os.stat(name, dir_fd=self.handle, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def look(self, name: str) -> Fingerprint | None:
+        """How an entry looks; None when there is none, or something special."""
+        found = self.stat(name)
+        return found and Fingerprint.of(found)
+
+    def mode(self, name: str) -> int | None:
+        """Permission bits of a file; None when it is none."""
+        found = self.stat(name)
+        return found.st_mode & 0o777 if found and stat.S_ISREG(found.st_mode) else None
+
+    def open(self, name: str) -> int:
+        """Open a file for reading; the caller closes it.
+
+        Raises:
+            ChangedError: It is no file.
+            OSError: It is not there, or we may not read it.
+        """
+        try:
+            handle = os.open(name, _READ, dir_fd=self.handle)
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENXIO}:
+                self._changed(name)
+            raise
+        found = Fingerprint.of(os.fstat(handle))
+        if found is None or found.kind is not Kind.FILE:
+            os.close(handle)
+            self._changed(name)
+        return handle
+
+    def read_link(self, name: str) -> str:
+        """Where a link points."""
+        return os.readlink(name, dir_fd=self.handle)
+
+    def make_folder(self, name: str) -> None:
+        """Make a folder; harmless where one is.
+
+        Raises:
+            ChangedError: Something else is there.
+        """
+        try:
+            os.mkdir(name, 0o777, dir_fd=self.handle)
+        except FileExistsError:
+            if self.look(name) != facts.FOLDER:
+                self._changed(name)
+
+    def remove_folder(self, name: str) -> bool:
+        """Remove an empty folder; False when it is not empty.
+
+        Raises:
+            ChangedError: It is no folder.
+        """
+        try:
+            os.rmdir(name, dir_fd=self.handle)
+        except FileNotFoundError:
+            return True
+        except NotADirectoryError:
+            self._changed(name)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+            return False
+        return True
+
+    def stage(self) -> Staged:
+        """Make an empty file under a name of ours."""
+        name = temps.staged(self.owner.tag)
+        handle = os.open(name, _MAKE, 0o600, dir_fd=self.handle)
+        return Staged(self.handle, name, handle, facts.inode(os.fstat(handle)), self.owner.mode)
+
+    def restage(self, name: str) -> Staged | None:
+        """Take up what an earlier run staged; None when it is not there."""
+        found = temps.parse(name)
+        if found is None or (found.tag, found.role) != (self.owner.tag, "s"):
+            return None
+        try:
+            handle = os.open(name, _AGAIN, dir_fd=self.handle)
+        except OSError:
+            return None
+        seen = os.fstat(handle)
+        if not stat.S_ISREG(seen.st_mode) or seen.st_nlink != 1:
+            os.close(handle)
+            return None
+        return Staged(self.handle, name, handle, facts.inode(seen), self.owner.mode, seen.st_size)
+
+    def stage_link(self, target: str, mtime_ns: int) -> Staged:
+        """Make a symbolic link under a name of ours."""
+        name = temps.staged(self.owner.tag)
+        os.symlink(target, name, dir_fd=self.handle)
+        os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=self.handle, follow_symlinks=False)
+        found = os.stat(name, dir_fd=self.handle, follow_symlinks=False)
+        return Staged(self.handle, name, -1, facts.inode(found), self.owner.mode)
+
+    def place(self, staged: Staged, name: str, expected: Fingerprint | None) -> Fingerprint:
+        """Give what was staged here its name, in place of what is expected there.
+
+        Returns:
+            How it looks in its place.
+
+        Raises:
+            ChangedError: Something else is there; it is kept, and what was staged as well.
+            OSError: The disk refused; likewise.
+        """
+        if expected is None:
+            self._put_new(staged, name)
+        else:
+            self._put_over(staged, name, expected)
+        placed = self.look(name)
+        if placed is None or placed.inode != staged.inode:
+            # Replaced already; the next scan finds that.
+            self._changed(name)
+        return placed
+
+    def remove(self, name: str, expected: Fingerprint) -> None:
+        """Delete a file or a link.
+
+        Raises:
+            ChangedError: It is not as expected; it is kept.
+            OSError: The disk refused; it is kept.
+        """
+        self._demand(name, expected)
+        away = temps.displaced(self.owner.tag)
+        with self._expecting(name):
+            renaming.rename_new(self.handle, name, self.handle, away)
+        if self._is_unchanged(away, expected):
+            os.unlink(away, dir_fd=self.handle)
+            return
+        self.give_back(away, name)
+        self._changed(name)
+
+    def move(self, name: str, folder: "HeldFolder", to_name: str, expected: Fingerprint) -> None:
+        """Give an entry, also a folder, another name that is free.
+
+        Raises:
+            ChangedError: It is not as expected, or the new name is taken; both are kept.
+            OSError: The disk refused; likewise.
+        """
+        self._demand(name, expected)
+        try:
+            with self._expecting(name):
+                renaming.rename_new(self.handle, name, folder.handle, to_name)
+        except FileExistsError:
+            folder._changed(to_name)  # noqa: SLF001 - a folder like this one
+        found = folder.look(to_name)
+        if found is not None and not found.is_like(expected):
+            with suppress(OSError):
+                renaming.rename_new(folder.handle, to_name, self.handle, name)
+            self._changed(name)
+
+    def touch(
+        self, name: str, expected: Fingerprint, mtime_ns: int, *, executable: bool
+    ) -> Fingerprint:
+        """Set the times and the executable bit of a file whose content stays.
+
+        Raises:
+            ChangedError: It is not as expected.
+            OSError: The disk refused, or the file is not ours.
+        """
+        handle = self.open(name)
+        try:
+            found = os.fstat(handle)
+            if Fingerprint.of(found) != expected:
+                self._changed(name)
+            mode = found.st_mode & 0o777
+            if expected.executable != executable:
+                os.fchmod(handle, with_executable(mode, executable=executable))
+            os.utime(handle, ns=(mtime_ns, mtime_ns))
+            after = Fingerprint.of(os.fstat(handle))
+        finally:
+            os.close(handle)
+        if after is None or after.size != expected.size:
+            self._changed(name)
+        return after
+
+    def sync(self) -> None:
+        """Make the names in this folder durable."""
+        durable.sync_handle(self.handle)
+
+    def give_back(self, away: str, name: str) -> str:
+        """Give an entry under a name of ours its own name back, or one beside when it is taken.
+
+        Returns:
+            The name it has now.
+        """
+        wanted = name
+        while True:
+            try:
+                renaming.rename_new(self.handle, away, self.handle, wanted)
+            except FileExistsError:
+                wanted = _rescued(name)
+            else:
+                return wanted
+
+    def _put_new(self, staged: Staged, name: str) -> None:
+        try:
+            renaming.rename_new(self.handle, staged.name, self.handle, name)
+        except FileExistsError:
+            self._changed(name)
+        staged.name = ""
+
+    def _put_over(self, staged: Staged, name: str, expected: Fingerprint) -> None:
+        self._demand(name, expected)
+        # From here on a crash may leave the user's file under this name: it says how to tell.
+        armed = temps.armed(self.owner.tag, staged.inode)
+        renaming.replace(self.handle, staged.name, self.handle, armed)
+        staged.name = armed
+        try:
+            with self._expecting(name):
+                renaming.exchange(self.handle, armed, self.handle, name)
+        except renaming.NoExchangeError:
+            self._put_over_plainly(staged, name, expected)
+            return
+        if self._is_unchanged(armed, expected):
+            os.unlink(armed, dir_fd=self.handle)
+            staged.name = ""
+            return
+        self._put_back(staged, name)
+        self._changed(name)
+
+    def _put_over_plainly(self, staged: Staged, name: str, expected: Fingerprint) -> None:
+        """Where names cannot be swapped: what is expected goes away, then the name is free."""
+        self.remove(name, expected)
+        self._put_new(staged, name)
+
+    def _put_back(self, staged: Staged, name: str) -> None:
+        """Undo a swap: what came away is not what was expected."""
+        armed, staged.name = staged.name, ""
+        with suppress(FileNotFoundError):
+            renaming.exchange(self.handle, armed, self.handle, name)
+            found = self.stat(armed)
+            if found is not None and facts.inode(found) == staged.inode:
+                staged.name = armed
+                return
+            # Ours was replaced within these microseconds: that is the newest, and shown again.
+            with suppress(FileNotFoundError):
+                renaming.exchange(self.handle, armed, self.handle, name)
+        self.give_back(armed, name)
+
+    def _is_unchanged(self, name: str, expected: Fingerprint) -> bool:
+        """Whether what came away is as expected, and nobody can be writing to it."""
+        found = self.look(name)
+        if found is None or not found.is_like(expected):
+            return False
+        if found.kind is not Kind.FILE:
+            return True
+        try:
+            handle = os.open(name, _READ, dir_fd=self.handle)
+        except PermissionError:
+            # We may not read it, but it is as it was when we wrote it.
+            return True
+        try:
+            if _is_open_for_writing(handle):
+                return False
+            after = Fingerprint.of(os.fstat(handle))
+            return after is not None and after.is_like(expected)
+        finally:
+            os.close(handle)
+
+    def _demand(self, name: str, expected: Fingerprint) -> None:
+        if self.look(name) != expected:
+            self._changed(name)
+
+    def _expecting(self, name: str) -> "_Expecting":
+        return _Expecting(lambda: self._changed(name))
+
+    def _changed(self, name: str) -> Never:
+        path = ascii(facts.join(self.path, name))[1:-1]
+        raise ChangedError(f"{path} changed or is in use by another program; it is kept as it is")
+
+
+class _Expecting:
+    """Turns "not there" into "changed"."""
+
+    def __init__(self, changed: Callable[[], Never]) -> None:
+        self._changed = changed
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is FileNotFoundError:
+            self._changed()
+
+
+def _is_open_for_writing(handle: int) -> bool:
+    """Whether some program has the file open for writing, or mapped; False when unknown."""
+    try:
+        # A lease is granted only when nobody has. Should somebody open the file while we hold
+        # it, a signal that is ignored by default says so.
+        fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno in {errno.EAGAIN, errno.EWOULDBLOCK}
+    fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def _rescued(name: str) -> str:
+    """Another name beside ``name``, of a length that the disk can hold."""
+    mark = f" (rescued {secrets.token_hex(2)})"
+    stem, dot, suffix = name.rpartition(".")
+    if not stem or len(suffix.encode()) > MAX_NAME // 4:
+        stem, dot, suffix = name, "", ""
+    room = MAX_NAME - len(f"{mark}{dot}{suffix}".encode())
+    short = stem.encode()[:room].decode(errors="ignore")
+    return f"{short}{mark}{dot}{suffix}"
