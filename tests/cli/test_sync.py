@@ -18,7 +18,14 @@ from aeorsync.cli import folders, syncing
 from aeorsync.cli.main import main
 from aeorsync.cli.sync import How
 from aeorsync.config import Exit
-from aeorsync.errors import AeorError, DeniedError, UnauthorizedError, UnavailableError
+from aeorsync.errors import (
+    AeorError,
+    BusyError,
+    CorruptError,
+    DeniedError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from aeorsync.folder import events
 from aeorsync.folder.events import Act, Outcome, Phase, Report, Side, Why
 from aeorsync.folder.options import Options
@@ -187,6 +194,8 @@ def test_what_needs_a_person_has_an_exit_code(  # two fixtures
         (DeniedError("the key may not do this"), Exit.NODE_REFUSED),
         (MassDeletionError("60 of 100 files would be deleted"), Exit.MASS_DELETION),
         (RootGoneError("the folder is gone"), Exit.FOLDER_GONE),
+        (BusyError("another process keeps this folder"), Exit.DATA_LOCKED),
+        (CorruptError("the ledger is damaged"), Exit.DAMAGED),
         (AeorError("something else"), Exit.FAILED),
     ],
 )
