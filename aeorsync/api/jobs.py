@@ -50,7 +50,8 @@ class Cleaned(msgspec.Struct, frozen=True):
     """What a cleanup forgot.
 
     Attributes:
-        tokens_cleaned: Refresh tokens that had expired.
+        tokens_cleaned: Chains of refresh tokens that had expired, and keys that have not worked
+            for 90 days.
         links_cleaned: Always 0: there are no magic links.
         snapshots_pruned: Snapshots that had outlived their retention.
     """
@@ -99,7 +100,8 @@ async def collect(
 async def clean_up(node: Node) -> Cleaned:
     """Forget what has outlived its time."""
     pruned = await bridge.run(automatic.prune_snapshots, node.repository, node.wall.now_ms())
-    return Cleaned(tokens_cleaned=0, links_cleaned=0, snapshots_pruned=pruned)
+    chains, keys = await bridge.settle(await bridge.run(node.accounts.sweep, node.wall.now_ms()))
+    return Cleaned(tokens_cleaned=chains + keys, links_cleaned=0, snapshots_pruned=pruned)
 
 
 async def look_for_damage(node: Node, control: Control) -> dict[str, Any]:
