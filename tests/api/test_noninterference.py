@@ -102,7 +102,9 @@ class Pair:
         assert with_it.status_code == without.status_code, said
         assert _plain(with_it) == _plain(without), said
         if WORD not in said:
-            assert WORD.encode() not in with_it.content.replace(b'"target":"in/hush"', b""), said
+            # A link that leads there may say so: it is read as any content is.
+            text = re.sub(rb'"target":"[^"]*"', b"", with_it.content)
+            assert WORD.encode() not in text, said
         return with_it
 
 
