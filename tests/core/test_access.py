@@ -1,8 +1,11 @@
 """Rules of keys: the first match decides, no match denies, the way to what is allowed is open."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aeorsync.core.access import EVERYTHING, NOTHING, Access, Op
+from aeorsync.core.globs import Glob
 from aeorsync.errors import BadRequestError
 
 ASSETS = [("/assets/**", "-r--l---"), ("**", "--------")]
@@ -63,6 +66,20 @@ def test_rules_have_a_name_that_changes_with_them() -> None:
 
     assert len(set(known)) == len(known)
     assert access(*ASSETS).digest == access(*ASSETS).digest
+
+
+NAMES = st.sampled_from(["a", "b", "ab", "a.txt", "*", "**", "?", "[ab]", "{a,b}", "a*", "\\*"])
+
+
+@given(
+    st.lists(NAMES, max_size=3).map("/".join),
+    st.sampled_from(["/", "", "!", "!/", "!!/"]),
+    st.lists(st.sampled_from(["a", "b", "ab", "a.txt", "*", "c"]), max_size=4),
+)
+def test_the_short_way_to_a_match_is_a_match(glob: str, start: str, names: list[str]) -> None:
+    path = "/" + "/".join(names)
+    mine = access((start + glob, "-r--l---"))
+    assert mine.may(path, Op.READ) is Glob.parse(start + glob).matches(path)
 
 
 @pytest.mark.parametrize("flags", ["", "r", "rrrrrrrr", "-r--l--", "-r--l----", "CRUDLIFY"])
