@@ -33,6 +33,7 @@ from aeorsync.api import (
     histories,
     keys,
     lenses,
+    lifecycle,
     links,
     logins,
     members,
@@ -44,6 +45,7 @@ from aeorsync.api import (
     peers,
     problems,
     repairs,
+    tasks,
     trash,
     uploads,
     users,
@@ -87,6 +89,8 @@ _TABLE = (
     *peer_events.ENDPOINTS,
     *metrics.ENDPOINTS,
     *care.ENDPOINTS,
+    *tasks.ENDPOINTS,
+    *lifecycle.ENDPOINTS,
 )
 ENDPOINTS: tuple[Endpoint, ...] = (*_TABLE, openapi.endpoint(_TABLE))
 """The route table."""

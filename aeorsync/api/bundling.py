@@ -116,7 +116,10 @@ def bundle_of(
         AeorError: Something cannot be done; ``path`` says where.
     """
     _check_count(request)
-    deletes = [Delete(*_place(node, caller, item, Op.DELETE)) for item in request.deletes]
+    deletes = [
+        Delete(*_place(node, caller, item, Op.DELETE), is_folder=item.folder)
+        for item in request.deletes
+    ]
     folders = [_folder(item) for item in request.folders]
     places = [_place(node, caller, file, Op.CREATE, Op.UPDATE) for file in request.files]
     links = [_link(node, caller, item) for item in request.links]

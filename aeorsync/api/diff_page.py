@@ -1,10 +1,12 @@
 """One JSON page of changes, as AeorDB shapes it."""
 
+from collections.abc import Callable
+
 from aeorsync.api import seen
 from aeorsync.cluster.walk import Step, gone
 from aeorsync.core import seals
 from aeorsync.core.foreign import absolute_target
-from aeorsync.core.merge import Sight, see
+from aeorsync.core.merge import Sight, is_same_state, see
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Entry, Kind, Version
 from aeorsync.storage.repository import Repository
@@ -189,8 +191,8 @@ class DiffPage:
             version=version.id,
             updated_at=version.updated,
             mtime_ns=version.mtime,
-            base=self._base(path, entry, version),
-            losers=self._losers(path, sight),
+            base=self._base(path, entry, sight),
+            losers=self._losers(path, entry, sight),
         )
 
     def _link(self, path: TreePath, entry: Entry, sight: Sight) -> LinkAdded:
@@ -206,37 +208,42 @@ class DiffPage:
             version=version.id,
             updated_at=version.updated,
             mtime_ns=version.mtime,
-            base=self._base(path, entry, version),
-            losers=self._losers(path, sight),
+            base=self._base(path, entry, sight),
+            losers=self._losers(path, entry, sight),
         )
 
     def _folder(self, path: TreePath, entry: Entry, sight: Sight) -> FolderAdded:
         return FolderAdded(
             path=path,
             mtime_ns=sight.winner.mtime,
-            base=self._base(path, entry, sight.winner),
-            losers=self._losers(path, sight),
+            base=self._base(path, entry, sight),
+            losers=self._losers(path, entry, sight),
         )
 
-    def _base(self, path: TreePath, entry: Entry, version: Version) -> str | None:
-        return self._etag(path, Entry((version,))) if len(entry.versions) > 1 else None
+    def _base(self, path: TreePath, entry: Entry, sight: Sight) -> str | None:
+        """ETag of what readers see without its losers; None where there are none."""
+        if not sight.losers:
+            return None
+        return self._etag_of(path, entry, lambda it: it not in sight.losers)
 
-    def _losers(self, path: TreePath, sight: Sight) -> list[Loser]:
-        return [self._loser(path, version) for version in sight.losers]
+    def _losers(self, path: TreePath, entry: Entry, sight: Sight) -> list[Loser]:
+        return [self._loser(path, entry, version) for version in sight.losers]
 
-    def _loser(self, path: TreePath, version: Version) -> Loser:
+    def _loser(self, path: TreePath, entry: Entry, version: Version) -> Loser:
+        is_file = version.kind == Kind.FILE and not version.deleted
+        content = version.content
         names: list[bytes] = []
-        if not version.deleted:
-            names += (name for _, name, _ in self._repository.references(version.content))
+        if is_file:
+            names += (name for _, name, _ in self._repository.references(content))
         self._beside.update(names)
         self._weight += _CHANGE_WEIGHT + _CHUNK_WEIGHT * len(names)
         return Loser(
             version=version.id,
-            etag=self._etag(path, Entry((version,))),
+            etag=self._etag_of(path, entry, lambda it: is_same_state(it, version)),
             kind=Kind(version.kind).name.lower(),
             deleted=version.deleted,
-            size=version.content.size,
-            content_hash=version.content.hash.hex(),
+            size=content.size if is_file else 0,
+            content_hash=content.hash.hex() if is_file else "",
             chunk_hashes=[name.hex() for name in names],
             target=version.target,
             mtime_ns=version.mtime,
@@ -244,6 +251,10 @@ class DiffPage:
             node_id=version.node,
             updated_at=version.updated,
         )
+
+    def _etag_of(self, path: TreePath, entry: Entry, wanted: Callable[[Version], bool]) -> str:
+        """ETag of some of the versions at a path."""
+        return self._etag(path, Entry(tuple(filter(wanted, entry.versions))))
 
     def _etag(self, path: TreePath, entry: Entry) -> str:
         return print_etag(seals.seal(self._secret, path, entry.context))

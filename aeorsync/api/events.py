@@ -5,7 +5,8 @@ missed; where the feed does not reach back, or the number is none of ours, a ``r
 everything must be listed again. The bus only wakes a stream up: what it tells comes from the feed,
 so a slow reader misses nothing and costs no memory.
 
-Cycles are told of, too, but are in no feed: they move no mark, and who was away missed them.
+Cycles, tasks and the like are told of, too, but are in no feed: they move no mark, and who was
+away missed them.
 
 Whom rules bind hears of paths they may read, and of nothing that is about no path but that the
 stream lives. Their numbers are sealed (`api.places`).
@@ -127,14 +128,14 @@ async def _stream(
     # From here on no commit goes unnoticed; only then may the present be looked at.
     with call.node.bus.listen(limit=1) as listener:
         watch = Watch(call, listener)
-        reader = _Reader(call.node, wanted, position)
+        reader = _Reader(call, wanted, position)
         yield reader.greeting()
         if position == _LOST:
             yield reader.reset()
         while True:
             async for event in reader.news():
                 yield event
-            for event in reader.cycles():
+            for event in (*reader.cycles(), *reader.bulletins()):
                 yield event
             turn = await watch.turn(waits=not reader.is_behind)
             if turn is None:
@@ -146,11 +147,13 @@ async def _stream(
 class _Reader:
     """One client on its way through the feed."""
 
-    def __init__(self, node: Node, wanted: _Filter, position: int | None) -> None:
-        self._node = node
+    def __init__(self, call: Call, wanted: _Filter, position: int | None) -> None:
+        node = self._node = call.node
+        self._sees_all = call.caller.is_root and call.caller.access.is_everything
         self._wanted = wanted
         self._teller = _teller(node)
         self._told = node.tally.number
+        self._read = node.bulletins.number
         self._position = node.repository.head.seq if position in {None, _LOST} else position
 
     def greeting(self) -> bytes:
@@ -195,6 +198,16 @@ class _Reader:
             self._print(told.kind, told.at_ms, told.payload)
             for told in self._node.tally.told
             if told.number > after and self._wanted.takes_pathless(told.kind)
+        ]
+
+    def bulletins(self) -> list[bytes]:
+        """What else happened since the last look; for who may know of everything."""
+        told = self._node.bulletins.after(self._read)
+        self._read = self._node.bulletins.number
+        return [
+            self._print(one.kind, one.at_ms, one.payload)
+            for one in told
+            if self._sees_all and self._wanted.takes_pathless(one.kind)
         ]
 
     def _mark(self, seq: int) -> str:

@@ -6,8 +6,10 @@ from uuid import UUID
 
 from aeorsync.api.attempts import Attempts
 from aeorsync.api.budget import Budget
+from aeorsync.api.bulletins import Bulletins
 from aeorsync.api.grants import Grants
 from aeorsync.api.meter import Meter
+from aeorsync.api.taskboard import TaskBoard
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.offers import Offers
 from aeorsync.cluster.tally import Tally
@@ -88,6 +90,9 @@ class Node:
         collector: Collects the garbage of the repository.
         shelf: Trees that peers are reading.
         budget: Memory for bodies that have to be held.
+        tasks: What it does in the background, on demand and by the clock.
+        bulletins: What it tells event streams that is in no feed.
+        gc_interval: Hours after which garbage is collected at the latest; 0 for never by itself.
         grants: Which chunks callers may have.
     """
 
@@ -109,6 +114,9 @@ class Node:
     tally: Tally = field(default_factory=Tally)
     meter: Meter = field(default_factory=Meter)
     offers: Offers = field(default_factory=Offers)
+    tasks: TaskBoard = field(default_factory=TaskBoard)
+    bulletins: Bulletins = field(default_factory=Bulletins)
+    gc_interval: int = 24
     collector: Collector = field(init=False)
 
     def __post_init__(self) -> None:

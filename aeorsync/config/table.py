@@ -165,7 +165,7 @@ SETTINGS: Final = (
         flags=("--gc-interval",),
         toml="storage.gc_interval_hours",
         default="24",
-        help="Hours between garbage collections, 0 to 8760; 0 collects only when asked to.",
+        help="Hours till garbage is collected at the latest, 0 to 8760; 0: only when asked to.",
         metavar="HOURS",
         kind=int,
     ),

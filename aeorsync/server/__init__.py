@@ -16,6 +16,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -25,6 +26,7 @@ from blake3 import blake3
 from aeorsync import __version__
 from aeorsync.api.app import create_app
 from aeorsync.api.gate import Gate
+from aeorsync.api.jobs import open_board, runner
 from aeorsync.api.meter import Meter
 from aeorsync.api.node import Node
 from aeorsync.cluster.join import dial, dialer
@@ -41,7 +43,7 @@ from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import Supervisor
 from aeorsync.server.addresses import own_url
-from aeorsync.server.housekeeping import collecting
+from aeorsync.server.housekeeping import keeping_time
 from aeorsync.server.opening import Data, fingerprint, open_data
 from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.storage.folder import DataFolder
@@ -258,6 +260,7 @@ async def _running(
         folder=folder.path,
         tally=tally,
         meter=meter,
+        gc_interval=settings.gc_interval,
     )
     supervisor = Supervisor()
     try:
@@ -265,9 +268,10 @@ async def _running(
         await _carry_out_join(folder, member, data, bus)
         for url in settings.peers:
             await _add_peer(member, url)
+        await open_board(node)
         gate.open(node)
-        if settings.gc_interval:
-            supervisor.start("gc", collecting(node, settings.gc_interval))
+        supervisor.start("tasks", partial(node.tasks.serve, runner(node)))
+        supervisor.start("timetable", keeping_time(node))
         yield Ready(
             version=__version__,
             url=own_url(settings, port),
@@ -281,7 +285,8 @@ async def _running(
         gate.close()
         bus.close()
         node.collector.stop()
-        await supervisor.stop("gc")
+        await supervisor.stop("timetable")
+        await supervisor.stop("tasks")
         await member.stop()
         await drain()
         await bridge.run(foreign.close)
