@@ -1,7 +1,8 @@
 """What tasks do. A task is a word and its arguments; here is what each word means.
 
 gc         collect garbage
-cleanup    forget what has outlived its time: snapshots by their retention, refresh tokens
+cleanup    forget what has outlived its time: snapshots by their retention, refresh
+               tokens and keys that ended long ago
 snapshot   keep the present tree, unless the latest snapshot has it
 verify     read everything, quarantine what is damaged, fetch it again from peers
 reindex    nothing: this node keeps no indexes that could be stale
@@ -50,14 +51,16 @@ class Cleaned(msgspec.Struct, frozen=True):
     """What a cleanup forgot.
 
     Attributes:
-        tokens_cleaned: Refresh tokens that had expired.
+        tokens_cleaned: Chains of refresh tokens that had ended a while ago.
         links_cleaned: Always 0: there are no magic links.
         snapshots_pruned: Snapshots that had outlived their retention.
+        keys_cleaned: API keys that were revoked or had expired long ago.
     """
 
     tokens_cleaned: int
     links_cleaned: int
     snapshots_pruned: int
+    keys_cleaned: int
 
 
 def announce(node: Node, kind: str, payload: object) -> None:
@@ -98,8 +101,12 @@ async def collect(
 
 async def clean_up(node: Node) -> Cleaned:
     """Forget what has outlived its time."""
-    pruned = await bridge.run(automatic.prune_snapshots, node.repository, node.wall.now_ms())
-    return Cleaned(tokens_cleaned=0, links_cleaned=0, snapshots_pruned=pruned)
+    now_ms = node.wall.now_ms()
+    pruned = await bridge.run(automatic.prune_snapshots, node.repository, now_ms)
+    chains, keys = await bridge.run(lambda: node.accounts.sweep(now_ms).result())
+    return Cleaned(
+        tokens_cleaned=chains, links_cleaned=0, snapshots_pruned=pruned, keys_cleaned=keys
+    )
 
 
 async def look_for_damage(node: Node, control: Control) -> dict[str, Any]:
