@@ -37,9 +37,9 @@ from aeorsync.errors import (
 )
 from aeorsync.runtime import bridge
 from aeorsync.storage.answers import Conflict
-from aeorsync.storage.changes import no_conflict
-from aeorsync.storage.changes import resolve as settle_conflict
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.settling import no_conflict
+from aeorsync.storage.settling import resolve as settle_conflict
 from aeorsync.wire import limits
 
 _VERSION_ID = re.compile(r"[0-9a-f]{1,16}-[0-9a-f]{1,16}\Z")

@@ -35,7 +35,7 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
-from aeorsync.wire.protocol import Heartbeat
+from aeorsync.wire.peer_events import Heartbeat
 
 _MARK = re.compile(r"([0-9]{1,18})-([0-9a-f]{1,16})\Z")
 """Row of the feed, and the epoch it was numbered in (`Repository.epoch`)."""

@@ -87,7 +87,7 @@ class KeyItem(msgspec.Struct, frozen=True, kw_only=True):
         rules: In order.
         bounds: Lists of rules that bind it, too, as they bound the key it was made with; empty for
             who asks with a key that has rules.
-        made_by: The key it was made with; null when there was none.
+        made_by: The key it was made with; null when there was none, or who asks may not see it.
         is_current: Whether it is the one that asks.
     """
 

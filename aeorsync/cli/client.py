@@ -9,7 +9,6 @@
 answer as it came for programs, and as ``draw`` makes it for people.
 """
 
-import asyncio
 import json
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
@@ -103,6 +102,8 @@ def ask(
         CommandError: The node cannot be reached, does not know the key, or says no.
     """
     # Imported here: HTTP takes a while to load, and help and refusals need not wait for it.
+    import asyncio  # noqa: PLC0415
+
     from aeorsync.remote import operator  # noqa: PLC0415
 
     call = operator.ask(

@@ -5,17 +5,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aeorsync import __version__, config
+from aeorsync import config
 from aeorsync.cli import (
     care,
+    changing,
     emergency,
     key,
+    keys,
+    listing,
+    login,
     peers,
     profile_option,
     snapshots,
     start,
     status,
     sync,
+    users,
 )
 from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
@@ -31,6 +36,19 @@ app = typer.Typer(
 app.command("start", epilog=start.EPILOG)(start.start)
 app.command("emergency-reset")(emergency.reset)
 app.add_typer(key.app)
+app.add_typer(keys.app, name="keys", epilog=keys.EPILOG)
+app.add_typer(users.app, name="users", epilog=users.EPILOG)
+app.command("login", epilog=login.EPILOG)(login.login)
+app.command("logout", epilog=login.LOGOUT_EPILOG)(login.logout)
+app.command("ls", epilog=listing.LS_EPILOG)(listing.ls)
+app.command("tree", epilog=listing.TREE_EPILOG)(listing.tree)
+app.command("stat", epilog=listing.STAT_EPILOG)(listing.stat)
+app.command("mkdir", epilog=changing.MKDIR_EPILOG)(changing.mkdir)
+app.command("mv", epilog=changing.MV_EPILOG)(changing.mv)
+app.command("cp", epilog=changing.CP_EPILOG)(changing.cp)
+app.command("ln", epilog=changing.LN_EPILOG)(changing.ln)
+app.command("rm", epilog=changing.RM_EPILOG)(changing.rm)
+app.command("restore", epilog=changing.RESTORE_EPILOG)(changing.restore)
 app.command("status")(status.status)
 app.add_typer(peers.app, name="peers", epilog=peers.EPILOG)
 app.add_typer(snapshots.app, name="snapshots", epilog=snapshots.EPILOG)
@@ -45,6 +63,8 @@ profile_option.add_to(app)
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
     if asked:
+        from aeorsync import __version__  # noqa: PLC0415  # looking it up takes a while
+
         typer.echo(f"aeorsync {__version__}")
         raise typer.Exit
 

@@ -69,16 +69,31 @@ class TreeCalls(Caller):
             at, total = at + MAX_ROWS, page.total
 
     async def walk(
-        self, path: str = "/", *, snapshot: str | None = None, fork: str | None = None
+        self,
+        path: str = "/",
+        *,
+        depth: int | None = None,
+        snapshot: str | None = None,
+        fork: str | None = None,
     ) -> AsyncGenerator[Entry, None]:
         """Yield everything below a folder, each folder before what is in it.
 
         Symbolic links are told, not followed. What changes meanwhile may be told or not.
+
+        Args:
+            path: The folder.
+            depth: How many levels; None for all.
+            snapshot: Name or id of a snapshot to look into.
+            fork: Name or id of a fork to look into.
         """
+        deepest = None if depth is None else path.rstrip("/").count("/") + depth
         folders = deque([path])
         while folders:
             found: list[Entry] = []
-            listing = self.list(folders.popleft(), snapshot=snapshot, fork=fork)
+            here = folders.popleft()
+            if deepest is not None and here.rstrip("/").count("/") >= deepest:
+                continue
+            listing = self.list(here, snapshot=snapshot, fork=fork)
             async with aclosing(listing) as entries:
                 async for entry in entries:
                     yield entry

@@ -8,15 +8,14 @@ The file is for its owner alone (mode 0600) and is not used otherwise. A key is 
 the server it was stored with.
 """
 
+import json
 import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
-
-import msgspec
+from typing import Any, Final
 
 from aeorsync.config.values import Exit, refused
 from aeorsync.errors import StartupError
@@ -48,16 +47,6 @@ class Profile:
     cluster_ca: Path | None = None
 
 
-class _Stored(msgspec.Struct, omit_defaults=True):
-    url: str
-    key: str | None = None
-    cluster_ca: str | None = None
-
-
-class _File(msgspec.Struct):
-    profiles: dict[str, _Stored] = {}
-
-
 class Profiles:
     """What is stored; read when it is asked for, written as a whole."""
 
@@ -83,12 +72,7 @@ class Profiles:
         Raises:
             StartupError: The file cannot be read, or others can.
         """
-        return [
-            Profile(
-                name, one.url, one.key, None if one.cluster_ca is None else Path(one.cluster_ca)
-            )
-            for name, one in sorted(self._load().profiles.items())
-        ]
+        return [self._load()[name] for name in sorted(self._load())]
 
     def get(self, name: str) -> Profile | None:
         """Return one; None if there is none of that name."""
@@ -101,28 +85,27 @@ class Profiles:
             StartupError: It cannot be written, or the name cannot be one.
         """
         check_name(profile.name)
-        told = self._load()
-        ca = None if profile.cluster_ca is None else str(profile.cluster_ca.absolute())
-        told.profiles[profile.name] = _Stored(profile.url, profile.key, ca)
-        return self._write(told)
+        ca = profile.cluster_ca
+        kept = replace(profile, cluster_ca=None if ca is None else ca.absolute())
+        return self._write({**self._load(), profile.name: kept})
 
     def remove(self, name: str) -> bool:
         """Forget one; returns whether there was one."""
         told = self._load()
-        if told.profiles.pop(name, None) is None:
+        if told.pop(name, None) is None:
             return False
         self._write(told)
         return True
 
-    def _load(self) -> _File:
+    def _load(self) -> dict[str, Profile]:
         if self.file is None:
-            return _File()
+            return {}
         try:
             with self.file.open("rb") as file:
                 facts = os.fstat(file.fileno())
                 body = file.read(_MAX_BYTES)
         except FileNotFoundError:
-            return _File()
+            return {}
         except OSError as error:
             raise refused(f"{self.file}: cannot be read: {error.strerror}") from error
         if facts.st_mode & _FOR_OTHERS:
@@ -131,26 +114,47 @@ class Profiles:
                 " new keys"
             )
         try:
-            return msgspec.json.decode(body, type=_File)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return _parsed(json.loads(body))
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
             # What is wrong in there is not repeated: it may be a key.
             raise refused(
                 f"{self.file}: is not what aeorsync login writes; remove it and log in again"
             ) from error
 
-    def _write(self, told: _File) -> Path:
+    def _write(self, told: Mapping[str, Profile]) -> Path:
         if self.file is None:
             raise refused(f"no home folder is known to store the key in; set {HOME_VARIABLE}")
-        body = msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+        body = json.dumps({"profiles": {one.name: _plain(one) for one in told.values()}}, indent=2)
         try:
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            durable.write_once(self.file, body, mode=0o600)
+            durable.write_once(self.file, body.encode() + b"\n", mode=0o600)
         except OSError as error:
             raise StartupError(
                 f"{self.file}: cannot be written: {error.strerror}; nothing was stored",
                 Exit.FAILED,
             ) from error
         return self.file
+
+
+def _parsed(told: Any) -> dict[str, Profile]:  # noqa: ANN401  # any JSON
+    return {name: _one(name, one) for name, one in dict(told["profiles"]).items()}
+
+
+def _one(name: str, told: Mapping[str, object]) -> Profile:
+    """One stored login.
+
+    Raises:
+        TypeError: It is none.
+    """
+    url, key, ca = told["url"], told.get("key"), told.get("cluster_ca")
+    if not (isinstance(url, str) and isinstance(key, str | None) and isinstance(ca, str | None)):
+        raise TypeError(name)
+    return Profile(name, url, key, None if ca is None else Path(ca))
+
+
+def _plain(profile: Profile) -> dict[str, str]:
+    told = {"url": profile.url, "key": profile.key, "cluster_ca": profile.cluster_ca}
+    return {word: str(value) for word, value in told.items() if value is not None}
 
 
 def check_name(name: str) -> str:

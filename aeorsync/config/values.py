@@ -33,6 +33,7 @@ class Exit(IntEnum):
     TLS = 9
     NODE_UNREACHABLE = 10
     NODE_REFUSED = 11
+    NOT_FOUND = 12
     DAMAGED = 20
     BAD_ARCHIVE = 21
     CONFLICTS = 30

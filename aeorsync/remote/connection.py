@@ -140,7 +140,7 @@ class Connection:
             self._client = httpx.AsyncClient(
                 base_url=address,
                 headers={"Accept-Encoding": "identity", "User-Agent": "aeorsync"},
-                verify=system_trust() if trust is None else trust,
+                verify=_default_trust(address) if trust is None else trust,
                 timeout=httpx.Timeout(IDLE_S, connect=CONNECT_S),
                 limits=httpx.Limits(
                     max_connections=size,
@@ -349,6 +349,13 @@ class Connection:
         # A TLS server hangs up on whoever does not begin with a handshake.
         is_plain = self.address.startswith("http://")
         return " If it serves HTTPS, its address begins with https://" if is_plain else ""
+
+
+def _default_trust(address: str) -> ssl.SSLContext:
+    if address.lower().startswith("http://"):
+        # Never asked; reading the system's authorities would take longer than most calls.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return system_trust()
 
 
 async def _paced(pieces: AsyncIterator[bytes], pace: Pace | None) -> AsyncIterator[bytes]:

@@ -41,8 +41,12 @@ def redact(text: str) -> str:
     """Return ``text`` on one line, masked, escaped and at most ``TEXT_MAX`` characters long."""
     if len(text) > TEXT_MAX:
         text = f"{text[:TEXT_MAX]}..."
-    masked = _JWT.sub(MASK, _SECRET.sub(rf"\1{MASK}", text))
-    return masked if masked.isprintable() else "".join(map(_shown, masked))
+    return printable(_JWT.sub(MASK, _SECRET.sub(rf"\1{MASK}", text)))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line, with what acts on a terminal escaped; nothing is masked."""
+    return text if text.isprintable() else "".join(map(_shown, text))
 
 
 def redact_value(name: str, value: object, depth: int = DEPTH_MAX) -> object:

@@ -26,6 +26,7 @@ import httpx
 
 from tests.support import folder_actors
 from tests.support.folder_actors import Editor
+from tests.support.folder_clients import FolderProcess
 from tests.support.folder_model import Model
 from tests.support.folder_trees import (
     FOLDER,
@@ -37,7 +38,6 @@ from tests.support.folder_trees import (
     without_times,
 )
 from tests.support.nodes import NodeProcess, is_active, wait_until
-from tests.support.synced import FolderProcess
 
 TOP: Final = "/team"
 SHARED: Final = "shared"
