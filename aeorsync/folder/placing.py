@@ -20,7 +20,6 @@ from aeorsync.folder.plan import Remove, Settled, Take
 from aeorsync.folder.root import SafeRoot, told
 from aeorsync.folder.told import Told
 from aeorsync.folder.work import Work, placed
-from aeorsync.runtime import durable
 from aeorsync.runtime.clock import WallClock
 
 FEW: Final = 4
@@ -84,10 +83,10 @@ class Folders:
 
     def sync(self) -> None:
         """Make all names durable that changed in them."""
+        if self._are_many or len(self._held) > FEW:
+            self._root.sync()
+            return
         with told(""):
-            if self._are_many or len(self._held) > FEW:
-                durable.sync_system(next(iter(self._held.values())).handle)
-                return
             for folder in self._held.values():
                 folder.sync()
 
