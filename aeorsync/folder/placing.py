@@ -15,9 +15,9 @@ from aeorsync.errors import AeorError, CorruptError, StaleError
 from aeorsync.folder import facts
 from aeorsync.folder.events import Why
 from aeorsync.folder.facts import Agreed, Fingerprint
-from aeorsync.folder.held import HeldFolder
+from aeorsync.folder.held import HeldFolder, NameTakenError
 from aeorsync.folder.plan import Remove, Settled, Take
-from aeorsync.folder.root import SafeRoot, told
+from aeorsync.folder.root import BadNameError, SafeRoot, told
 from aeorsync.folder.told import Told
 from aeorsync.folder.work import Work, placed
 from aeorsync.runtime.clock import WallClock
@@ -237,6 +237,10 @@ class Placer:
             self._work.tally.again.add(path)
         except CorruptError as error:
             self._work.trouble(path, Why.MISSING_CONTENT, error.message)
+        except NameTakenError as error:
+            self._work.trouble(path, Why.CLASH, error.message)
+        except BadNameError as error:
+            self._work.trouble(path, Why.NAME, error.message)
         except AeorError as error:
             self._work.trouble(path, Why.DISK, error.message)
 
