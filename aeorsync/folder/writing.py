@@ -18,7 +18,6 @@ from aeorsync.folder.plan import Take
 from aeorsync.folder.root import told
 from aeorsync.folder.staging import Staged
 from aeorsync.folder.work import Work
-from aeorsync.runtime import durable
 from aeorsync.wire.framing import Chunk
 
 
@@ -59,7 +58,7 @@ class _Writing:
                 for take in takes:
                     self._placer.attempt(take.path, lambda it: self._stage(it, pantry), take)
             if self._ready and not self._are_few:
-                durable.sync_system(self._ready[0].file.folder)
+                self._root.sync()
             for ready in self._ready:
                 self._placer.attempt(ready.path, self._place, ready)
             self._folders.sync()
