@@ -54,6 +54,10 @@ class AeorError(Exception):
         path = self.details.get("path")
         return path if isinstance(path, str) else None
 
+    @path.setter
+    def path(self, path: str) -> None:
+        self.details["path"] = path
+
 
 class BadRequestError(AeorError):
     """The caller sent something that can never be accepted."""

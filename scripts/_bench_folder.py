@@ -15,7 +15,7 @@ import _measure
 from _bench_peers import TOOLS, Peer, missing
 from _measure import Figures, NodeProcess, peak_mib
 
-from tests.support.synced import FolderProcess
+from tests.support.folder_clients import FolderProcess
 
 MIB = 1 << 20
 EDITS = 40

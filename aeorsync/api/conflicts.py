@@ -6,6 +6,7 @@ resolve is to write a version that has seen them all, so it holds on every node.
     GET   /sync/conflicts           all
     GET   /sync/conflicts/{path}    one
     POST  /sync/conflicts/{path}    {"pick": "winner" | "loser" | version id}; winner when absent
+    DELETE  ...?version=<id>          that version goes, the others stay
     POST  /sync/resolve/{path}      the same, pick is required
     POST  /sync/dismiss/{path}      the winner
 
@@ -13,6 +14,7 @@ To see one takes the right to read the path, to decide that to update it.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from urllib.parse import quote
@@ -23,6 +25,7 @@ from starlette.responses import Response
 from aeorsync.api import reach, seen
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, Sees, answer, parse_body
 from aeorsync.api.node import Node
+from aeorsync.api.parameters import Query
 from aeorsync.core import access as rules
 from aeorsync.core import paths
 from aeorsync.core.access import Op
@@ -37,9 +40,10 @@ from aeorsync.errors import (
 )
 from aeorsync.runtime import bridge
 from aeorsync.storage.answers import Conflict
-from aeorsync.storage.changes import no_conflict
-from aeorsync.storage.changes import resolve as settle_conflict
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.giving_up import give_up
+from aeorsync.storage.settling import no_conflict
+from aeorsync.storage.settling import resolve as settle_conflict
 from aeorsync.wire import limits
 
 _VERSION_ID = re.compile(r"[0-9a-f]{1,16}-[0-9a-f]{1,16}\Z")
@@ -192,6 +196,15 @@ async def dismiss(call: Call) -> Response:
     return answer(DismissedReply(dismissed=True, path=path, version=version.id))
 
 
+async def give_up_version(call: Call) -> Response:
+    """Let go of one version that readers do not see."""
+    version = Query(call.request.scope["query_string"]).text("version") or ""
+    if not _VERSION_ID.match(version):
+        raise BadRequestError("version must be the id of a version")
+    written = await _decide(call, call.path, lambda draft: give_up(draft, call.path, version))
+    return answer(ResolvedReply(resolved=True, path=call.path, pick=version, version=written.id))
+
+
 async def _resolved(call: Call, pick: str) -> Response:
     path = call.path
     if pick not in _WORDS and not _VERSION_ID.match(pick):
@@ -202,6 +215,11 @@ async def _resolved(call: Call, pick: str) -> Response:
 
 async def _settle(call: Call, path: TreePath, pick: str) -> Version:
     access = call.caller.access
+    return await _decide(call, path, lambda draft: settle_conflict(draft, path, pick, access))
+
+
+async def _decide(call: Call, path: TreePath, act: Callable[[Draft], Version]) -> Version:
+    """Decide about a conflict, if it is still the one that was shown."""
     reach.demand(call, path, Op.UPDATE, no_conflict(path).message)
     headers = dict(call.request.scope["headers"])
     tags = seen.conditions(call.node, path, headers).if_match
@@ -210,7 +228,7 @@ async def _settle(call: Call, path: TreePath, pick: str) -> Version:
         entry = draft.entry(to_key(path))
         if isinstance(tags, tuple) and (entry is None or entry.context not in tags):
             raise PreconditionError(f"{path} is not what If-Match names; nothing was changed")
-        return settle_conflict(draft, path, pick, access)
+        return act(draft)
 
     return await bridge.settle(call.node.repository.commit(operation))
 
@@ -330,6 +348,20 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         reply=ResolvedReply,
         errors=_RESOLVING,
         parameters=(_IF_MATCH,),
+        sees=Sees.PRESENT,
+    ),
+    Endpoint(
+        "DELETE",
+        "/sync/conflicts/{path:path}",
+        give_up_version,
+        "Let go of one version that readers do not see.",
+        access=Access.USER,
+        reply=ResolvedReply,
+        errors=_RESOLVING,
+        parameters=(
+            Parameter("version", {"type": "string"}, "Id of the version that goes."),
+            _IF_MATCH,
+        ),
         sees=Sees.PRESENT,
     ),
     Endpoint(

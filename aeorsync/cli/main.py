@@ -13,6 +13,7 @@ from aeorsync.cli import (
     emergency,
     forks,
     key,
+    keys,
     listing,
     login,
     peers,
@@ -22,6 +23,7 @@ from aeorsync.cli import (
     status,
     sync,
     transfers,
+    users,
     watching,
 )
 from aeorsync.cli.client import CommandError
@@ -37,6 +39,8 @@ app = typer.Typer(
 app.command("start", epilog=start.EPILOG)(start.start)
 app.command("emergency-reset")(emergency.reset)
 app.add_typer(key.app)
+app.add_typer(keys.app, name="keys", epilog=keys.EPILOG)
+app.add_typer(users.app, name="users", epilog=users.EPILOG)
 app.command("login", epilog=login.EPILOG)(login.login)
 app.command("logout", epilog=login.LOGOUT_EPILOG)(login.logout)
 app.command("ls", epilog=listing.LS_EPILOG)(listing.ls)

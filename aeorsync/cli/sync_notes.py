@@ -14,7 +14,7 @@ import msgspec
 
 from aeorsync.config.folders import SyncFolder
 from aeorsync.folder import events
-from aeorsync.folder.events import Event
+from aeorsync.folder.events import Event, Outcome, Problem
 from aeorsync.folder.places import MAX_LISTED, Copies, Note, Place, State, Trouble
 from aeorsync.folder.session import Status
 from aeorsync.runtime import bridge
@@ -33,6 +33,9 @@ class Noter:
         self._clock = SystemClock()
         self._status: Callable[[], Status] | None = None
         self._news = asyncio.Event()
+        self._is_full = True
+        self._conflicts: dict[str, tuple[str, ...]] = {}
+        self._problems: dict[str, Problem] = {}
         last = place.read() or Note(
             local=str(folder.local), url=folder.remote.url, path=folder.remote.path
         )
@@ -48,6 +51,7 @@ class Noter:
             status: Asks the ledger.
         """
         self._status = status
+        self._take_status()
         writer = asyncio.create_task(self._write_on())
         try:
             yield
@@ -60,13 +64,17 @@ class Noter:
     def take(self, event: Event) -> None:
         """Note what an event says."""
         match event:
-            case events.PassEnded():
-                self._take_status()
+            case events.PassStarted(_, is_full):
+                self._is_full = is_full
+            case events.Conflicted(path, copies):
+                self._conflicts[path] = copies
+            case events.Settled(path):
+                self._conflicts.pop(path, None)
+            case events.PassEnded(outcome):
+                self._take_outcome(outcome)
             case events.Offline(reason):
                 since = self.note.offline_since or self._clock.now_ms()
                 self.set(state=State.OFFLINE, reason=reason, offline_since=since)
-            case events.Online():
-                self.set(state=State.SYNCED, reason="", offline_since=0)
             case _:
                 pass
 
@@ -82,24 +90,33 @@ class Noter:
         with suppress(OSError):
             await bridge.run(self._place.write, self.note)
 
-    def _take_status(self) -> None:
-        if self._status is None:
-            return
-        status = self._status()
-        listed = [Trouble(p.path, p.why.value, p.message) for p in status.problems]
-        failures = sum(problem.why not in events.AS_WANTED for problem in status.problems)
-        state = State.CONFLICTS if status.conflicts else State.SYNCED
+    def _take_outcome(self, outcome: Outcome) -> None:
+        if self._is_full:
+            # Only a look at everything tells what is not a problem any more.
+            self._problems.clear()
+            self._take_status()
+        self._problems.update((problem.path, problem) for problem in outcome.problems)
+        problems = list(self._problems.values())
+        failures = sum(problem.why not in events.AS_WANTED for problem in problems)
+        state = State.CONFLICTS if self._conflicts else State.SYNCED
+        listed = sorted(self._conflicts.items())[:MAX_LISTED]
         self.set(
             state=State.PROBLEMS if failures else state,
             reason="",
             offline_since=0,
-            last_pass=status.last_pass or self._clock.now_ms(),
-            waiting=status.waiting,
-            conflict_count=len(status.conflicts),
-            conflicts=[Copies(c.path, list(c.copies)) for c in status.conflicts[:MAX_LISTED]],
+            last_pass=self._clock.now_ms(),
+            conflict_count=len(self._conflicts),
+            conflicts=[Copies(path, list(copies)) for path, copies in listed],
             problem_count=failures,
-            problems=listed[:MAX_LISTED],
+            problems=[Trouble(p.path, p.why.value, p.message) for p in problems[:MAX_LISTED]],
         )
+
+    def _take_status(self) -> None:
+        """Take over what the ledger says; too long a look for every pass over a path or two."""
+        if self._status is not None:
+            status = self._status()
+            self._conflicts = {conflict.path: conflict.copies for conflict in status.conflicts}
+            self.set(waiting=status.waiting)
 
     async def _write_on(self) -> None:
         while True:

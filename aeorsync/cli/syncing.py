@@ -34,6 +34,8 @@ from aeorsync.config.folders import SyncFolder
 from aeorsync.config.state import state_folder
 from aeorsync.errors import (
     AeorError,
+    BusyError,
+    CorruptError,
     DeniedError,
     StartupError,
     UnauthorizedError,
@@ -42,16 +44,28 @@ from aeorsync.errors import (
 from aeorsync.folder import events
 from aeorsync.folder.events import Event, Outcome
 from aeorsync.folder.options import DeleteLimit, Options
+from aeorsync.folder.passes import MassDeletionError
 from aeorsync.folder.places import Places, State
 from aeorsync.folder.root import RootGoneError
-from aeorsync.folder.session import FolderSync, MassDeletionError, Status
+from aeorsync.folder.session import FolderSync, Status
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import SystemClock
 
 NO_LIMIT: Final = DeleteLimit(100)
+# The first that fits: some are kinds of others.
+_CODES: Final[tuple[tuple[type[AeorError], Exit], ...]] = (
+    (MassDeletionError, Exit.MASS_DELETION),
+    (RootGoneError, Exit.FOLDER_GONE),
+    (BusyError, Exit.DATA_LOCKED),
+    (CorruptError, Exit.DAMAGED),
+    (UnavailableError, Exit.NODE_UNREACHABLE),
+    (UnauthorizedError, Exit.NODE_REFUSED),
+    (DeniedError, Exit.NODE_REFUSED),
+)
 _WORST_FIRST: Final = (
     Exit.FAILED,
     Exit.CONFIG,
+    Exit.DAMAGED,
     Exit.DATA_UNUSABLE,
     Exit.DATA_LOCKED,
     Exit.FOLDER_GONE,
@@ -272,19 +286,9 @@ def is_somebody_there() -> bool:
 
 def exit_code(error: AeorError) -> int:
     """Return the exit code that an error of a folder comes to."""
-    match error:
-        case StartupError():
-            return error.exit_code
-        case MassDeletionError():
-            return Exit.MASS_DELETION
-        case RootGoneError():
-            return Exit.FOLDER_GONE
-        case UnavailableError():
-            return Exit.NODE_UNREACHABLE
-        case UnauthorizedError() | DeniedError():
-            return Exit.NODE_REFUSED
-        case _:
-            return Exit.FAILED
+    if isinstance(error, StartupError):
+        return error.exit_code
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
 
 
 def code_of(outcome: Outcome, status: Status) -> int:

@@ -43,7 +43,7 @@ HOME_VARIABLE: Final = "XDG_CONFIG_HOME"
 FILE_NAME: Final = "aeorsync.toml"
 _DEFAULT_LIMIT: Final = DeleteLimit()
 
-_KEYS: Final[Mapping[str, type]] = {
+KEYS: Final[Mapping[str, type]] = {
     "local": str,
     "remote": str,
     "profile": str,
@@ -232,9 +232,9 @@ def _folder(table: Mapping[str, object], origin: str) -> SyncFolder:
 
 def _check(key: str, value: object, origin: str) -> None:
     """Refuse a key that is not known, or a value of the wrong type."""
-    if key not in _KEYS:
-        raise refused(f"{origin}: there is no setting {key!r}{files.meant(key, _KEYS)}")
-    wanted = _KEYS[key]
+    if key not in KEYS:
+        raise refused(f"{origin}: there is no setting {key!r}{files.meant(key, KEYS)}")
+    wanted = KEYS[key]
     # True is an int to Python, not to a person.
     is_right = type(value) in ({int, str} if wanted is object else {wanted})
     if isinstance(value, list):

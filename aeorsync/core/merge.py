@@ -21,7 +21,7 @@ Rank is: live beats deleted, then the higher stamp, then the higher node id.
 from dataclasses import dataclass
 from functools import cached_property
 
-from aeorsync.core.versions import Entry, Version, covers
+from aeorsync.core.versions import Entry, Kind, Version, covers
 
 
 def join(ours: Entry | None, theirs: Entry) -> Entry:
@@ -120,12 +120,12 @@ def _began_after(newer: Version, older: Version) -> bool:
     """Whether ``newer`` is a start from nothing, and ``older`` deleted something else.
 
     Most often its writer had known the deletion and has forgotten it (`core.knowledge`), while
-    somebody slower has not.
+    somebody slower has not. Of a folder there is nothing to keep but its name.
     """
     return (
         older.deleted
         and not newer.deleted
-        and newer.base != older.content.hash
+        and (newer.base != older.content.hash or older.kind == Kind.DIRECTORY)
         and not any(covers(newer.vector, dot) for dot in older.vector)
     )
 

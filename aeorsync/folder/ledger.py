@@ -267,6 +267,11 @@ class Ledger:
             "SELECT path, change FROM pending WHERE path > ? ORDER BY path LIMIT ?", (after, limit)
         )
 
+    def change_of(self, path: str) -> bytes | None:
+        """The change that waits at a path; None for none."""
+        row = self._one("SELECT change FROM pending WHERE path = ?", (path,))
+        return row[0] if row else None
+
     def count_pending(self) -> int:
         """How many changes wait."""
         return int(self._all("SELECT count(*) FROM pending")[0][0])
@@ -298,6 +303,14 @@ class Ledger:
             self._do("DELETE FROM notes WHERE name = ?", (name,))
         else:
             self._do("INSERT OR REPLACE INTO notes (name, value) VALUES (?,?)", (name, value))
+
+    def notes(self, prefix: str) -> dict[str, str]:
+        """What was remembered by names that begin so."""
+        rows = self._all(
+            "SELECT name, value FROM notes WHERE name >= ? AND name < ? ORDER BY name",
+            (prefix, prefix + "\U0010ffff"),
+        )
+        return dict(rows)
 
     def noted(self, name: str) -> str | None:
         """What was remembered by that name."""

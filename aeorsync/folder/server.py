@@ -1,6 +1,6 @@
 """What a folder client needs of a server; `aeorsync.client.AsyncClient` is one."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import Any, Protocol
 
 from aeorsync.wire.blobs import CommitReply, CommitRequest
@@ -32,6 +32,6 @@ class Server(Protocol):
         """Let go of one version of a path in conflict."""
 
     def events(
-        self, kinds: Sequence[str] = (), prefix: str | None = None, last_id: str | None = None
-    ) -> AsyncIterator[Any]:
+        self, kinds: Iterable[str] = (), prefix: str | None = None, last_id: str | None = None
+    ) -> AsyncGenerator[Any, None]:
         """What happens there, as it happens."""

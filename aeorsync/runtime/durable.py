@@ -6,9 +6,12 @@ call has returned, *visible* that readers see it and a power cut may take it bac
 Blocking; safe from any thread.
 """
 
+import ctypes
 import os
 import secrets
 from pathlib import Path
+
+_syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 def sync_file(descriptor: int) -> None:
@@ -29,6 +32,21 @@ def sync_folder(path: Path) -> None:
 def sync_handle(folder: int) -> None:
     """Make the names in a folder that is held open durable, as `sync_folder` does."""
     os.fsync(folder)
+
+
+def sync_system(descriptor: int) -> None:
+    """Make everything durable that was done on the file system of an open file or folder.
+
+    Of many small files this is much faster than `sync_file` for each.
+
+    Raises:
+        OSError: The disk failed.
+    """
+    if _syncfs is None:
+        os.sync()
+    elif _syncfs(descriptor):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def append(descriptor: int, data: bytes | bytearray | memoryview) -> None:

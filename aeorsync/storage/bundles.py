@@ -3,7 +3,7 @@
     deletes, folders, files, links      in this order, each list in its own
 
 A bundle runs as one operation of the writer, so whatever raises leaves nothing, and readers see
-the state before or the state after. An error names its path in ``details``.
+the state before or the state after. An error names its ``path``.
 
 Whoever edits a version that lost a conflict may state the one that won again in the same bundle,
 so that what readers see does not swap: then a file is listed twice, each with a base of its own.
@@ -14,12 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from aeorsync.core.access import Access, Op
+from aeorsync.core.access import Access, Op, missing
 from aeorsync.core.merge import see
 from aeorsync.core.paths import ROOT, TreePath, from_key, to_key
 from aeorsync.core.versions import Entry, Kind, Vector, Version, covers
-from aeorsync.errors import AeorError, BadRequestError, NotFoundError, PreconditionError
+from aeorsync.errors import AeorError, BadRequestError, PreconditionError
 from aeorsync.storage.bases import stated
+from aeorsync.storage.bounds import demand_new, demand_put
 from aeorsync.storage.changes import (
     Conditions,
     FileState,
@@ -51,10 +52,11 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Something to delete; ``base`` is what was seen of it."""
+    """Something to delete; ``base`` is what was seen of it, ``is_folder`` that it was a folder."""
 
     path: TreePath
     base: Vector | None = None
+    is_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def run(draft: Draft, bundle: Bundle) -> Outcome:
     """Make the changes of a bundle.
 
     Raises:
-        AeorError: One cannot be made; ``details`` names its path.
+        AeorError: One cannot be made; ``path`` says where.
     """
     return Outcome(
         [_delete(draft, bundle, change) for change in bundle.deletes],
@@ -135,11 +137,6 @@ class about:  # noqa: N801 - used like a function, of which there are thousands 
             error.details.setdefault("path", self._path)
 
 
-def _demand(bundle: Bundle, path: TreePath, op: Op) -> None:
-    if not bundle.access.may(path, op):
-        raise NotFoundError(f"not found: {path}")
-
-
 # Deleting
 
 
@@ -148,11 +145,14 @@ def _delete(draft: Draft, bundle: Bundle, change: Delete) -> Done:
     with about(path):
         if path == ROOT:
             raise BadRequestError("the root cannot be deleted")
-        _demand(bundle, path, Op.DELETE)
+        if not bundle.access.may(path, Op.DELETE):
+            raise missing(path)
         entry, sight = draft.entry(to_key(path)), draft.live(path)
         if entry is None or sight is None or _knows_nothing(entry, change.base):
             # What was deleted is gone, or replaced by what the writer never saw.
             return Done(path, is_conflict=sight is not None and bool(sight.losers))
+        if change.is_folder and sight.winner.kind != Kind.DIRECTORY:
+            return Done(path, is_conflict=bool(sight.losers))
         if sight.winner.kind == Kind.DIRECTORY:
             if change.base is not None and not covers(change.base, sight.winner.dot):
                 return Done(path)
@@ -175,11 +175,7 @@ def _has_visible(draft: Draft, access: Access, path: TreePath) -> bool:
     """Whether a folder holds anything that the writer can know of; what is hidden stays in it."""
     if access.is_everything:
         return draft.has_inside(path)
-    inside = (from_key(key) for key in draft.inside(path))
-    return any(
-        access.may(child, Op.READ) or access.may(child, Op.LIST) or access.may_enter(child)
-        for child in inside
-    )
+    return any(access.may_know(from_key(key)) for key in draft.inside(path))
 
 
 # Making
@@ -188,11 +184,8 @@ def _has_visible(draft: Draft, access: Access, path: TreePath) -> bool:
 def _make_folder(draft: Draft, bundle: Bundle, change: Folder) -> Done:
     path = change.path
     with about(path):
-        if draft.live(path) is None:
-            _demand(bundle, path, Op.CREATE)
-        elif not bundle.access.may_enter(path):
-            # It is there, but not for this writer to know.
-            _demand(bundle, path, Op.CREATE)
+        if draft.live(path) is None or not bundle.access.may_enter(path):
+            demand_new(draft, path, bundle.access)
         is_new = make_folder(draft, path, change.mtime)
         sight = draft.live(path)
         return Done(path, sight.winner if is_new and sight is not None else None)
@@ -224,7 +217,7 @@ def _all_stated(
 ) -> list[Version] | None:
     """The versions that say already what several changes of one path state, the winner last."""
     entry, sight = draft.entry(to_key(path)), draft.live(path)
-    _demand(bundle, path, Op.CREATE if sight is None else Op.UPDATE)
+    demand_put(draft, path, bundle.access)
     found = [stated(entry, sight, change.base, change.state.is_stated_by) for change in changes]
     versions = [version for version in found if version is not None]
     if sight is None or len(versions) < len(changes) or versions[-1] != sight.winner:
@@ -235,8 +228,7 @@ def _all_stated(
 def _put(draft: Draft, bundle: Bundle, change: Put, *, is_again: bool = False) -> Done:
     path = change.path
     entry, sight = draft.entry(to_key(path)), draft.live(path)
-    if not bundle.access.is_everything:
-        _demand(bundle, path, Op.CREATE if sight is None else Op.UPDATE)
+    demand_put(draft, path, bundle.access)
     conditions = Conditions(base=change.base, states_again=is_again)
     was = 0 if sight is None else len(sight.losers)
     if bundle.refuses and (

@@ -301,7 +301,7 @@ class Repository:
         """Make files of chunks that are here; see `storage.composing`.
 
         Raises:
-            BadRequestError: One cannot be made; ``details`` says which.
+            BadRequestError: One cannot be made; ``path`` says which.
         """
         ended = self._writer.holdings.prove()
         contents = compose(self._store, plans, known)

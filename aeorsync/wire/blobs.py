@@ -99,10 +99,16 @@ class CommitDelete(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Something to delete: a file, a link, or a folder that is empty by then.
 
     What is not there any more is no error. A version that ``base`` had not seen stays.
+
+    Attributes:
+        path: Where.
+        base: See the top of the module.
+        folder: Delete a folder; something else that is there by now stays, which is no error.
     """
 
     path: str
     base: str | None = None
+    folder: bool = False
 
 
 class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -18,13 +18,21 @@ from aeorsync.cli import folders, syncing
 from aeorsync.cli.main import main
 from aeorsync.cli.sync import How
 from aeorsync.config import Exit
-from aeorsync.errors import AeorError, DeniedError, UnauthorizedError, UnavailableError
+from aeorsync.errors import (
+    AeorError,
+    BusyError,
+    CorruptError,
+    DeniedError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from aeorsync.folder import events
 from aeorsync.folder.events import Act, Outcome, Phase, Report, Side, Why
 from aeorsync.folder.options import Options
+from aeorsync.folder.passes import MassDeletionError
 from aeorsync.folder.places import Places, State
 from aeorsync.folder.root import RootGoneError
-from aeorsync.folder.session import ConflictCopies, MassDeletionError, Status
+from aeorsync.folder.session import ConflictCopies, Status
 
 URL = "http://files.example:6830/docs"
 TROUBLE = events.Problem("pipe", Why.SPECIAL, "is neither a file nor a link; it was left alone")
@@ -186,6 +194,8 @@ def test_what_needs_a_person_has_an_exit_code(  # two fixtures
         (DeniedError("the key may not do this"), Exit.NODE_REFUSED),
         (MassDeletionError("60 of 100 files would be deleted"), Exit.MASS_DELETION),
         (RootGoneError("the folder is gone"), Exit.FOLDER_GONE),
+        (BusyError("another process keeps this folder"), Exit.DATA_LOCKED),
+        (CorruptError("the ledger is damaged"), Exit.DAMAGED),
         (AeorError("something else"), Exit.FAILED),
     ],
 )

@@ -17,7 +17,18 @@ SCRIPTS = sorted(
 
 def test_every_documented_script_is_there() -> None:
     names = {path.name for path in SCRIPTS}
-    assert names >= {"install", "start", "check", "fix", "test", "bench", "demo", "lock", "run"}
+    assert names >= {
+        "install",
+        "start",
+        "check",
+        "fix",
+        "test",
+        "bench",
+        "demo",
+        "lock",
+        "run",
+        "try-folders",
+    }
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

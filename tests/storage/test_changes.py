@@ -27,11 +27,11 @@ from aeorsync.storage.changes import (
     put_file,
     put_link,
     rename,
-    resolve,
     restore,
 )
 from aeorsync.storage.draft import MAX_OPEN_VERSIONS
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.settling import resolve
 from tests.support.clock import FakeClock
 from tests.support.repositories import (
     entry_at,

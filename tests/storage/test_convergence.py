@@ -10,8 +10,9 @@ from aeorsync.core.merge import see
 from aeorsync.core.paths import parse, to_key
 from aeorsync.core.versions import Kind, Version, decode_entry
 from aeorsync.errors import AeorError
-from aeorsync.storage.changes import delete, make_folder, rename, resolve
+from aeorsync.storage.changes import delete, make_folder, rename
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.settling import resolve
 from tests.support.repositories import exchange, files, get, memory_repository, pull, put
 
 PATHS = ("/a", "/b", "/d/a", "/d/b", "/d")

@@ -26,6 +26,7 @@ import httpx
 
 from tests.support import folder_actors
 from tests.support.folder_actors import Editor
+from tests.support.folder_clients import FolderProcess
 from tests.support.folder_model import Model
 from tests.support.folder_trees import (
     FOLDER,
@@ -37,7 +38,6 @@ from tests.support.folder_trees import (
     without_times,
 )
 from tests.support.nodes import NodeProcess, is_active, wait_until
-from tests.support.synced import FolderProcess
 
 TOP: Final = "/team"
 SHARED: Final = "shared"
@@ -335,7 +335,10 @@ class World:
             folder = client.root / self._repository.name
             for words in (("status", "--porcelain"), ("fsck", "--strict")):
                 done = subprocess.run(
-                    ["git", "-C", folder, *words], capture_output=True, text=True, check=False
+                    ["git", "--no-optional-locks", "-C", folder, *words],
+                    capture_output=True,
+                    text=True,
+                    check=False,
                 )
                 if done.returncode or (words[0] == "status" and done.stdout):
                     wrong.append(f"git {words[0]} in {client.name}: {done.stdout}{done.stderr}")

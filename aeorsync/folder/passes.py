@@ -1,0 +1,391 @@
+"""One pass: both sides are looked at, and made equal.
+
+    observe    what the server told since the cursor is written down, then the cursor
+    scan       what is not as agreed on the disk
+    plan       `folder.plan`, by `core.reconcile`
+    brake      more deletions than a person allows: nothing is changed
+    pull       then push, then what became of conflict copies, then the copies
+    again      what changed while we worked, and what the server has to say to what we did
+
+Whatever breaks off is repeated: the ledger knows what was told and what was agreed on.
+"""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from aeorsync.core.reconcile import Direction, Policy
+from aeorsync.core.versions import Kind
+from aeorsync.errors import ConflictError
+from aeorsync.folder import told
+from aeorsync.folder.edits import push_edits
+from aeorsync.folder.events import (
+    Act,
+    Outcome,
+    PassEnded,
+    PassStarted,
+    Phase,
+    Planned,
+    Progress,
+    Report,
+    Why,
+)
+from aeorsync.folder.facts import Agreed, Found, Trouble, name
+from aeorsync.folder.ignore import FILE_NAME, Ignore
+from aeorsync.folder.ledger import Ledger
+from aeorsync.folder.options import Options
+from aeorsync.folder.placing import Placer
+from aeorsync.folder.plan import UNTOLD, Plan, Planner
+from aeorsync.folder.pull import pull
+from aeorsync.folder.push import push
+from aeorsync.folder.root import SafeRoot
+from aeorsync.folder.scan import Scan
+from aeorsync.folder.selection import Selection
+from aeorsync.folder.server import Server
+from aeorsync.folder.showing import CONFLICT, show
+from aeorsync.folder.sweeping import sweep
+from aeorsync.folder.told import Scope, Told
+from aeorsync.folder.work import MADE, Tally, Work
+from aeorsync.runtime import bridge
+from aeorsync.runtime.clock import WallClock
+from aeorsync.wire.protocol import DiffReply
+
+CURSOR: Final = "cursor"
+RULES: Final = "rules"
+MAX_ROUNDS: Final = 5
+"""Rounds of a pass in which something changes all the time."""
+_PATIENCE_S: Final = 0.05
+
+
+class MassDeletionError(ConflictError):
+    """A pass would delete more than it may; nothing was changed."""
+
+    code = "MASS_DELETION"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a pass looks at.
+
+    Attributes:
+        reason: Why there is one; see `events.PassStarted`.
+        paths: Local paths to look at; None for all of them.
+        remote: Whether the server is asked what is new.
+    """
+
+    reason: str = "start"
+    paths: frozenset[str] | None = None
+    remote: bool = True
+
+
+@dataclass(slots=True)
+class Engine:
+    """Does passes over one pair, one at a time.
+
+    Attributes:
+        root: The folder.
+        ledger: Its memory.
+        server: The other side.
+        scope: Where on the server.
+        options: What a person chose.
+        clock: For the time of day.
+    """
+
+    root: SafeRoot
+    ledger: Ledger
+    server: Server
+    scope: Scope
+    options: Options
+    clock: WallClock
+    swept: bool = field(default=False)
+
+    async def run(self, look: Look, report: Report) -> Outcome:
+        """Do a pass.
+
+        Raises:
+            MassDeletionError: See there.
+            AeorError: The folder or the server is gone, or refuses us. What was done is recorded.
+        """
+        began = self.clock.monotonic()
+        report(PassStarted(look.reason, look.paths is None))
+        tally = Tally()
+        work = self._work(report, tally)
+        for number in range(MAX_ROUNDS):
+            await _Round(self, work, look).run()
+            again, rescans = frozenset(tally.again), tally.rescans and not number
+            if not (again or rescans or tally.is_stale) or self.options.dry_run:
+                break
+            if again and number:
+                await asyncio.sleep(_PATIENCE_S * number)
+            look = replace(look, paths=None if rescans else again, remote=True)
+            work = self._work(report, tally)
+        for path in tally.again:
+            work.trouble(path, Why.CHANGING, "it keeps changing; the next pass looks at it again")
+        outcome = tally.outcome(
+            self.clock.monotonic() - began,
+            len(self.ledger.notes(CONFLICT)),
+            is_dry=self.options.dry_run,
+        )
+        report(PassEnded(outcome))
+        return outcome
+
+    def _work(self, report: Report, tally: Tally) -> Work:
+        tally.again, tally.is_stale, tally.rescans = set(), False, False
+        now = self.clock.now_ns()
+        return Work(self.root, self.ledger, self.server, self.scope, report, now, tally)
+
+
+class _Round:
+    def __init__(self, engine: Engine, work: Work, look: Look) -> None:
+        self._engine = engine
+        self._work = work
+        self._look = look
+        self._ledger = engine.ledger
+        self._options = engine.options
+        self._troubles: list[Trouble] = []
+        self._conflicted: set[str] = set()
+        self._rules = Ignore.parse(
+            engine.options.include, engine.options.exclude, self._troubles.append
+        )
+
+    async def run(self) -> None:
+        await bridge.run(self._prepare)
+        newly: set[str] = set()
+        if self._look.remote:
+            observing = asyncio.create_task(self._observe())
+            try:
+                founds = await bridge.run(self._scan)
+                newly = await observing
+            finally:
+                observing.cancel()
+                await asyncio.gather(observing, return_exceptions=True)
+        else:
+            founds = await bridge.run(self._scan)
+        for trouble in self._troubles:
+            self._work.trouble(trouble.path, Why(trouble.flaw.value), trouble.message)
+        plan = await bridge.run(self._plan, founds, newly)
+        await bridge.run(self._brake, plan)
+        if self._options.dry_run:
+            self._tell(plan)
+            return
+        await self._carry_out(plan)
+
+    async def _carry_out(self, plan: Plan) -> None:
+        work, direction = self._work, self._options.direction
+        for problem in plan.problems:
+            work.trouble(problem.path, problem.why, problem.message)
+        work.shows.update(plan.show)
+        await bridge.run(work.settle_seen, plan.settle)
+        placer = Placer(work, self._engine.clock)
+        if plan.take or plan.remove:
+            await pull(work, plan, self._engine.clock)
+        if plan.give or plan.drop:
+            await push(work, plan)
+        # What readers see is stated again by these, so whoever edits that has to come before.
+        if plan.edits:
+            await push_edits(work, plan.edits, pushes=direction is not Direction.PULL)
+        if plan.show:
+            await show(work, placer, plan.show)
+
+    # Looking
+
+    def _prepare(self) -> None:
+        """Ask for everything anew when other paths take part than before."""
+        copies = {copy.path for copy in self._ledger.copies().values()}
+        notes = self._ledger.notes(CONFLICT)
+        self._conflicted = copies | {name.removeprefix(CONFLICT) for name in notes}
+        salt = self._rules.salt.hex()
+        if self._ledger.noted(RULES) != salt:
+            self._ledger.note(CURSOR, None)
+            self._ledger.note(RULES, salt)
+
+    def _scan(self) -> dict[str, Found]:
+        engine = self._engine
+        scan = Scan(engine.root, self._ledger, self._rules, engine.clock, self._troubles.append)
+        paths = self._look.paths
+        founds = scan.all() if paths is None else scan.some(paths)
+        found = {found.path: found for found in founds}
+        if not engine.swept and paths is None:
+            self._troubles += sweep(engine.root, self._ledger, scan.temps, engine.clock)
+            engine.swept = True
+        return found
+
+    async def _observe(self) -> set[str]:
+        """Write down what the server told, and return the paths."""
+        cursor = await bridge.run(self._ledger.noted, CURSOR)
+        newly: set[str] = set()
+        listed: set[str] | None = None
+        is_new = await bridge.run(self._ledger.count) == 0
+        while True:
+            page = await self._engine.server.diff(cursor, self._engine.scope.globs)
+            if page.full and listed is None:
+                listed, newly = set(), set()
+            found = await bridge.run(self._note_page, page, is_new=is_new)
+            newly.update(found.news)
+            if listed is not None:
+                listed.update(found.told)
+            cursor = page.root_hash
+            self._work.report(Progress(Phase.LISTING, len(newly), 0))
+            if not page.more:
+                break
+            if listed is None:
+                await bridge.run(self._ledger.note, CURSOR, cursor)
+        newly.update(await bridge.run(self._note_end, listed, cursor))
+        return newly
+
+    def _note_page(self, page: DiffReply, *, is_new: bool) -> "_Heard":
+        found = told.read_page(page, self._engine.scope)
+        news = []
+        with self._ledger.transaction():
+            made = self._ledger.notes(MADE)
+            for path, state in found.items():
+                if MADE + path in made:
+                    self._ledger.note(MADE + path, None)
+                agreed = None if is_new else self._ledger.agreed(path)
+                if self._is_known(path, agreed, state):
+                    self._ledger.settle(path)
+                    continue
+                self._ledger.postpone(path, told.encode(state))
+                news.append(path)
+        return _Heard(list(found), news)
+
+    def _is_known(self, path: str, agreed: Agreed | None, state: Told | None) -> bool:
+        """Whether nothing is new: most of what is told are our own changes."""
+        if agreed is None or state is None:
+            return agreed is None and state is None
+        if state.losers or state.kind != agreed.kind:
+            return False
+        if (state.version, state.base) != (agreed.version, agreed.base):
+            return False
+        return path not in self._conflicted
+
+    def _note_end(self, listed: set[str] | None, cursor: str) -> list[str]:
+        """The server told everything up to the present."""
+        with self._ledger.transaction():
+            gone = [] if listed is None else self._note_missing(listed)
+            gone += self._note_undone()
+            self._ledger.note(CURSOR, cursor)
+        return gone
+
+    def _note_undone(self) -> list[str]:
+        """What we made since the cursor and is not told was deleted again.
+
+        A difference says nothing of a path that was not there before and is not there now.
+        """
+        made = [name.removeprefix(MADE) for name in self._ledger.notes(MADE)]
+        for path in made:
+            self._ledger.note(MADE + path, None)
+            self._ledger.postpone(path, b"")
+        return made
+
+    def _note_missing(self, listed: set[str]) -> list[str]:
+        """What a whole listing does not tell is not there any more."""
+        gone = [path for path, _ in self._ledger.below() if path not in listed]
+        stale = [path for path, _ in self._pending() if path not in listed]
+        with self._ledger.transaction():
+            for path in stale:
+                self._ledger.settle(path)
+            for path in gone:
+                self._ledger.postpone(path, b"")
+        return gone
+
+    def _pending(self) -> list[tuple[str, bytes]]:
+        found: list[tuple[str, bytes]] = []
+        after = ""
+        while some := self._ledger.pending(after):
+            found += some
+            after = some[-1][0]
+        return found
+
+    # Planning
+
+    def _plan(self, founds: dict[str, Found], newly: set[str]) -> Plan:
+        options = self._options
+        policy = Policy(options.direction, options.delete_local, options.delete_remote)
+        planner = Planner(policy, self._conflicted)
+        selection = Selection(self._engine.root, self._rules)
+        for path, row in self._waiting(founds, newly):
+            found = founds.pop(path, None)
+            if found is not None and found.copy is not None:
+                planner.add_copy(found, found.copy)
+                continue
+            agreed = found.was if found is not None else self._ledger.agreed(path)
+            state = told.decode(row)
+            kind = agreed.kind if state is None and agreed is not None else state and state.kind
+            if selection.takes(path, is_folder=kind == Kind.DIRECTORY):
+                planner.add(path, agreed, found, state)
+        for path, found in founds.items():
+            if found.copy is not None:
+                planner.add_copy(found, found.copy)
+            else:
+                planner.add(path, found.was, found, UNTOLD)
+        plan = planner.finish()
+        moved = {take.path for take in plan.take} | {give.path for give in plan.give}
+        moved |= {step.path for step in plan.remove} | {drop.path for drop in plan.drop}
+        if any(name(path) == FILE_NAME for path in moved):
+            # Other paths take part from now on.
+            self._ledger.note(CURSOR, None)
+            self._work.tally.rescans = True
+        return plan
+
+    def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
+        if self._look.paths is None:
+            return self._pending()
+        paths = newly | founds.keys() | self._look.paths
+        rows = ((path, self._ledger.change_of(path)) for path in sorted(paths))
+        return [(path, row) for path, row in rows if row is not None]
+
+    def _brake(self, plan: Plan) -> None:
+        """Stop before a mass deletion.
+
+        Raises:
+            MassDeletionError: It would be one.
+        """
+        limit, known = self._options.max_delete, self._ledger.count()
+        here = [step.path for step in plan.remove if step.here.kind is not Kind.DIRECTORY]
+        there = [step.path for step in plan.drop if step.kind is not Kind.DIRECTORY]
+        if not limit.allows(len(here), known):
+            arriving = {take.told.content for take in plan.take}
+            here = [path for path in here if self._content(path) not in arriving]
+        if not limit.allows(len(there), known):
+            leaving = {give.content.hash for give in plan.give if give.content is not None}
+            there = [path for path in there if self._content(path) not in leaving]
+        for paths, where, other in (
+            (here, "here", "on the server"),
+            (there, "on the server", "here"),
+        ):
+            if not limit.allows(len(paths), known):
+                raise MassDeletionError(
+                    f"{len(paths)} of {known} files would be deleted {where}, because they are"
+                    f" gone {other}; the limit is {limit}. Nothing was changed. If that is right,"
+                    " run again with --max-delete 100%"
+                )
+
+    def _content(self, path: str) -> bytes:
+        agreed = self._ledger.agreed(path)
+        return b"" if agreed is None else agreed.content
+
+    def _tell(self, plan: Plan) -> None:
+        """Say what would be done."""
+        work, tally = self._work, self._work.tally
+        for problem in plan.problems:
+            work.trouble(problem.path, problem.why, problem.message)
+        for take in plan.take:
+            work.report(Planned(take.path, Act.DOWNLOAD, take.told.size))
+        for give in plan.give:
+            act = Act.CONFLICT if give.is_conflict else Act.UPLOAD
+            work.report(Planned(give.path, act, give.here.size))
+        for step in plan.remove:
+            work.report(Planned(step.path, Act.DELETE_LOCAL))
+        for drop in plan.drop:
+            work.report(Planned(drop.path, Act.DELETE_REMOTE))
+        tally.downloaded, tally.uploaded = len(plan.take), len(plan.give)
+        tally.deleted_local, tally.deleted_remote = len(plan.remove), len(plan.drop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What a page told: all paths, and those that are not as agreed."""
+
+    told: list[str]
+    news: list[str]

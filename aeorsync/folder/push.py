@@ -1,0 +1,346 @@
+"""Bringing to the server what the folder has.
+
+    check     which chunks of a batch does the server lack?
+    read      those, and no others; each is what it was when it was scanned, or its file waits
+    send      chunks of large files, a few requests at a time
+    commit    everything of the batch at once, with the chunks of small files
+    record    what is agreed now
+
+While a batch is committed the next one is read. A path that the server refuses is taken out of its
+batch and listed, and the rest goes on. Nothing is written down before it is durable there, so a
+push that breaks off is repeated, and `check` finds what has arrived already.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from aeorsync.core.versions import Kind
+from aeorsync.errors import AeorError, BadRequestError, StaleError, UnauthorizedError
+from aeorsync.folder.batches import LARGE, Batch, batches
+from aeorsync.folder.events import Deleted, Moved, Phase, Side, Uploaded, Why
+from aeorsync.folder.facts import Agreed, Place, places
+from aeorsync.folder.plan import Drop, Give, Plan, Settled
+from aeorsync.folder.reading import read_some, read_wanted
+from aeorsync.folder.work import Gauge, Work
+from aeorsync.runtime import bridge
+from aeorsync.runtime.together import together
+from aeorsync.wire.blobs import (
+    CommitDelete,
+    CommitFile,
+    CommitFolder,
+    CommitLink,
+    CommitReply,
+    CommitRequest,
+    Committed,
+)
+from aeorsync.wire.framing import Chunk
+from aeorsync.wire.limits import KIB, MIB
+
+IN_FLIGHT: Final = 3
+WINDOW: Final = 4 * MIB
+UNASKED: Final = 64 * KIB
+"""So few bytes are sent without asking whether they are there."""
+MAX_REFUSED: Final = 100
+"""After so many refusals in one pass the server is not asked about more."""
+
+
+_Ready = tuple[Batch, list[Chunk]]
+"""What is committed next, and the chunks that go along."""
+
+
+async def push(work: Work, plan: Plan) -> None:
+    """Carry out what a plan gives to the server and deletes there.
+
+    Raises:
+        AeorError: The server cannot be reached, or refuses us altogether. What was committed is
+            recorded.
+    """
+    await _Push(work, plan).run()
+
+
+class _Push:
+    def __init__(self, work: Work, plan: Plan) -> None:
+        self._work = work
+        self._plan = plan
+        self._refused = 0
+        sizes = [give.here.size for give in plan.give if give.here.kind is Kind.FILE]
+        total = len(plan.give) + len(plan.drop)
+        self._gauge = Gauge(Phase.PUSH, work.report, total, sum(sizes))
+        self._sources: dict[bytes, list[str]] = defaultdict(list)
+        self._resent: set[str] = set()
+
+    async def run(self) -> None:
+        await bridge.run(self._find_sources)
+        waiting = batches(self._plan)
+        ahead = self._next(waiting)
+        try:
+            while ahead is not None:
+                batch, chunks = await ahead
+                ahead = self._next(waiting)
+                if self._refused < MAX_REFUSED:
+                    await self._commit(batch, chunks)
+                else:
+                    self._give_up(batch)
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+
+    def _next(self, waiting: Iterator[Batch]) -> "asyncio.Task[_Ready] | None":
+        batch = next(waiting, None)
+        return None if batch is None else asyncio.create_task(self._prepare(batch))
+
+    def _find_sources(self) -> None:
+        """Which content goes away somewhere: what comes elsewhere was moved."""
+        if not any(give.was is None for give in self._plan.give):
+            return
+        for drop in self._plan.drop:
+            agreed = self._work.ledger.agreed(drop.path) if drop.kind is Kind.FILE else None
+            if agreed is not None and agreed.fingerprint.size:
+                self._sources[agreed.content].append(drop.path)
+
+    # Reading
+
+    async def _prepare(self, batch: Batch) -> _Ready:
+        files = [give for give in batch.gives if give.content is not None]
+        if not files:
+            return batch, []
+        if batch.size > LARGE:
+            return await self._send_ahead(batch, files)
+        wanted = {place.id for give in files for place in _places(give)}
+        if batch.size > UNASKED:
+            wanted = await self._work.server.check(sorted(wanted))
+        read = await bridge.run(read_wanted, self._work.root, files, wanted)
+        for path, error in read.spoiled.items():
+            self._spoil(path, error)
+            batch = batch.without(path)
+        return batch, read.chunks
+
+    async def _send_ahead(self, batch: Batch, files: list[Give]) -> _Ready:
+        """Send the chunks of large files; what is left of the batch needs no chunks."""
+        for give in files:
+            try:
+                await send_file(self._work, give, self._gauge)
+            except StaleError as error:
+                self._spoil(give.path, error)
+                batch = batch.without(give.path)
+        return batch, []
+
+    def _spoil(self, path: str, error: AeorError) -> None:
+        if isinstance(error, StaleError):
+            self._work.tally.again.add(path)
+        else:
+            self._work.trouble(path, Why.UNREADABLE, error.message)
+
+    # Committing
+
+    async def _commit(self, batch: Batch, chunks: list[Chunk]) -> None:
+        while batch.count:
+            try:
+                reply = await self._work.server.commit(self._request(batch), chunks)
+            except UnauthorizedError:
+                raise
+            except AeorError as error:
+                path = None if error.path is None else self._work.scope.relative(error.path)
+                left = batch if path is None else batch.without(path)
+                if path is None or left.count == batch.count:
+                    raise
+                if await self._sent_whole(batch, path, error):
+                    continue
+                self._refuse(path, error)
+                batch = left
+                if self._refused >= MAX_REFUSED:
+                    self._give_up(batch)
+                    return
+            else:
+                self._work.tally.bytes_sent += sum(len(chunk.stored) for chunk in chunks)
+                made = [give.path for give in batch.gives if give.was is None]
+                await bridge.run(self._work.settle_made, self._settled(batch, reply), made)
+                self._tell(batch, reply)
+                return
+
+    async def _sent_whole(self, batch: Batch, path: str, error: AeorError) -> bool:
+        """Send all chunks of a file once: those it had may be no more, or not ours to refer to."""
+        give = next((give for give in batch.gives if give.path == path), None)
+        if not isinstance(error, BadRequestError) or give is None or give.content is None:
+            return False
+        if path in self._resent:
+            return False
+        self._resent.add(path)
+        try:
+            await send_file(self._work, give, None, is_whole=True)
+        except StaleError:
+            return False
+        return True
+
+    def _request(self, batch: Batch) -> CommitRequest:
+        absolute = self._work.scope.absolute
+        files, links, folders = [], [], []
+        for give in batch.gives:
+            match give.here.kind:
+                case Kind.DIRECTORY:
+                    folders.append(CommitFolder(path=absolute(give.path)))
+                case Kind.SYMLINK:
+                    links.append(
+                        CommitLink(
+                            path=absolute(give.path),
+                            target=give.target,
+                            base=give.base,
+                            mtime_ns=give.here.mtime_ns,
+                        )
+                    )
+                case Kind.FILE:
+                    files.append(commit_file(absolute(give.path), give))
+        deletes = [_delete(absolute(drop.path), drop) for drop in batch.drops]
+        return CommitRequest(deletes=deletes, folders=folders, files=files, links=links)
+
+    def _settled(self, batch: Batch, reply: CommitReply) -> list[Settled]:
+        relative = self._work.scope.relative
+        told = {relative(done.path): done for done in (*reply.files, *reply.links)}
+        settled = [Settled(drop.path, None) for drop in batch.drops]
+        for give in batch.gives:
+            done = told.get(give.path)
+            settled.append(Settled(give.path, self._work.seen(_agreed(give, done))))
+        return settled
+
+    def _tell(self, batch: Batch, reply: CommitReply) -> None:
+        work, tally = self._work, self._work.tally
+        if any(done.conflict for done in (*reply.files, *reply.links, *reply.deletes)):
+            tally.is_stale = True
+        moved: set[str] = set()
+        for give in batch.gives:
+            source = self._source_of(give)
+            tally.uploaded += 1
+            if source is None:
+                work.report(Uploaded(give.path, _size(give), give.was is None))
+            else:
+                tally.moved += 1
+                moved.add(source)
+                work.report(Moved(source, give.path, Side.REMOTE))
+        given = {give.path for give in batch.gives}
+        for drop in batch.drops:
+            tally.deleted_remote += drop.path not in given
+            if drop.path not in moved and drop.path not in given:
+                work.report(Deleted(drop.path, Side.REMOTE))
+        sent = 0 if batch.size > LARGE else batch.size
+        self._gauge.add(batch.count, sent)
+
+    def _source_of(self, give: Give) -> str | None:
+        if give.was is not None or give.content is None:
+            return None
+        sources = self._sources.get(give.content.hash)
+        return sources.pop(0) if sources else None
+
+    def _refuse(self, path: str, error: AeorError) -> None:
+        self._refused += 1
+        self._work.tally.is_stale = True
+        text = f"the server refused it: {error.told or error.message}; it is kept as it is here"
+        self._work.trouble(path, Why.REFUSED, text)
+
+    def _give_up(self, batch: Batch) -> None:
+        text = f"it was not sent: the server refused {MAX_REFUSED} others before it"
+        for path in (*(give.path for give in batch.gives), *(drop.path for drop in batch.drops)):
+            self._work.trouble(path, Why.REFUSED, text)
+
+
+async def send_file(
+    work: Work, give: Give, gauge: Gauge | None = None, *, is_whole: bool = False
+) -> None:
+    """Send the chunks of a file that the server lacks, a few requests at a time.
+
+    Args:
+        work: The pass.
+        give: The file.
+        gauge: Is told of what was sent, or was there already.
+        is_whole: Send all of them, whatever the server says.
+
+    Raises:
+        StaleError: The file is not what it was.
+        AeorError: The server cannot be reached, or refuses.
+    """
+    first = {place.id: place for place in _places(give)}
+    names = set(first)
+    needed = names if is_whole else await work.server.check(sorted(names))
+    if needed == names and give.was is not None and not is_whole:
+        # Who may not learn what the server has may refer to what they had before.
+        needed = names - {place.id for place in places(give.was.chunks)}
+    some = [place for name, place in first.items() if name in needed]
+    windows = _windows(some)
+
+    async def send() -> None:
+        for window in windows:
+            chunks = await bridge.run(read_some, work.root, give, window)
+            await work.server.send_chunks(chunks)
+            work.tally.bytes_sent += sum(len(chunk.stored) for chunk in chunks)
+            if gauge is not None:
+                gauge.add(size=sum(place.size for place in window))
+
+    if gauge is not None:
+        gauge.add(size=give.here.size - sum(place.size for place in some))
+    if some:
+        await together(*(send() for _ in range(IN_FLIGHT)))
+
+
+def commit_file(path: str, give: Give) -> CommitFile:
+    """What is said about a file in a commit."""
+    content = give.content
+    # Only the times or the executable bit changed: the bytes are those agreed on.
+    if content is not None:
+        chunks, name, size = content.chunks, content.hash, content.size
+    elif give.was is not None:
+        chunks, name, size = give.was.chunks, give.was.content, give.was.fingerprint.size
+    else:
+        raise StaleError(f"{path} has not been read")
+    return CommitFile(
+        path=path,
+        chunks=[place.id.hex() for place in places(chunks)],
+        content_hash=name.hex(),
+        size=size,
+        base=give.base,
+        mtime_ns=give.here.mtime_ns,
+        executable=give.here.executable,
+    )
+
+
+def _agreed(give: Give, done: Committed | None) -> Agreed:
+    content, chunks = b"", b""
+    if give.content is not None:
+        content, chunks = give.content.hash, give.content.chunks
+    elif give.here.kind is Kind.SYMLINK:
+        content = give.target.encode()
+    elif give.was is not None and give.here.kind is Kind.FILE:
+        content, chunks = give.was.content, give.was.chunks
+    base = (done.etag or "") if done is not None else ""
+    version = done.version if done is not None else ""
+    mtime = 0 if give.here.kind is Kind.DIRECTORY else give.here.mtime_ns
+    return Agreed(give.here, mtime, content, chunks, base, version)
+
+
+def _delete(path: str, drop: Drop) -> CommitDelete:
+    if drop.kind is Kind.DIRECTORY:
+        # It has no version to name: it goes when it is empty, and is a folder still.
+        return CommitDelete(path=path, folder=True)
+    return CommitDelete(path=path, base=drop.base)
+
+
+def _places(give: Give) -> Iterator[Place]:
+    return places(give.content.chunks if give.content is not None else b"")
+
+
+def _size(give: Give) -> int:
+    return give.here.size if give.here.kind is Kind.FILE else 0
+
+
+def _windows(some: Iterable[Place]) -> Iterator[list[Place]]:
+    window: list[Place] = []
+    size = 0
+    for place in some:
+        window.append(place)
+        size += place.size
+        if size >= WINDOW:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window

@@ -1,0 +1,112 @@
+"""What starts a pass while a folder is watched.
+
+local     paths that changed, collected until a burst ends; all of them when there were too many
+remote    the server told that something changed, or that we may have missed something
+interval  it is time to look at everything
+retry     the last pass failed; whatever it looked at is looked at again
+"""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import aclosing
+from typing import Final
+
+from aeorsync.errors import AeorError
+from aeorsync.folder.events import Problem, Report, Why
+from aeorsync.folder.facts import Trouble
+from aeorsync.folder.ignore import Ignore
+from aeorsync.folder.options import Options
+from aeorsync.folder.passes import Look
+from aeorsync.folder.root import SafeRoot
+from aeorsync.folder.selection import Selection
+from aeorsync.folder.server import Server
+from aeorsync.folder.told import Scope
+from aeorsync.folder.watch import Pace, Watch
+
+MAX_PATHS: Final = 5000
+"""More paths than these in one burst mean that everything is looked at."""
+KINDS: Final = (
+    "connected",
+    "entries_created",
+    "entries_deleted",
+    "conflicts_created",
+    "versions_restored",
+    "reset",
+)
+_RETRY_S: Final = 5.0
+
+
+class Wake:
+    """Collects reasons for a pass. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+        self._is_full = False
+        self._remote = False
+        self._rung = asyncio.Event()
+
+    def local(self, paths: Iterable[str] | None) -> None:
+        """Something changed on the disk; None for "anything may have"."""
+        if paths is None:
+            self._is_full = True
+        else:
+            self._paths.update(paths)
+        if len(self._paths) > MAX_PATHS:
+            self._is_full = True
+        self._rung.set()
+
+    def remote(self) -> None:
+        """Something changed on the server."""
+        self._remote = True
+        self._rung.set()
+
+    def put_back(self, look: Look) -> None:
+        """What a pass was to look at is still to be looked at."""
+        self._remote = self._remote or look.remote
+        if look.paths is None:
+            self._is_full = True
+        else:
+            self._paths |= look.paths
+
+    async def next(self, *, is_retry: bool) -> Look:
+        """Wait for a reason, and return what to look at."""
+        if not is_retry:
+            await self._rung.wait()
+        self._rung.clear()
+        paths, is_full, remote = frozenset(self._paths), self._is_full, self._remote
+        self._paths, self._is_full, self._remote = set(), False, False
+        if is_full:
+            return Look("retry" if is_retry else "interval", None)
+        reason = "local" if paths else "remote"
+        return Look("retry" if is_retry else reason, paths, remote=remote)
+
+
+async def hear_server(server: Server, scope: Scope, wake: Wake) -> None:
+    """Tell of what happens on the server, until cancelled."""
+    prefix = scope.prefix or None
+    while True:
+        try:
+            async with aclosing(server.events(KINDS, prefix=prefix)) as events:
+                async for _ in events:
+                    wake.remote()
+        except AeorError:
+            # The pass says what is wrong; this only has to be there when it is well again.
+            await asyncio.sleep(_RETRY_S)
+
+
+async def hear_folder(root: SafeRoot, options: Options, wake: Wake, report: Report) -> None:
+    """Tell of what happens in the folder, until cancelled."""
+    rules = Ignore.parse(options.include, options.exclude)
+    selection = Selection(root, rules)
+
+    def skip(path: str) -> bool:
+        return not selection.takes(path, is_folder=True)
+
+    def tell(trouble: Trouble) -> None:
+        report(Problem(trouble.path, Why(trouble.flaw.value), trouble.message))
+
+    pace = Pace(quiet=options.debounce_s, rescan=options.rescan_s)
+    async with Watch(root, skip, tell, pace) as watch:
+        while True:
+            changed = await watch.changed()
+            wake.local(None if changed.is_everything else changed.paths)

@@ -1,0 +1,150 @@
+"""What the parts of a pass share: where things are, and what was done so far."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from aeorsync.folder.events import Outcome, Phase, Problem, Progress, Report, Why
+from aeorsync.folder.facts import Agreed
+from aeorsync.folder.ledger import Ledger
+from aeorsync.folder.plan import Settled
+from aeorsync.folder.root import SafeRoot
+from aeorsync.folder.server import Server
+from aeorsync.folder.told import Scope
+
+_MAX_PROBLEMS: Final = 10_000
+MADE: Final = "made "
+"""What the names of notes about paths begin with that we made since the cursor."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a pass did so far; see `events.Outcome`.
+
+    Attributes:
+        again: Paths that changed while we worked: they are looked at once more.
+        is_stale: Whether the server has more to tell about what we did.
+        rescans: Whether everything has to be looked at again.
+    """
+
+    uploaded: int = 0
+    downloaded: int = 0
+    deleted_local: int = 0
+    deleted_remote: int = 0
+    moved: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    problems: dict[str, Problem] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    is_stale: bool = False
+    rescans: bool = False
+
+    def outcome(self, seconds: float, conflicts: int, *, is_dry: bool) -> Outcome:
+        """What the pass came to."""
+        return Outcome(
+            self.uploaded,
+            self.downloaded,
+            self.deleted_local,
+            self.deleted_remote,
+            self.moved,
+            conflicts,
+            tuple(sorted(self.problems.values(), key=lambda problem: problem.path)),
+            self.bytes_sent,
+            self.bytes_received,
+            seconds,
+            is_dry,
+        )
+
+
+@dataclass(slots=True)
+class Gauge:
+    """How far a phase is, told at most every so many steps."""
+
+    phase: Phase
+    report: Report
+    files_total: int = 0
+    bytes_total: int = 0
+    files: int = 0
+    bytes: int = 0
+
+    def add(self, files: int = 0, size: int = 0) -> None:
+        """So much more is done."""
+        self.files += files
+        self.bytes += size
+        self.report(
+            Progress(self.phase, self.files, self.files_total, self.bytes, self.bytes_total)
+        )
+
+
+@dataclass(slots=True)
+class Work:
+    """One pass.
+
+    Attributes:
+        root: The folder.
+        ledger: Its memory.
+        server: The other side.
+        scope: Where on the server.
+        report: Takes events.
+        began_ns: When the pass began to look at the disk, by the wall clock.
+        tally: What was done so far.
+        shows: Paths whose conflict copies are seen to last: what was told of them is kept so long.
+    """
+
+    root: SafeRoot
+    ledger: Ledger
+    server: Server
+    scope: Scope
+    report: Report
+    began_ns: int
+    tally: Tally = field(default_factory=Tally)
+    shows: set[str] = field(default_factory=set)
+
+    def trouble(self, path: str, why: Why, message: str) -> None:
+        """List a path that could not be made equal."""
+        problem = Problem(path, why, message)
+        if len(self.tally.problems) < _MAX_PROBLEMS and self.tally.problems.get(path) != problem:
+            self.tally.problems[path] = problem
+            self.report(problem)
+
+    def seen(self, agreed: Agreed) -> Agreed:
+        """The same, with whether the next scan has to read it again, as it was scanned now."""
+        is_racy = agreed.is_racy or agreed.fingerprint.is_racy(self.began_ns)
+        return replace(agreed, is_racy=is_racy)
+
+    def settle_seen(self, settled: Iterable[Settled]) -> None:
+        """The same for what was only looked at. Blocking."""
+        self.settle(
+            Settled(path, None if agreed is None else self.seen(agreed))
+            for path, agreed in settled
+        )
+
+    def settle_made(self, settled: Iterable[Settled], made: Iterable[str]) -> None:
+        """The same for what was committed; ``made`` was not there before. Blocking."""
+        with self.ledger.transaction():
+            self.settle(settled)
+            for path in made:
+                self.ledger.note(MADE + path, "")
+
+    def settle(self, settled: Iterable[Settled]) -> None:
+        """Write down what both sides have now, in one transaction. Blocking."""
+        with self.ledger.transaction():
+            # What is told last of a path counts: a folder may have gone for a file.
+            last: dict[str, Agreed | None] = {}
+            for path, agreed in settled:
+                last[path] = agreed
+                if path not in self.shows:
+                    self.ledger.settle(path)
+                self.tally.problems.pop(path, None)
+            self.ledger.forget(path for path, agreed in last.items() if agreed is None)
+            self.ledger.record(
+                (path, agreed) for path, agreed in last.items() if agreed is not None
+            )
+
+
+def placed(agreed: Agreed, now_ns: int) -> Agreed:
+    """What is agreed about a file that we put there ourselves just now.
+
+    Whoever writes to it moves its mtime, so only that one can be too young to tell.
+    """
+    return replace(agreed, is_racy=agreed.fingerprint._replace(ctime_ns=1).is_racy(now_ns))
