@@ -116,9 +116,7 @@ def assemble(take: Take, pantry: Pantry) -> tuple[bytes, bytes]:
     for wanted in chunk_ids(take.told.chunks):
         plain = pantry.get(wanted)
         if plain is None:
-            raise CorruptError(
-                "the server does not have all of it (any more); it is kept as it is"
-            )
+            raise LackingError("the server does not have all of it (any more)")
         parts.append((wanted, plain))
     data = b"".join(plain for _, plain in parts)
     if content_hash(data) != take.told.content:
