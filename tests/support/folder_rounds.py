@@ -256,7 +256,7 @@ class World:
             now = time.monotonic()
             if wrong:
                 equal_since = None
-                self._clear_clashes()
+                self._clear_clashes(seen)
             elif equal_since is None:
                 equal_since = now
             elif now - equal_since > _STEADY_S:
@@ -303,12 +303,16 @@ class World:
             wrong += [f"{names[0]} / {names[number]}: {line}" for line in found]
         return wrong
 
-    def _clear_clashes(self) -> None:
+    def _clear_clashes(self, seen: list[Seen]) -> None:
         """Do what a person does about a file and a folder of one name: move one away."""
-        for client, editor in zip(self._clients, self._editors, strict=True):
+        there = seen[len(self._clients)].tree
+        for number, client in enumerate(self._clients):
             for problem in client.status()["problems"]:
-                if problem["why"] == "clash":
-                    editor.clear_way(problem["path"])
+                path = problem["path"]
+                here = seen[number].tree.get(path)
+                other = there.get(path)
+                if here and other and (here.kind == "folder") != (other.kind == "folder"):
+                    self._editors[number].clear_way(path)
 
     def _judge(self, seen: list[Seen], left: dict[str, Tree]) -> None:
         for editor in (*self._editors, *self._owners):
@@ -354,6 +358,7 @@ class World:
             lines += [f"-- what was done about: {line}", *self.model.story_of(line)[-25:]]
         for client in self._clients:
             lines += [f"-- the last of {client.name}:", client.tail()]
+            lines += [f"-- problem of {client.name}: {p}" for p in client.status()["problems"]]
         (self._work / "acts.log").write_text("\n".join(self.model.log))
         return WrongError("\n".join(lines))
 
