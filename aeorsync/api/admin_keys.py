@@ -20,7 +20,6 @@ from aeorsync.api.keys import (
     NO_STORE,
     WITH_MADE,
     change,
-    demand_free_root,
     id_of,
     mint,
     revoke,
@@ -41,7 +40,6 @@ from aeorsync.wire.limits import MAX_JSON
 
 async def make_key(call: Call) -> Response:
     """Make a key for a user, or a root key."""
-    demand_free_root(call)
     data = await call.bytes(MAX_JSON)
     request = parse_body(data, KeyRequest) if data.strip() else KeyRequest()
     text, record = await mint(call, request)
@@ -50,20 +48,17 @@ async def make_key(call: Call) -> Response:
 
 async def list_keys(call: Call) -> Response:
     """List all keys."""
-    demand_free_root(call)
     return answer(await bridge.run(_list, call.node, call.caller))
 
 
 async def revoke_key(call: Call) -> Response:
     """Revoke a key."""
-    demand_free_root(call)
     is_wide = Query(call.request.scope["query_string"]).flag("with_made")
     return await revoke(call, id_of(call, "key_id"), with_made=is_wide)
 
 
 async def change_key(call: Call) -> Response:
     """Change a key."""
-    demand_free_root(call)
     patch = await call.body(KeyPatch)
     return await change(call, id_of(call, "key_id"), patch)
 

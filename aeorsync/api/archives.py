@@ -18,16 +18,17 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 from stream_zip import ZIP_AUTO, MemberFile, stream_zip
 
+from aeorsync.api import resolve
 from aeorsync.api.bodies import FileReader, streamed
 from aeorsync.api.endpoint import FORK, SNAPSHOT, Access, Call, Endpoint, Sees
 from aeorsync.api.listing import HIDDEN
 from aeorsync.api.node import Caller
 from aeorsync.core import paths
-from aeorsync.core.access import Op
+from aeorsync.core.access import Op, missing
 from aeorsync.core.archives import Names, safe
 from aeorsync.core.merge import see
-from aeorsync.core.paths import TreePath, to_key
-from aeorsync.core.versions import Kind, Version, decode_entry
+from aeorsync.core.paths import TreePath
+from aeorsync.core.versions import Kind, Version, decode_entry, encode_entry
 from aeorsync.errors import BadRequestError, InvalidFieldError, NotFoundError, TooLargeError
 from aeorsync.runtime import bridge
 from aeorsync.storage.repository import Repository
@@ -84,16 +85,13 @@ class _Plan:
             NotFoundError: Nothing that the caller may see.
             TooLargeError: It gets too large.
         """
-        data = self.view.live_data(to_key(path))
-        version = None if data is None else see(decode_entry(data)).winner
-        if version is not None and version.kind != Kind.DIRECTORY:
-            if _is_hidden(path) or not self.caller.access.may(path, Op.READ):
-                raise NotFoundError(f"not found: {path}")
-            self._take(_Member(top, data), version)
+        found = resolve.find(self.view, path, follow=False, access=self.caller.access)
+        if _is_hidden(path):
+            raise missing(path)
+        data = None if found.entry is None else encode_entry(found.entry)
+        if found.sight is not None and found.kind != Kind.DIRECTORY:
+            self._take(_Member(top, data), found.sight.winner)
             return
-        is_there = version is not None or self.view.is_folder(path)
-        if not is_there or _is_hidden(path) or not self.caller.access.may_enter(path):
-            raise NotFoundError(f"not found: {path}")
         if top:
             self._take(_Member(top + "/", data), None)
         self._add_inside(path, top)
@@ -197,7 +195,7 @@ ENDPOINTS = (
         "/files/download",
         download,
         "Send files and folders as one ZIP archive.",
-        access=Access.ROOT,
+        access=Access.USER,
         request=DownloadRequest,
         errors=(BadRequestError, InvalidFieldError, NotFoundError, TooLargeError),
         parameters=(SNAPSHOT, FORK),

@@ -71,6 +71,7 @@ class _Memory:
 
     claims: dict[str, Claims] = field(default_factory=dict)
     keys: dict[UUID | bytes, _Known] = field(default_factory=dict)
+    chains: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
 
 class Authenticator:
@@ -130,7 +131,7 @@ class Authenticator:
             return Caller(claims.subject, claims.is_peer, access=access)
         key_id = claims.key_id
         record, access = await self._known_key(key_id, lambda: self.node.accounts.by_id(key_id))
-        if record.user_id != claims.subject:
+        if record.user_id != claims.subject or await self._is_cut_off(key_id, claims.chain):
             raise UnauthorizedError("Invalid or expired token")
         is_peer = claims.is_peer and access.is_everything
         return Caller(claims.subject, is_peer, key_id, access)
@@ -161,6 +162,17 @@ class Authenticator:
             # To serve it without its rules would be to serve it everything.
             raise DeniedError("This node cannot apply the rules of this API key")
         return record, known.access
+
+    async def _is_cut_off(self, key_id: UUID, chain: str | None) -> bool:
+        """Whether the chain of refresh tokens that a token came with was revoked."""
+        if chain is None:
+            return False
+        age, is_revoked = self._memory.chains.get(chain, (-1, False))
+        if age != self._age:
+            age = self._age
+            is_revoked = await bridge.run(self.node.accounts.chains.is_revoked, key_id, chain)
+            _remember(self._memory.chains, chain, (age, is_revoked))
+        return is_revoked
 
     def _look_up(self, age: int, find: Callable[[], KeyRecord | None]) -> _Known:
         record = find()

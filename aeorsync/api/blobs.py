@@ -10,16 +10,16 @@ A chunk is checked on arrival and durable when it is answered for. It stays for 
 last put or said to be held, whatever is collected, and for as long as a file needs it.
 """
 
-from collections.abc import Sequence
-
 from starlette.responses import Response
 
+from aeorsync.api import reach
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
 from aeorsync.api.intake import CHUNK_FRAME, Intake, mismatch, read_bytes, read_frames
 from aeorsync.core.hashing import parse_hash
 from aeorsync.errors import (
     BadRequestError,
     CorruptError,
+    DeniedError,
     InvalidFieldError,
     OverloadedError,
     TooLargeError,
@@ -50,26 +50,30 @@ async def config(_call: Call) -> Response:
 
 async def check(call: Call) -> Response:
     """Tell which chunks need not be sent; those stay for a day."""
-    with call.node.budget.share() as share:
+    reach.demand_somebody(call)
+    caller, node = call.caller, call.node
+    with node.budget.share() as share:
         body = await read_bytes(call, share, limits.MAX_BLOBS_JSON)
-        return answer(await bridge.run(_check, call, body))
+        names = await bridge.run(_names, body)
+        wanted = set(names.values())
+        usable = await node.grants.usable(caller.owner, caller.access, wanted)
+        held = usable - await bridge.run(node.repository.pin, usable)
+        have = [text for text, name in names.items() if name in held]
+        return answer(CheckReply(have, [text for text, name in names.items() if name not in held]))
 
 
-def _check(call: Call, body: bytes) -> CheckReply:
-    names = {text: parse_hash(text) for text in parse_body(body, CheckRequest).hashes}
-    if not call.caller.access.is_everything:
-        return CheckReply([], list(names))
-    missing = call.node.repository.pin(set(names.values()))
-    have = [text for text, name in names.items() if name not in missing]
-    return CheckReply(have, [text for text, name in names.items() if name in missing])
+def _names(body: bytes) -> dict[str, bytes]:
+    return {text: parse_hash(text) for text in parse_body(body, CheckRequest).hashes}
 
 
 async def put_chunk(call: Call) -> Response:
     """Store one chunk."""
+    reach.demand_somebody(call)
     name = parse_hash(call.request.path_params["hash"])
     data = await _small_body(call)
     chunk = StoredChunk(name, 0, len(data), data)
     taken = await bridge.run(_store, call, chunk)
+    await call.node.grants.note(call.caller.owner, call.caller.access, [name])
     if taken.created:
         return answer(StoredReply("created", name.hex()), 201)
     return answer(StoredReply("exists", name.hex()))
@@ -98,22 +102,16 @@ def _store(call: Call, chunk: StoredChunk) -> Taken:
 
 async def put_chunks(call: Call) -> Response:
     """Store many chunks."""
-    repository = call.node.repository
+    reach.demand_somebody(call)
     with call.node.budget.share() as share:
-        async with Intake(repository, share, _nobody_listens) as intake:
+        async with Intake(call, share) as intake:
             is_first = True
             async for frames in read_frames(call, share, CHUNK_FRAME):
                 if is_first and frames[0].kind is not Kind.HEADER:
                     raise BadRequestError("the chunks have no header")
                 await intake.take(frames[1:] if is_first else frames)
                 is_first = False
-            await intake.finish()
-        await bridge.run(repository.flush)
         return answer(BatchReply(intake.created, intake.exists))
-
-
-def _nobody_listens(_chunks: Sequence[StoredChunk], _taken: Taken) -> None:
-    pass
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -122,7 +120,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/blobs/config",
         config,
         "Tell how chunks are named.",
-        access=Access.ROOT,
+        access=Access.USER,
         reply=ConfigReply,
     ),
     Endpoint(
@@ -130,20 +128,26 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/blobs/check",
         check,
         "Tell which chunks need not be sent.",
-        access=Access.ROOT,
+        access=Access.USER,
         request=CheckRequest,
         reply=CheckReply,
-        errors=(BadRequestError, InvalidFieldError, OverloadedError, TooLargeError),
+        errors=(
+            BadRequestError,
+            InvalidFieldError,
+            DeniedError,
+            OverloadedError,
+            TooLargeError,
+        ),
     ),
     Endpoint(
         "PUT",
         "/blobs/chunks/{hash}",
         put_chunk,
         "Store one chunk.",
-        access=Access.ROOT,
+        access=Access.USER,
         reply=StoredReply,
         status=201,
-        errors=(BadRequestError,),
+        errors=(BadRequestError, DeniedError),
         takes_bytes=True,
     ),
     Endpoint(
@@ -151,9 +155,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/blobs/chunks",
         put_chunks,
         "Store many chunks.",
-        access=Access.ROOT,
+        access=Access.USER,
         reply=BatchReply,
-        errors=(BadRequestError, OverloadedError),
+        errors=(BadRequestError, DeniedError, OverloadedError),
         parameters=(FRAMES,),
         takes_bytes=True,
     ),

@@ -4,7 +4,7 @@ All that can be found out before the writer's turn: paths, bases, times, targets
 listed twice, what the bytes of files add up to, and what they look like. Errors name the path.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from aeorsync.api import media, seen
@@ -45,12 +45,14 @@ class Heard:
         heads: Chunks whose first bytes tell the media type of a file.
         hashes: Content hash of each of ``whole``.
         kinds: Media type that each of ``heads`` looks like.
+        brought: All that came in.
     """
 
     whole: frozenset[bytes] = frozenset()
     heads: frozenset[bytes] = frozenset()
     hashes: dict[bytes, bytes] = field(default_factory=dict)
     kinds: dict[bytes, str] = field(default_factory=dict)
+    brought: set[bytes] = field(default_factory=set)
 
     def expect(self, request: CommitRequest) -> None:
         """Take note of what there is to find out for a request.
@@ -73,6 +75,7 @@ class Heard:
 
     def note(self, chunks: Sequence[StoredChunk], taken: Taken) -> None:
         """Take note of chunks that were checked and stored."""
+        self.brought.update(chunk.id for chunk in chunks)
         for chunk, plain in zip(chunks, taken.plain, strict=True):
             if chunk.id in self.whole:
                 self.hashes[chunk.id] = content_hash(plain)
@@ -80,8 +83,34 @@ class Heard:
                 self.kinds[chunk.id] = _looks(plain)
 
 
-def bundle_of(node: Node, caller: Caller, request: CommitRequest, heard: Heard) -> Bundle:
+def chunk_names(request: CommitRequest, heard: Heard) -> set[bytes]:
+    """The chunks that a request names and did not bring.
+
+    Raises:
+        BadRequestError: One has no hash for a name.
+    """
+    names: set[bytes] = set()
+    for file in request.files:
+        with about(file.path):
+            names.update(map(parse_hash, _listed(file)))
+    return names - heard.brought
+
+
+def bundle_of(
+    node: Node,
+    caller: Caller,
+    request: CommitRequest,
+    heard: Heard,
+    denied: Collection[bytes] = frozenset(),
+) -> Bundle:
     """Check a request, and read what it says of its files. Blocking.
+
+    Args:
+        node: Where.
+        caller: Who asks.
+        request: What for.
+        heard: What is known of chunks that came with it.
+        denied: Chunks that they may not have; to them these are not here.
 
     Raises:
         AeorError: Something cannot be done; ``path`` says where.
@@ -100,7 +129,7 @@ def bundle_of(node: Node, caller: Caller, request: CommitRequest, heard: Heard) 
         path for (path, base), plan in zip(places, plans, strict=True) if base and plan.chunks
     ]
     twins = _twins(node.repository, [*(change.path for change in deletes), *changed])
-    contents = node.repository.compose(plans, Known(heard.hashes, twins))
+    contents = node.repository.compose(plans, Known(heard.hashes, twins, denied))
     kinds = _kinds(node.repository, request.files, plans, heard)
     states = [
         FileState(content, kind, file.executable, _time(file.path, file.mtime_ns))
@@ -189,7 +218,7 @@ def _check_names(
 
 def _twice(path: TreePath) -> BadRequestError:
     error = BadRequestError(f"{path} is listed twice; nothing was changed")
-    error.path = path
+    error.details["path"] = path
     return error
 
 

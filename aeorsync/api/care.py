@@ -4,9 +4,9 @@ import msgspec
 from starlette.responses import Response
 
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
+from aeorsync.api.jobs import collect
 from aeorsync.api.parameters import Query
 from aeorsync.errors import BadRequestError, BusyError, CorruptError, UnavailableError
-from aeorsync.runtime import bridge
 
 
 class GcReply(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ async def gc(call: Call) -> Response:
     dry_run = Query(call.request.scope["query_string"]).flag("dry_run")
     wall = call.node.wall
     began = wall.monotonic()
-    found = await bridge.run(call.node.collector.run, dry_run=dry_run)
+    found = await collect(call.node, dry_run=dry_run)
     reply = GcReply(
         versions_scanned=found.versions,
         live_entries=found.live_entries,

@@ -6,23 +6,19 @@ unknown or damaged is left out.
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from itertools import chain, takewhile
 from typing import TypeVar
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from aeorsync.api.diff import check_reader
+from aeorsync.api import reach
 from aeorsync.api.diff_page import PROJECTED_MAX, projected
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wanted_encoding, wants_frames
 from aeorsync.api.node import Node
 from aeorsync.core.hashing import HASH_SIZE, parse_hash
-from aeorsync.core.manifest import pieces
-from aeorsync.core.paths import SYSTEM, to_key
-from aeorsync.core.versions import Content, decode_entry
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
@@ -37,7 +33,6 @@ from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import LostChunkError
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.version_records import FORKS
 from aeorsync.wire import framing, limits
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.protocol import (
@@ -55,7 +50,6 @@ T = TypeVar("T")
 _BATCH_BYTES = 2 * limits.MIB
 _BATCH_MIN, _BATCH_MAX = 8, 64
 """Chunks one thread hop reads, so it never holds more than 16 MiB of them."""
-_FORKS = to_key(FORKS)
 _MISSING_MAX = limits.MAX_FRAME // HASH_SIZE
 _HELD = "held"
 _MAX_LOST = 1_000
@@ -80,25 +74,26 @@ class ChunksRefusal(msgspec.Struct, frozen=True):
 
 async def chunks(call: Call) -> Response:
     """Send the chunks asked for."""
-    check_reader(call.caller)
+    reach.demand_somebody(call)
     body = await call.bytes(limits.MAX_CHUNKS_BODY)
     is_raw = call.request.headers.get("content-type", "").startswith(IDS_TYPE)
     wanted = await bridge.run(_raw_ids if is_raw else _hex_ids, body)
     repository = call.node.repository
-    hidden = frozenset[bytes]()
+    names = list(dict.fromkeys(wanted.values()))
+    allowed: Collection[bytes] = names
     if not call.caller.is_peer:
-        hidden = await bridge.run(_system_chunks, repository)
+        allowed = await call.node.grants.readable(call.caller.access, names)
     if wants_frames(call.request):
-        names = list(dict.fromkeys(wanted.values()))
         frames = _frames(
             call.node,
             names,
-            hidden,
+            allowed,
             are_plain=wanted_encoding(call.request) is not Encoding.ZSTD,
             manner=call.request.headers.get(CHUNKS_HEADER, ""),
         )
         return await framed(call.request, frames)
-    pairs = [(text, name) for text, name in wanted.items() if name not in hidden]
+    shown = set(allowed)
+    pairs = [(text, name) for text, name in wanted.items() if name in shown]
     # An AeorDB node asks for all it needs at once, and refused it would ask so for ever.
     is_bounded = not call.caller.is_peer
     if is_bounded and len(pairs) * projected(limits.MAX_CHUNK) > PROJECTED_MAX:
@@ -137,31 +132,6 @@ def _raw_ids(body: bytes) -> dict[str, bytes]:
 def _check_count(count: int) -> None:
     if count > limits.MAX_CHUNK_HASHES:
         raise BadRequestError(f"ask for at most {limits.MAX_CHUNK_HASHES} chunks at a time")
-
-
-def _system_chunks(repository: Repository) -> frozenset[bytes]:
-    """Every chunk that a file of the system namespace refers to, or referred to.
-
-    What was put into a fork is left out: root may read it, and the tree may have it, too.
-    """
-    found: set[bytes] = set()
-    with repository.view() as view:
-        for walk in (view.walk, view.graves):
-            before = takewhile(lambda item: item[0] <= _FORKS, walk(SYSTEM, system=True))
-            for _, data in chain(before, walk(SYSTEM, system=True, after=_FORKS + b"\1")):
-                for version in decode_entry(data).versions:
-                    found.update(_chunks_of(repository, version.content))
-    return frozenset(found)
-
-
-def _chunks_of(repository: Repository, content: Content) -> set[bytes]:
-    found: set[bytes] = set()
-    # Of a deleted file nothing need be here, and then nothing of it can be sent.
-    with suppress(CorruptError):
-        found.update(pieces(content, lambda name: bytes(repository.plain_chunk(name))))
-    with suppress(CorruptError):
-        found.update(name for _, name, _ in repository.references(content))
-    return found
 
 
 # In JSON
@@ -229,11 +199,14 @@ def _plain(repository: Repository, chunk: StoredChunk) -> bytes | memoryview | N
 
 
 async def _frames(
-    node: Node, names: Sequence[bytes], hidden: frozenset[bytes], *, are_plain: bool, manner: str
+    node: Node, names: Sequence[bytes], allowed: Collection[bytes], *, are_plain: bool, manner: str
 ) -> AsyncIterator[bytes]:
     repository = node.repository
-    missing = [name for name in names if name in hidden]
-    shown = [name for name in names if name not in hidden] if missing else names
+    missing: list[bytes] = []
+    shown = names
+    if len(allowed) < len(names):
+        missing = [name for name in names if name not in allowed]
+        shown = [name for name in names if name in allowed]
     read = _checked_batch if manner else _frame_batch
     if are_plain:
         read = _plain_batch  # checks them, too

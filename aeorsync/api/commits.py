@@ -11,16 +11,17 @@ from functools import partial
 import msgspec
 from starlette.responses import Response
 
-from aeorsync.api import seen
+from aeorsync.api import reach, seen
 from aeorsync.api.blobs import FRAMES
 from aeorsync.api.budget import Share
-from aeorsync.api.bundling import Heard, bundle_of
+from aeorsync.api.bundling import Heard, bundle_of, chunk_names
 from aeorsync.api.endpoint import Access, Call, Endpoint, Sees, answer, parse_body
 from aeorsync.api.intake import Intake, read_bytes, read_frames
 from aeorsync.api.node import Node
 from aeorsync.errors import (
     BadRequestError,
     ConflictError,
+    DeniedError,
     InvalidFieldError,
     NotFoundError,
     OverloadedError,
@@ -40,7 +41,8 @@ _decode: Callable[[bytes], CommitRequest] = msgspec.msgpack.Decoder(CommitReques
 
 async def commit(call: Call) -> Response:
     """Make many changes in one step."""
-    node = call.node
+    reach.demand_somebody(call)
+    node, caller = call.node, call.caller
     with node.budget.share() as share:
         heard = Heard()
         if call.request.headers.get("content-type", "").startswith(FRAMES_TYPE):
@@ -48,7 +50,9 @@ async def commit(call: Call) -> Response:
         else:
             body = await read_bytes(call, share, limits.MAX_BLOBS_JSON)
             request = await bridge.run(parse_body, body, CommitRequest)
-        bundle = await bridge.run(bundle_of, node, call.caller, request, heard)
+        names = await bridge.run(chunk_names, request, heard)
+        usable = await node.grants.usable(caller.owner, caller.access, names)
+        bundle = await bridge.run(bundle_of, node, caller, request, heard, names - usable)
         operation = partial(bundles.run, bundle=bundle)
         outcome = await bridge.settle(node.repository.commit(operation))
         return await bridge.run(_reply, node, request, outcome)
@@ -61,11 +65,10 @@ async def _framed(call: Call, share: Share, heard: Heard) -> CommitRequest:
     share.take(len(first.payload))
     request = await bridge.run(_parse_header, first)
     await bridge.run(heard.expect, request)
-    async with Intake(call.node.repository, share, heard.note) as intake:
+    async with Intake(call, share, heard.note, flushes=False) as intake:
         await intake.take(rest)
         async for frames in batches:
             await intake.take(frames)
-        await intake.finish()
     return request
 
 
@@ -125,12 +128,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "/blobs/commit",
         commit,
         "Make many changes in one step.",
-        access=Access.ROOT,
+        access=Access.USER,
         request=CommitRequest,
         reply=CommitReply,
         errors=(
             BadRequestError,
             InvalidFieldError,
+            DeniedError,
             NotFoundError,
             ConflictError,
             PreconditionError,

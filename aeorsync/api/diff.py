@@ -85,7 +85,8 @@ async def diff(call: Call) -> Response:
     root = call.node.repository.head.root.hex()
     if since == root and call.caller.access.is_everything:
         return answer(DiffReply(root_hash=root, changes=Changes()))
-    body = await bridge.run(_page, call.node, since, sieve, is_peer=call.caller.is_peer)
+    body, told = await bridge.run(_page, call.node, since, sieve, is_peer=call.caller.is_peer)
+    await call.node.grants.tell(call.caller.access, told)
     return Response(body, media_type="application/json")
 
 
@@ -207,7 +208,9 @@ def _token(place: Place, head: Head, places: Places) -> str:
     return head.root.hex() if place.exact else print_hex(place.cursor)
 
 
-def _page(node: Node, since: str | None, sieve: Sieve, *, is_peer: bool) -> bytes:
+def _page(
+    node: Node, since: str | None, sieve: Sieve, *, is_peer: bool
+) -> tuple[bytes, set[bytes]]:
     repository, places = node.repository, Places(node.seal_secret, sieve.access)
     with repository.view() as view:
         head = view.head
@@ -228,7 +231,7 @@ def _page(node: Node, since: str | None, sieve: Sieve, *, is_peer: bool) -> byte
                 break
     place = Place(cursor, exact=is_done(cursor, head))
     token = _token(place, head, places)
-    return _encode(page.reply(token, more=not place.exact, full=base.full))
+    return _encode(page.reply(token, more=not place.exact, full=base.full)), page.told
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

@@ -6,13 +6,21 @@ from aeorsync.api import seen
 from aeorsync.cluster.walk import Step, gone
 from aeorsync.core import seals
 from aeorsync.core.foreign import absolute_target
-from aeorsync.core.merge import is_same_state, see
+from aeorsync.core.merge import Sight, is_same_state, see
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Entry, Kind, Version
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import limits
 from aeorsync.wire.headers import NS_PER_MS, print_etag
-from aeorsync.wire.protocol import Changes, DiffReply, FileAdded, LinkAdded, Loser, PathOnly
+from aeorsync.wire.protocol import (
+    Changes,
+    DiffReply,
+    FileAdded,
+    FolderAdded,
+    LinkAdded,
+    Loser,
+    PathOnly,
+)
 
 PROJECTED_MAX = 512 * limits.MIB
 """Bytes of JSON that one answer of ``/sync/chunks`` may have, as `projected` counts them."""
@@ -59,6 +67,7 @@ class DiffPage:
         self._absolute_links = absolute_links
         self._changes = Changes()
         self._chunks: dict[bytes, str] = {}
+        self._beside: set[bytes] = set()
         self._count = 0
         self._weight = 0
         self._chunk_weight = 0
@@ -91,7 +100,7 @@ class DiffPage:
                 self._gone_of(kind).append(PathOnly(path))
         if entry is not None and sight is not None and now:
             self._weigh(path)
-            self._add_live(path, entry, sight.winner, is_new=now != was)
+            self._add_live(path, entry, sight, is_new=now != was)
 
     def add_for(self, key: bytes, entry: Entry | None, had: int) -> None:
         """Take one path for a reader of whom it is known what it has.
@@ -109,7 +118,12 @@ class DiffPage:
             self._gone_of(had).append(PathOnly(path))
         if entry is not None and sight is not None and now:
             self._weigh(path)
-            self._add_live(path, entry, sight.winner, is_new=now != had)
+            self._add_live(path, entry, sight, is_new=now != had)
+
+    @property
+    def told(self) -> set[bytes]:
+        """The chunks that the reader is told of, those of losers included."""
+        return self._beside.union(self._chunks)
 
     def reply(self, token: str, *, more: bool, full: bool) -> DiffReply:
         """Return the page; nothing may be added afterwards.
@@ -142,21 +156,21 @@ class DiffPage:
             case Kind.DIRECTORY:
                 return self._changes.directories_deleted
 
-    def _add_live(self, path: TreePath, entry: Entry, version: Version, *, is_new: bool) -> None:
+    def _add_live(self, path: TreePath, entry: Entry, sight: Sight, *, is_new: bool) -> None:
         changes = self._changes
-        match Kind(version.kind):
+        match Kind(sight.winner.kind):
             case Kind.FILE:
                 files = changes.files_added if is_new else changes.files_modified
-                files.append(self._file(path, entry, version))
+                files.append(self._file(path, entry, sight))
             case Kind.SYMLINK:
                 links = changes.symlinks_added if is_new else changes.symlinks_modified
-                links.append(self._link(path, entry, version))
+                links.append(self._link(path, entry, sight))
             case Kind.DIRECTORY:
-                # Nothing about a folder can be modified.
-                if is_new:
-                    changes.directories_added.append(PathOnly(path))
+                # Nothing about a folder can be modified but what stands beside it.
+                changes.directories_added.append(self._folder(path, entry, sight))
 
-    def _file(self, path: TreePath, entry: Entry, version: Version) -> FileAdded:
+    def _file(self, path: TreePath, entry: Entry, sight: Sight) -> FileAdded:
+        version = sight.winner
         names = []
         for _, name, size in self._repository.references(version.content):
             names.append(name)
@@ -177,11 +191,12 @@ class DiffPage:
             version=version.id,
             updated_at=version.updated,
             mtime_ns=version.mtime,
-            base=self._base(path, entry),
-            losers=self._losers(path, entry),
+            base=self._base(path, entry, sight),
+            losers=self._losers(path, entry, sight),
         )
 
-    def _link(self, path: TreePath, entry: Entry, version: Version) -> LinkAdded:
+    def _link(self, path: TreePath, entry: Entry, sight: Sight) -> LinkAdded:
+        version = sight.winner
         return LinkAdded(
             path=path,
             hash=seen.identity(path, version),
@@ -193,26 +208,35 @@ class DiffPage:
             version=version.id,
             updated_at=version.updated,
             mtime_ns=version.mtime,
-            base=self._base(path, entry),
-            losers=self._losers(path, entry),
+            base=self._base(path, entry, sight),
+            losers=self._losers(path, entry, sight),
         )
 
-    def _base(self, path: TreePath, entry: Entry) -> str | None:
-        """ETag of what readers see without its losers; None where there are none."""
-        losers = see(entry).losers
-        return self._etag_of(path, entry, lambda it: it not in losers) if losers else None
+    def _folder(self, path: TreePath, entry: Entry, sight: Sight) -> FolderAdded:
+        return FolderAdded(
+            path=path,
+            mtime_ns=sight.winner.mtime,
+            base=self._base(path, entry, sight),
+            losers=self._losers(path, entry, sight),
+        )
 
-    def _losers(self, path: TreePath, entry: Entry) -> list[Loser]:
-        if len(entry.versions) == 1:
-            return []
-        return [self._loser(path, entry, version) for version in see(entry).losers]
+    def _base(self, path: TreePath, entry: Entry, sight: Sight) -> str | None:
+        """ETag of what readers see without its losers; None where there are none."""
+        if not sight.losers:
+            return None
+        return self._etag_of(path, entry, lambda it: it not in sight.losers)
+
+    def _losers(self, path: TreePath, entry: Entry, sight: Sight) -> list[Loser]:
+        return [self._loser(path, entry, version) for version in sight.losers]
 
     def _loser(self, path: TreePath, entry: Entry, version: Version) -> Loser:
         is_file = version.kind == Kind.FILE and not version.deleted
         content = version.content
-        names = self._repository.references(content) if is_file else ()
-        chunks = [name.hex() for _, name, _ in names]
-        self._weight += _CHANGE_WEIGHT + _CHUNK_WEIGHT * len(chunks)
+        names: list[bytes] = []
+        if is_file:
+            names += (name for _, name, _ in self._repository.references(content))
+        self._beside.update(names)
+        self._weight += _CHANGE_WEIGHT + _CHUNK_WEIGHT * len(names)
         return Loser(
             version=version.id,
             etag=self._etag_of(path, entry, lambda it: is_same_state(it, version)),
@@ -220,7 +244,7 @@ class DiffPage:
             deleted=version.deleted,
             size=content.size if is_file else 0,
             content_hash=content.hash.hex() if is_file else "",
-            chunk_hashes=chunks,
+            chunk_hashes=[name.hex() for name in names],
             target=version.target,
             mtime_ns=version.mtime,
             executable=version.executable,
@@ -236,5 +260,5 @@ class DiffPage:
         return print_etag(seals.seal(self._secret, path, entry.context))
 
 
-def _path(change: FileAdded | LinkAdded | PathOnly) -> str:
+def _path(change: FileAdded | LinkAdded | FolderAdded | PathOnly) -> str:
     return change.path

@@ -5,7 +5,8 @@ missed; where the feed does not reach back, or the number is none of ours, a ``r
 everything must be listed again. The bus only wakes a stream up: what it tells comes from the feed,
 so a slow reader misses nothing and costs no memory.
 
-Cycles are told of, too, but are in no feed: they move no mark, and who was away missed them.
+Cycles, tasks and the like are told of, too, but are in no feed: they move no mark, and who was
+away missed them.
 
 Whom rules bind hears of paths they may read, and of nothing that is about no path but that the
 stream lives. Their numbers are sealed (`api.places`).
@@ -26,6 +27,7 @@ from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.places import Places
 from aeorsync.api.sse import EventStream, Watch, print_event, print_mark
+from aeorsync.api.stats import figures
 from aeorsync.core.access import Op
 from aeorsync.core.paths import ROOT, TreePath, is_inside, parse
 from aeorsync.errors import BadRequestError
@@ -33,7 +35,7 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
-from aeorsync.wire.protocol import Heartbeat
+from aeorsync.wire.peer_events import Heartbeat
 
 _MARK = re.compile(r"([0-9]{1,18})-([0-9a-f]{1,16})\Z")
 """Row of the feed, and the epoch it was numbered in (`Repository.epoch`)."""
@@ -127,30 +129,34 @@ async def _stream(
     # From here on no commit goes unnoticed; only then may the present be looked at.
     with call.node.bus.listen(limit=1) as listener:
         watch = Watch(call, listener)
-        reader = _Reader(call.node, wanted, position)
+        reader = _Reader(call, wanted, position)
         yield reader.greeting()
         if position == _LOST:
             yield reader.reset()
         while True:
             async for event in reader.news():
                 yield event
-            for event in reader.cycles():
+            for event in (*reader.cycles(), *reader.bulletins()):
                 yield event
             turn = await watch.turn(waits=not reader.is_behind)
             if turn is None:
                 return
             if turn.beat is not None:
                 yield reader.beat(turn.beat)
+                async for event in reader.figures():
+                    yield event
 
 
 class _Reader:
     """One client on its way through the feed."""
 
-    def __init__(self, node: Node, wanted: _Filter, position: int | None) -> None:
-        self._node = node
+    def __init__(self, call: Call, wanted: _Filter, position: int | None) -> None:
+        node = self._node = call.node
+        self._sees_all = call.caller.is_root and call.caller.access.is_everything
         self._wanted = wanted
         self._teller = _teller(node)
         self._told = node.tally.number
+        self._read = node.bulletins.number
         self._position = node.repository.head.seq if position in {None, _LOST} else position
 
     def greeting(self) -> bytes:
@@ -196,6 +202,21 @@ class _Reader:
             for told in self._node.tally.told
             if told.number > after and self._wanted.takes_pathless(told.kind)
         ]
+
+    def bulletins(self) -> list[bytes]:
+        """What else happened since the last look; for who may know of everything."""
+        told = self._node.bulletins.after(self._read)
+        self._read = self._node.bulletins.number
+        return [
+            self._print(one.kind, one.at_ms, one.payload)
+            for one in told
+            if self._sees_all and self._wanted.takes_pathless(one.kind)
+        ]
+
+    async def figures(self) -> AsyncGenerator[bytes, None]:
+        """The node in figures, for who may know of everything."""
+        if self._sees_all and self._wanted.takes_pathless("metrics"):
+            yield self._print("metrics", self._node.wall.now_ms(), await figures(self._node))
 
     def _mark(self, seq: int) -> str:
         return self._wanted.mark(seq, self._node.repository.epoch)

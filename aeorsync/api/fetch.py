@@ -31,7 +31,6 @@ from aeorsync.api.fetch_shapes import (
 from aeorsync.api.node import Caller, Node
 from aeorsync.api.rescue import rescued
 from aeorsync.core import paths
-from aeorsync.core.access import Op
 from aeorsync.core.mergepatch import check_json
 from aeorsync.core.paths import TreePath
 from aeorsync.core.pointers import resolve_pointer
@@ -130,11 +129,7 @@ def _plan(node: Node, caller: Caller, request: FetchRequest, items: list[FetchIt
 
 def _plan_item(view: View, repository: Repository, caller: Caller, item: FetchItem) -> _Planned:
     path = paths.parse(item.path)
-    if not caller.access.may(path, Op.READ):
-        raise NotFoundError(f"not found: {path}")
-    found = resolve.find(view, path)
-    if found.path != path and not caller.access.may(found.path, Op.READ):
-        raise NotFoundError(f"not found: {path}")
+    found = resolve.find(view, path, access=caller.access)
     if found.entry is None or found.sight is None or found.kind != Kind.FILE:
         raise NotFoundError(f"{path} is a folder, not a file")
     version = found.sight.winner
@@ -331,7 +326,7 @@ ENDPOINTS = (
         "/files/fetch",
         fetch,
         "Send many files, or parts of them, in one answer.",
-        access=Access.ROOT,
+        access=Access.USER,
         request=FetchRequest,
         reply=FetchReply,
         errors=(

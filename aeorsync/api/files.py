@@ -5,6 +5,7 @@ What is in a folder and hidden from who asks stays where it is, as if it were no
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 from msgspec import UNSET
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from aeorsync.api import patches, reach, seen
 from aeorsync.api.endpoint import FORK, Access, Call, Endpoint, Parameter, Sees, answer
+from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.problems import MediaTypeError
 from aeorsync.api.replies import (
@@ -27,21 +29,23 @@ from aeorsync.api.uploads import CONDITIONS, MODE_FIELD, MTIME_FIELD
 from aeorsync.core import access as rules
 from aeorsync.core import paths
 from aeorsync.core.access import Op
-from aeorsync.core.paths import TreePath
+from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Kind
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
     ConflictError,
+    DeniedError,
     InvalidFieldError,
     NotFoundError,
     PreconditionError,
     TooLargeError,
 )
 from aeorsync.runtime import bridge
-from aeorsync.storage import changes
+from aeorsync.storage import automatic, changes, versions
 from aeorsync.storage.bounds import demand_new
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.repository import Repository
 from aeorsync.wire import limits
 
 _WORDS: dict[Kind, Literal["file", "symlink", "directory"]] = {
@@ -64,6 +68,7 @@ async def delete(call: Call) -> Response:
             draft, path, recursive=recursive, conditions=conditions, access=call.caller.access
         )
 
+    await _keep_before(call.node, path)
     kind = await bridge.settle(call.node.repository.commit(operation))
     word = _WORDS[kind]
     shown = path.removeprefix("/")
@@ -138,6 +143,27 @@ def _copying(
         return changes.copy(draft, paths.parse(text), folder, access)
 
     return operation
+
+
+async def _keep_before(node: Node, path: TreePath) -> None:
+    """Make a snapshot before something is deleted, where the rules want that."""
+    repository = node.repository
+    if not await bridge.run(_wants_snapshot, repository, path, node.wall.now_ms()):
+        return
+    with suppress(DeniedError):  # switched off at this very moment
+        await bridge.settle(
+            versions.commit(
+                repository, lambda draft: versions.auto_snapshot(repository, draft, "delete")
+            )
+        )
+
+
+def _wants_snapshot(repository: Repository, path: TreePath, now_ms: int) -> bool:
+    if not repository.is_present:
+        return False  # in a fork nothing is lost
+    with repository.view() as view:
+        is_there = view.live_data(to_key(path)) is not None
+    return is_there and automatic.wants_snapshot_before_delete(repository, now_ms)
 
 
 def _check_kind(draft: Draft, path: TreePath, *, is_folder: bool) -> None:

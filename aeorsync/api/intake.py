@@ -5,6 +5,7 @@ What came before a body broke off is kept, so that whoever sends it again need n
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -13,11 +14,10 @@ from starlette.requests import ClientDisconnect
 from aeorsync.api.budget import Share
 from aeorsync.api.endpoint import Call
 from aeorsync.core.hashing import chunk_id
-from aeorsync.errors import BadRequestError, CorruptError, TooLargeError
+from aeorsync.errors import AeorError, BadRequestError, CorruptError, TooLargeError
 from aeorsync.runtime import bridge
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.composing import Taken
-from aeorsync.storage.repository import Repository
 from aeorsync.wire.framing import HEAD_SIZE, Decoder, Frame, Kind, parse_chunk
 from aeorsync.wire.limits import FRAME_COST, KIB, MAX_CHUNK, MIB
 
@@ -37,17 +37,24 @@ class Intake:
         exists: Chunks that were, or came twice.
     """
 
-    def __init__(self, repository: Repository, share: Share, heard: Heard) -> None:
+    def __init__(
+        self, call: Call, share: Share, heard: Heard | None = None, *, flushes: bool = True
+    ) -> None:
         """Begin.
 
         Args:
-            repository: Where to.
+            call: Whose chunks.
             share: What the request may hold in memory.
             heard: Told of all that is stored.
+            flushes: Whether they are to be durable at the end of the block; else with the next
+                commit.
         """
-        self._repository = repository
+        self._call = call
+        self._repository = call.node.repository
         self._share = share
         self._heard = heard
+        self._flushes = flushes
+        self._names: list[bytes] = []
         self._waiting: list[StoredChunk] = []
         self._size = 0
         self._storing: asyncio.Task[None] | None = None
@@ -74,11 +81,6 @@ class Intake:
         if self._size >= _GROUP:
             await self._store()
 
-    async def finish(self) -> None:
-        """Store what is left; readable on return, durable with the next commit or flush."""
-        await self._store()
-        await self._settle()
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -88,13 +90,31 @@ class Intake:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            if self._storing is not None:
-                await asyncio.gather(self._storing, return_exceptions=True)
-            # What arrived whole is kept.
-            if self._waiting and kind is not asyncio.CancelledError:
-                task = asyncio.create_task(bridge.run(self._store_group, self._waiting))
-                await asyncio.gather(task, return_exceptions=True)
+        if kind is None:
+            try:
+                await self._store()
+                await self._settle()
+            except AeorError:
+                await self._keep()
+                raise
+            await self._note_all()
+        elif issubclass(kind, AeorError):
+            await self._keep()
+        elif self._storing is not None:
+            await asyncio.gather(self._storing, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        """Keep what arrived whole before something went wrong."""
+        for step in (self._settle, self._store, self._settle, self._note_all):
+            with suppress(AeorError):
+                await step()
+
+    async def _note_all(self) -> None:
+        """Make them durable, and note who brought them."""
+        if self._flushes:
+            await bridge.run(self._repository.flush)
+        caller = self._call.caller
+        await self._call.node.grants.note(caller.owner, caller.access, self._names)
 
     async def _store(self) -> None:
         await self._settle()
@@ -128,7 +148,9 @@ class Intake:
     def _note(self, chunks: Sequence[StoredChunk], taken: Taken) -> None:
         self.created += taken.created
         self.exists += len(chunks) - taken.created
-        self._heard(chunks, taken)
+        self._names += [chunk.id for chunk in chunks]
+        if self._heard is not None:
+            self._heard(chunks, taken)
 
 
 def mismatch(chunk: StoredChunk, error: CorruptError) -> BadRequestError:

@@ -27,7 +27,7 @@ class KeyRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str | None = None
     expires_in_days: int | None = None
-    rules: list[dict[str, str]] = []
+    rules: list[dict[str, str]] | None = None
     user_id: UUID | None = None
 
 
@@ -87,7 +87,7 @@ class KeyItem(msgspec.Struct, frozen=True, kw_only=True):
         rules: In order.
         bounds: Lists of rules that bind it, too, as they bound the key it was made with; empty for
             who asks with a key that has rules.
-        made_by: The key it was made with; null when there was none.
+        made_by: The key it was made with; null when there was none, or who asks may not see it.
         is_current: Whether it is the one that asks.
     """
 
@@ -154,8 +154,8 @@ class UserRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     username: str
     email: str | None = None
-    tags: list[str] = []
-    rules: list[dict[str, str]] = []
+    tags: list[str] | None = None
+    rules: list[dict[str, str]] | None = None
     is_active: bool = True
 
 

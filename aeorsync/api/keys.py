@@ -83,8 +83,9 @@ async def change_key(call: Call) -> Response:
     patch = await call.body(KeyPatch)
     key_id = id_of(call, "key_id")
     await bridge.run(_demand_own, call.node, call.caller, key_id)
-    if patch.rules is not UNSET or patch.expires_in_days is not UNSET:
-        demand_free_root(call)
+    is_bare = patch.rules is UNSET and patch.expires_in_days is UNSET
+    if not is_bare and not call.caller.is_root:
+        raise DeniedError("only a root key without rules changes what a key opens, or its end")
     return await change(call, key_id, patch)
 
 
@@ -111,7 +112,7 @@ async def mint(call: Call, request: KeyRequest) -> tuple[str, KeyRecord]:
             created_at=now,
             expires_at=minting.end_ms(now, request.expires_in_days),
             label=minting.check_label(request.label),
-            rules=read_rules(request.rules),
+            rules=read_rules(request.rules or ()),
         )
     )
     maker = await _own_record(node, caller)
@@ -173,16 +174,6 @@ async def change(call: Call, key_id: UUID, patch: KeyPatch) -> Response:
     )
 
 
-def demand_free_root(call: Call) -> None:
-    """Demand a root key that nothing limits: what is asked for could widen any key.
-
-    Raises:
-        DeniedError: It is another.
-    """
-    if not (call.caller.is_root and call.caller.access.is_everything):
-        raise DeniedError("this needs a root key without rules")
-
-
 def id_of(call: Call, name: str) -> UUID:
     """The id in the path of a request.
 
@@ -220,9 +211,15 @@ def _own(node: Node, caller: Caller) -> _Own:
 
 def _list(node: Node, caller: Caller) -> list[KeyItem]:
     own, names = _own(node, caller), usernames(node.accounts)
-    return [
+    items = (
         key_item(record, names, caller.key_id, shows_bounds=not own.is_limited)
         for record in own.records
+    )
+    ids = {record.key_id for record in own.records}
+    # The id of a key that they may not know of is nothing to tell.
+    return [
+        item if item.made_by in ids else msgspec.structs.replace(item, made_by=None)
+        for item in items
     ]
 
 
@@ -232,7 +229,7 @@ def _demand_own(node: Node, caller: Caller, key_id: UUID) -> None:
     Raises:
         NotFoundError: They may not, or it is not there.
     """
-    if caller.is_root and caller.access.is_everything:
+    if caller.is_root:
         return
     if all(record.key_id != key_id for record in _own(node, caller).records):
         raise no_key()
@@ -248,7 +245,7 @@ async def _own_record(node: Node, caller: Caller) -> KeyRecord | None:
         record = await bridge.run(node.accounts.by_id, caller.key_id)
         if record is not None:
             return record
-    if caller.is_root and caller.access.is_everything and caller.key_id is None:
+    if caller.is_root and caller.key_id is None:
         return None
     raise DeniedError("keys are made with a key, or with a token that came from one")
 

@@ -1,5 +1,6 @@
 """`POST /auth/token` and `POST /auth/refresh`: how a client gets a token, and the next one."""
 
+from msgspec import UNSET
 from starlette.responses import Response
 
 from aeorsync.api.endpoint import Access, Call, Endpoint, answer
@@ -33,11 +34,10 @@ async def make_token(call: Call) -> Response:
         raise UnauthorizedError("API key has expired")
     if not await bridge.run(node.accounts.has_user, record):
         raise UnauthorizedError("The user of this API key was deactivated or deleted")
-    reply = _token(call, record)
+    chain = None
     if request.include_refresh:
-        begun = node.accounts.chains.begin(record.key_id, record.expires_at)
-        reply = TokenReply(reply.token, reply.expires_in, (await bridge.settle(begun)).text)
-    return answer(reply, headers=_NO_STORE)
+        chain = await bridge.settle(node.accounts.chains.begin(record.key_id, record.expires_at))
+    return _answer(call, record, chain)
 
 
 async def refresh_token(call: Call) -> Response:
@@ -56,8 +56,7 @@ async def refresh_token(call: Call) -> Response:
     following = await bridge.settle(node.accounts.chains.rotate(token, record.expires_at))
     if following is None:
         raise refresh.refusal()
-    reply = _token(call, record)
-    return answer(TokenReply(reply.token, reply.expires_in, following.text), headers=_NO_STORE)
+    return _answer(call, record, following)
 
 
 def _key_of(accounts: Accounts, token: RefreshToken, now_ms: int) -> KeyRecord | None:
@@ -80,8 +79,8 @@ def _count(call: Call) -> None:
     call.node.address_logins.take(host, call.node.wall.monotonic())
 
 
-def _token(call: Call, record: KeyRecord) -> TokenReply:
-    """A token of a key, which lives no longer than it."""
+def _answer(call: Call, record: KeyRecord, following: RefreshToken | None) -> Response:
+    """A token of a key, which lives no longer than it, and what gives the next one."""
     node = call.node
     now_ms = node.wall.now_ms()
     life = min(node.jwt_expiry, max(1, (record.expires_at - now_ms) // 1000))
@@ -91,8 +90,10 @@ def _token(call: Call, record: KeyRecord) -> TokenReply:
         issued=now_ms // 1000,
         expires=now_ms // 1000 + life,
         key_id=record.key_id,
+        chain=None if following is None else refresh.mark(following.name),
     )
-    return TokenReply(token, life)
+    text = UNSET if following is None else following.text
+    return answer(TokenReply(token, life, text), headers=_NO_STORE)
 
 
 ENDPOINTS = (

@@ -6,7 +6,10 @@ from uuid import UUID
 
 from aeorsync.api.attempts import Attempts
 from aeorsync.api.budget import Budget
+from aeorsync.api.bulletins import Bulletins
+from aeorsync.api.grants import Grants
 from aeorsync.api.meter import Meter
+from aeorsync.api.taskboard import TaskBoard
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.offers import Offers
 from aeorsync.cluster.tally import Tally
@@ -51,6 +54,11 @@ class Caller:
     access: Access = EVERYTHING
 
     @property
+    def owner(self) -> bytes:
+        """16 bytes that name them, as those who bring chunks."""
+        return (self.key_id or self.user).bytes
+
+    @property
     def is_root(self) -> bool:
         """Whether everything is allowed that no scope forbids; never of a key with rules."""
         return self.user == ROOT and self.access.is_everything
@@ -82,6 +90,10 @@ class Node:
         collector: Collects the garbage of the repository.
         shelf: Trees that peers are reading.
         budget: Memory for bodies that have to be held.
+        tasks: What it does in the background, on demand and by the clock.
+        bulletins: What it tells event streams that is in no feed.
+        gc_interval: Hours after which garbage is collected at the latest; 0 for never by itself.
+        grants: Which chunks callers may have.
     """
 
     repository: Repository
@@ -102,10 +114,15 @@ class Node:
     tally: Tally = field(default_factory=Tally)
     meter: Meter = field(default_factory=Meter)
     offers: Offers = field(default_factory=Offers)
+    tasks: TaskBoard = field(default_factory=TaskBoard)
+    bulletins: Bulletins = field(default_factory=Bulletins)
+    gc_interval: int = 24
     collector: Collector = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "collector", Collector(self.repository, self.wall))
+        self.grants.serve(self.repository, self.wall)
 
     budget: Budget = field(default_factory=Budget)
+    grants: Grants = field(default_factory=Grants)
     shelf: Shelf = field(default_factory=lambda: Shelf(SystemClock().monotonic))

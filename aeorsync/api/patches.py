@@ -21,7 +21,7 @@ from aeorsync.api.parameters import Query
 from aeorsync.api.problems import MediaTypeError
 from aeorsync.api.rescue import rescued
 from aeorsync.api.uploads import Statement
-from aeorsync.core.access import Op
+from aeorsync.core.access import Access, Op, missing
 from aeorsync.core.merge import see
 from aeorsync.core.mergepatch import ALL, check_json, merge_patch
 from aeorsync.core.paths import TreePath, to_key
@@ -29,12 +29,12 @@ from aeorsync.core.versions import Content, Entry, Kind, Version, covers
 from aeorsync.errors import (
     BadRequestError,
     ConflictError,
-    NotFoundError,
     PreconditionError,
     StaleError,
     TooLargeError,
 )
 from aeorsync.runtime import bridge
+from aeorsync.storage.bounds import demand_put
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
@@ -83,28 +83,30 @@ async def merge(call: Call) -> Response:
 
 async def _once(call: Call, statement: Statement, patch: bytes, depth: int) -> Response:
     repository = call.node.repository
-    old = await bridge.run(_find, repository, statement)
-    if not call.caller.access.may(statement.path, Op.CREATE if _is_new(old) else Op.UPDATE):
-        raise NotFoundError(f"not found: {statement.path}")
+    old = await bridge.run(_find, repository, statement, call.caller.access)
     document = None
     if old.version is not None:
         _check_document(statement.path, old.version)
         document = await rescued(call.node, _read, repository, old.version.content)
     content = await bridge.run(_patched, repository, document, patch, depth)
-    operation = _operation(statement, old, content)
+    operation = _operation(statement, old, content, call.caller.access)
     version, entry = await bridge.settle(repository.commit(operation))
     return uploads.reply(call, statement, version, entry, status=201 if _is_new(old) else 200)
 
 
-def _find(repository: Repository, statement: Statement) -> _Old:
+def _find(repository: Repository, statement: Statement, access: Access) -> _Old:
     """What to patch. Blocking.
 
     Raises:
+        NotFoundError: The caller may not write there.
         PreconditionError: The base had seen a version that is not kept any more.
     """
     with repository.view() as view:
         entry = view.entry(to_key(statement.path))
     sight = None if entry is None else see(entry)
+    is_there = sight is not None and sight.is_live
+    if not access.may(statement.path, Op.UPDATE if is_there else Op.CREATE):
+        raise missing(statement.path)
     if entry is None or sight is None:
         return _Old(None, None)
     base = statement.conditions.base
@@ -154,11 +156,12 @@ def _patched(repository: Repository, document: bytes | None, patch: bytes, depth
 
 
 def _operation(
-    statement: Statement, old: _Old, content: Content
+    statement: Statement, old: _Old, content: Content, access: Access
 ) -> Callable[[Draft], tuple[Version, Entry]]:
     kind = _JSON if old.version is None else old.version.content_type
 
     def operation(draft: Draft) -> tuple[Version, Entry]:
+        demand_put(draft, statement.path, access)
         if draft.entry(to_key(statement.path)) != old.entry:
             raise StaleError(f"{statement.path} was written meanwhile")
         file = FileState(content, kind or _JSON, statement.executable, statement.mtime)

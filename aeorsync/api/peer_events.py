@@ -15,7 +15,7 @@ from aeorsync.api.parameters import Query
 from aeorsync.api.sse import EventStream, Watch, print_event
 from aeorsync.cluster.walk import is_news
 from aeorsync.errors import BadRequestError
-from aeorsync.wire.protocol import Hello, RootMoved
+from aeorsync.wire.peer_events import Hello, RootMoved
 
 _MAX_WAITING = 16
 _encode = msgspec.json.Encoder().encode

@@ -61,9 +61,8 @@ def refusal(error: Exception) -> Response:
     if not isinstance(error, AeorError):
         return answer(_INTERNAL, AeorError.status)
     problem: Problem | dict[str, object] = Problem(error.message, error.code)
-    if error.details or error.path is not None:
-        path = {} if error.path is None else {"path": error.path}
-        problem = {"error": error.message, "code": error.code, **path, **error.details}
+    if error.details:
+        problem = {**error.details, "error": error.message, "code": error.code}
     return answer(problem, error.status, dict(_headers(error)))
 
 

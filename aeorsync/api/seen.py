@@ -10,17 +10,19 @@ An ETag is a seal (`core.seals`), so any node of the cluster can read what anoth
 
 from collections.abc import Mapping
 
+from aeorsync.api.identities import identity_of
 from aeorsync.api.node import Node
 from aeorsync.core import seals
-from aeorsync.core.hashing import file_identity, symlink_identity
 from aeorsync.core.paths import TreePath
-from aeorsync.core.versions import HASH_SIZE, REF_SIZE, Entry, Kind, Vector, Version
+from aeorsync.core.versions import Entry, Vector, Version
 from aeorsync.errors import BadRequestError
 from aeorsync.storage.changes import NO_CONDITIONS, Conditions, Tags
 from aeorsync.wire.headers import parse_etags, print_etag
 
 BASE = "X-AeorSync-Base"
 _NAMES = (b"if-match", b"if-none-match", b"x-aeorsync-base")
+
+identity = identity_of
 
 Headers = Mapping[bytes, bytes]
 """Header fields of a request by their names in lower case."""
@@ -29,17 +31,6 @@ Headers = Mapping[bytes, bytes]
 def etag(node: Node, path: TreePath, entry: Entry) -> str:
     """The ETag of a path, quotes included."""
     return print_etag(seals.seal(node.seal_secret, path, entry.context))
-
-
-def identity(path: TreePath, version: Version) -> str:
-    """The hash that names a file or symlink on the wire; empty for a folder."""
-    if version.kind == Kind.SYMLINK:
-        return symlink_identity(path, version.target).hex()
-    if version.kind == Kind.DIRECTORY:
-        return ""
-    refs = version.content.refs
-    ids = b"".join(refs[at : at + HASH_SIZE] for at in range(0, len(refs), REF_SIZE))
-    return file_identity(path, version.content_type, ids).hex()
 
 
 def conditions(node: Node, path: TreePath, headers: Headers) -> Conditions:

@@ -20,7 +20,7 @@ from aeorsync.errors import AeorError
 from aeorsync.runtime.bus import Batch, Listener
 from aeorsync.storage.views import is_system_key
 from aeorsync.storage.writer import Committed
-from aeorsync.wire.protocol import ClockTold, Heartbeat
+from aeorsync.wire.peer_events import ClockTold, Heartbeat
 
 BEAT_S = 15.0
 CHECK_S = 4.0

@@ -57,7 +57,7 @@ async def restore(call: Call) -> Response:
 
     def operation(draft: Draft) -> Version:
         demand_new(draft, path, call.caller.access)
-        return changes.restore(draft, path)
+        return changes.restore(draft, path, call.caller.access)
 
     await bridge.settle(call.node.repository.commit(operation))
     return answer(RestoredReply(restored=True, path=path))

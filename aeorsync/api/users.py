@@ -19,7 +19,7 @@ from aeorsync.api.key_replies import (
     UsersReply,
     user_replies,
 )
-from aeorsync.api.keys import demand_free_root, id_of
+from aeorsync.api.keys import id_of
 from aeorsync.api.node import Node
 from aeorsync.core.keyrules import read_rules
 from aeorsync.core.users import (
@@ -42,7 +42,6 @@ from aeorsync.storage.users import no_user
 
 async def make_user(call: Call) -> Response:
     """Make a user."""
-    demand_free_root(call)
     request = await call.body(UserRequest)
     now = call.node.wall.now_ms()
     user = UserRecord(
@@ -51,8 +50,8 @@ async def make_user(call: Call) -> Response:
         created_at=now,
         updated_at=now,
         email=None if request.email is None else check_email(request.email),
-        tags=check_tags(request.tags),
-        rules=read_rules(request.rules),
+        tags=check_tags(request.tags or ()),
+        rules=read_rules(request.rules or ()),
         is_active=request.is_active,
     )
     await bridge.settle(call.node.accounts.users.add(user))
@@ -61,19 +60,16 @@ async def make_user(call: Call) -> Response:
 
 async def list_users(call: Call) -> Response:
     """List the users."""
-    demand_free_root(call)
     return answer(UsersReply(await bridge.run(_replies, call.node)))
 
 
 async def show_user(call: Call) -> Response:
     """Show a user."""
-    demand_free_root(call)
     return answer(await bridge.run(_reply, call.node, id_of(call, "user_id")))
 
 
 async def change_user(call: Call) -> Response:
     """Change a user."""
-    demand_free_root(call)
     changes = _changes(await call.body(UserPatch))
     user_id = id_of(call, "user_id")
     users = call.node.accounts.users
@@ -83,7 +79,6 @@ async def change_user(call: Call) -> Response:
 
 async def delete_user(call: Call) -> Response:
     """Delete a user, and revoke all their keys."""
-    demand_free_root(call)
     user_id = id_of(call, "user_id")
     await bridge.settle(call.node.accounts.remove_user(user_id))
     return answer(UserDeleted(deleted=True, user_id=user_id))

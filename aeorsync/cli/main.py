@@ -11,6 +11,7 @@ from aeorsync.cli import (
     changing,
     emergency,
     key,
+    keys,
     listing,
     login,
     peers,
@@ -20,6 +21,7 @@ from aeorsync.cli import (
     status,
     sync,
     transfers,
+    users,
 )
 from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
@@ -35,6 +37,8 @@ app = typer.Typer(
 app.command("start", epilog=start.EPILOG)(start.start)
 app.command("emergency-reset")(emergency.reset)
 app.add_typer(key.app)
+app.add_typer(keys.app, name="keys", epilog=keys.EPILOG)
+app.add_typer(users.app, name="users", epilog=users.EPILOG)
 app.command("login", epilog=login.EPILOG)(login.login)
 app.command("logout", epilog=login.LOGOUT_EPILOG)(login.logout)
 app.command("ls", epilog=listing.LS_EPILOG)(listing.ls)

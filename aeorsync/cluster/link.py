@@ -8,7 +8,7 @@
 
 One link has one task (and those it starts), so a peer that hangs delays nobody else, and never two
 cycles run with one peer. News that arrives during a cycle causes another one, after a moment in
-which more of a burst may come: the first of a burst waits for nothing, the others share a cycle.
+which more may come: the first of a burst waits for nothing, the others share a cycle.
 
 *Forced*: a person may let data flow against the clocks. That lasts until the clocks agree, the
 connection is lost, the link is paused, or the node stops.
@@ -45,7 +45,8 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.tasks import backoff
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.runtime.together import together
-from aeorsync.wire.protocol import ClockReply, Heartbeat
+from aeorsync.wire.peer_events import Heartbeat
+from aeorsync.wire.protocol import ClockReply
 
 HONEYMOON_S: Final = 5.0
 """Pause between bursts while the clocks do not agree."""
@@ -392,8 +393,7 @@ class Link:
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but past `FLOOR_S` not longer than until somebody is in a hurry."""
-        floor = min(FLOOR_S, seconds)
-        await asyncio.sleep(floor)
+        await asyncio.sleep(floor := min(FLOOR_S, seconds))
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds - floor):
                 await self._hurry.wait()

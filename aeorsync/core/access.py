@@ -137,6 +137,18 @@ class Access:
         """Whether the caller may learn that something is at ``path``."""
         return self.may(path, Op.READ) or self.may(path, Op.LIST)
 
+    def bounds(self, op: Op) -> list[str]:
+        """Paths such that whatever allows ``op`` is one of them or below one; ``/`` for any."""
+        if self.is_nobody:
+            return []
+        found: set[str] = {ROOT}
+        for rules in self.layers:
+            allowing = [rule for rule in rules.rules if op in rule.flags]
+            targets = {ROOT if r.glob.is_negated else r.target or ROOT for r in allowing}
+            if ROOT not in targets:
+                found = targets
+        return [path for path in sorted(found) if not any(_is_below(path, o) for o in found)]
+
     @property
     def digest(self) -> bytes:
         """32 bytes, the same for the same rules: what was told under others is told apart."""
@@ -186,3 +198,7 @@ def _target(glob: str) -> str:
             return "".join(f"/{name}" for name in names)
         names.append(name)
     return "".join(f"/{name}" for name in names)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path != folder and path.startswith("/" if folder == ROOT else folder + "/")

@@ -43,6 +43,7 @@ MAX_RECORD = 4096  # bytes of JSON
 
 _FORM = re.compile(r"aeor_r_([0-9a-f]{16})([0-9a-f]{16})[0-9a-f]{32}\Z")
 _CONTEXT = "aeorsync 2026 refresh token digest v1"
+_MARK_CONTEXT = "aeorsync 2026 refresh chain mark v1"
 
 
 class RefreshToken(msgspec.Struct, frozen=True):
@@ -135,6 +136,14 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _DECODER = msgspec.json.Decoder(Chain)
+
+
+def mark(name: str) -> str:
+    """Return what tells a chain, by the name of its record, in tokens; 16 hex digits.
+
+    Who reads it there cannot end the chain by pretending to have one of its refresh tokens.
+    """
+    return blake3(name.encode(), derive_key_context=_MARK_CONTEXT).hexdigest(8)
 
 
 class Standing(Enum):

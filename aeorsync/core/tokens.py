@@ -9,6 +9,7 @@ Every node of a cluster holds the same 32-byte seed, so each can check what any 
     iat exp   whole seconds        issued, expires
     scope     "sync" or absent     with root: a peer of the cluster, and nothing else
     key_id    UUID or absent       the API key whose rules limit the bearer
+    chain     16 hex or absent     marks the chain of refresh tokens it came with (`core.refresh`)
 
 Why a token is refused is never told: all refusals carry the same text. Time is an argument.
 """
@@ -109,6 +110,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
         expires: Seconds since the Unix epoch.
         scope: ``sync`` or absent; other words mean nothing.
         key_id: The API key whose rules limit the bearer.
+        chain: Mark of the chain of refresh tokens it came with; it ends when that is revoked.
     """
 
     subject: UUID = msgspec.field(name="sub")
@@ -116,6 +118,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     expires: int = msgspec.field(name="exp")
     scope: str | None = None
     key_id: UUID | None = None
+    chain: str | None = None
 
     @property
     def is_root(self) -> bool:
@@ -128,7 +131,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
         return self.is_root and self.scope == SYNC
 
 
-def mint(
+def mint(  # noqa: PLR0913  # one parameter a claim
     key: SigningKey,
     subject: UUID,
     *,
@@ -136,6 +139,7 @@ def mint(
     expires: int,
     scope: str | None = None,
     key_id: UUID | None = None,
+    chain: str | None = None,
 ) -> str:
     """Return a token; ``issued`` and ``expires`` are seconds since the Unix epoch."""
     claims: dict[str, str | int] = {
@@ -148,6 +152,8 @@ def mint(
         claims["scope"] = scope
     if key_id is not None:
         claims["key_id"] = str(key_id)
+    if chain is not None:
+        claims["chain"] = chain
     return key.sign(claims)
 
 

@@ -39,6 +39,7 @@ _MASK: Final = (
 )
 _SELF: Final = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.UNMOUNT
 _LIBRARY_MS: Final = 50
+_GATHER_MS: Final = 10
 
 
 class News(Enum):
@@ -103,10 +104,15 @@ class KernelFeed:
         """Deliver news until stopped; blocking."""
         self._add("")
         deliver([(News.LIMITED if self._is_limited else News.WATCHING, "")])
-        poll = select.poll()
+        stopped, happened = select.poll(), select.poll()
+        stopped.register(self._wake, select.POLLIN)
         for handle in (self._queue, self._wake):
-            poll.register(handle, select.POLLIN)
-        while self._wake not in {handle for handle, _ in poll.poll()}:
+            happened.register(handle, select.POLLIN)
+        while True:
+            happened.poll()
+            # Waking up for every single event would take the interpreter away from the others.
+            if stopped.poll(_GATHER_MS):
+                return
             if news := list(self._read()):
                 deliver(news)
 

@@ -16,22 +16,20 @@ that may happen is that a name stands for the wrong version of two for some micr
 """
 
 import errno
-import fcntl
 import os
 import secrets
-import signal
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, Never
 
 from aeorsync.core.paths import MAX_NAME
 from aeorsync.core.versions import Kind
-from aeorsync.errors import StaleError
-from aeorsync.folder import facts, temps
+from aeorsync.errors import ConflictError, StaleError
+from aeorsync.folder import facts, names, temps
 from aeorsync.folder.facts import Fingerprint
 from aeorsync.folder.staging import Owner, Staged, with_executable
-from aeorsync.runtime import durable, renaming
+from aeorsync.runtime import durable, leases, renaming
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _AGAIN: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -40,6 +38,10 @@ _MAKE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 class ChangedError(StaleError):
     """What is there is not what was expected; it is as the user left it."""
+
+
+class NameTakenError(ConflictError):
+    """The disk takes two names for the same; what has the name is kept."""
 
 
 class HeldFolder:
@@ -87,8 +89,7 @@ class HeldFolder:
             if error.errno in {errno.ELOOP, errno.ENXIO}:
                 self._changed(name)
             raise
-        found = Fingerprint.of(os.fstat(handle))
-        if found is None or found.kind is not Kind.FILE:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             self._changed(name)
         return handle
@@ -102,10 +103,13 @@ class HeldFolder:
 
         Raises:
             ChangedError: Something else is there.
+            NameTakenError: It is there by another name.
         """
+        self._demand_place()
         try:
             os.mkdir(name, 0o777, dir_fd=self.handle)
         except FileExistsError:
+            self._demand_exact(name)
             if self.look(name) != facts.FOLDER:
                 self._changed(name)
 
@@ -164,8 +168,11 @@ class HeldFolder:
 
         Raises:
             ChangedError: Something else is there; it is kept, and what was staged as well.
+            NameTakenError: It is there by another name; likewise.
             OSError: The disk refused; likewise.
         """
+        self._demand_place()
+        staged.folder = self.handle
         if expected is None:
             self._put_new(staged, name)
         else:
@@ -183,15 +190,9 @@ class HeldFolder:
             ChangedError: It is not as expected; it is kept.
             OSError: The disk refused; it is kept.
         """
+        self._demand_place()
         self._demand(name, expected)
-        away = temps.displaced(self.owner.tag)
-        with self._expecting(name):
-            renaming.rename_new(self.handle, name, self.handle, away)
-        if self._is_unchanged(away, expected):
-            os.unlink(away, dir_fd=self.handle)
-            return
-        self.give_back(away, name)
-        self._changed(name)
+        os.unlink(self._displace(name, expected), dir_fd=self.handle)
 
     def move(self, name: str, folder: "HeldFolder", to_name: str, expected: Fingerprint) -> None:
         """Give an entry, also a folder, another name that is free.
@@ -200,12 +201,14 @@ class HeldFolder:
             ChangedError: It is not as expected, or the new name is taken; both are kept.
             OSError: The disk refused; likewise.
         """
+        folder._demand_place()  # noqa: SLF001 - a folder like this one
         self._demand(name, expected)
         try:
             with self._expecting(name):
                 renaming.rename_new(self.handle, name, folder.handle, to_name)
         except FileExistsError:
-            folder._changed(to_name)  # noqa: SLF001 - a folder like this one
+            folder._demand_exact(to_name)  # noqa: SLF001 - likewise
+            folder._changed(to_name)  # noqa: SLF001 - likewise
         found = folder.look(to_name)
         if found is not None and not found.is_like(expected):
             with suppress(OSError):
@@ -256,15 +259,27 @@ class HeldFolder:
             else:
                 return wanted
 
+    def _displace(self, name: str, expected: Fingerprint) -> str:
+        """Give something a name of ours, if it is as expected."""
+        away = temps.displaced(self.owner.tag)
+        with self._expecting(name):
+            renaming.rename_new(self.handle, name, self.handle, away)
+        if not self._is_unchanged(away, expected):
+            self.give_back(away, name)
+            self._changed(name)
+        return away
+
     def _put_new(self, staged: Staged, name: str) -> None:
         try:
             renaming.rename_new(self.handle, staged.name, self.handle, name)
         except FileExistsError:
+            self._demand_exact(name)
             self._changed(name)
         staged.name = ""
 
     def _put_over(self, staged: Staged, name: str, expected: Fingerprint) -> None:
         self._demand(name, expected)
+        self._demand_exact(name)
         # From here on a crash may leave the user's file under this name: it says how to tell.
         armed = temps.armed(self.owner.tag, staged.inode)
         renaming.replace(self.handle, staged.name, self.handle, armed)
@@ -283,9 +298,18 @@ class HeldFolder:
         self._changed(name)
 
     def _put_over_plainly(self, staged: Staged, name: str, expected: Fingerprint) -> None:
-        """Where names cannot be swapped: what is expected goes away, then the name is free."""
-        self.remove(name, expected)
-        self._put_new(staged, name)
+        """Where names cannot be swapped: nothing has the name for a moment, a crash included."""
+        away = self._displace(name, expected)
+        try:
+            # Should we not come back from this, the next run gives it back.
+            self._put_new(staged, name)
+        except OSError:
+            self.give_back(away, name)
+            raise
+        except ChangedError:
+            os.unlink(away, dir_fd=self.handle)
+            raise
+        os.unlink(away, dir_fd=self.handle)
 
     def _put_back(self, staged: Staged, name: str) -> None:
         """Undo a swap: what came away is not what was expected."""
@@ -314,50 +338,49 @@ class HeldFolder:
             # We may not read it, but it is as it was when we wrote it.
             return True
         try:
-            if _is_open_for_writing(handle):
+            if leases.is_open_for_writing(handle):
                 return False
             after = Fingerprint.of(os.fstat(handle))
             return after is not None and after.is_like(expected)
         finally:
             os.close(handle)
 
+    def _demand_place(self) -> None:
+        """Raise if the folder is not where it was: what is put there might be outside."""
+        if not self.owner.leads_to(self.path, self.handle):
+            shown = facts.printable(self.path)
+            raise ChangedError(f"{shown} was moved away meanwhile; it is looked at again")
+
+    def _demand_exact(self, name: str) -> None:
+        """Raise if what has the name goes by another one that the disk takes for the same."""
+        found = self.stat(name)
+        others = [self.stat(other) for other in names.variants(name)]
+        if found is None or not any(other and other.st_ino == found.st_ino for other in others):
+            return
+        with os.scandir(self.handle) as entries:
+            is_exact = any(entry.name == name for entry in entries)
+        if not is_exact:
+            shown = facts.printable(facts.join(self.path, name))
+            raise NameTakenError(
+                f"{shown} cannot be written: this disk takes it for the name of something else"
+                " that is there, which is kept; rename one of them"
+            )
+
     def _demand(self, name: str, expected: Fingerprint) -> None:
         if self.look(name) != expected:
             self._changed(name)
 
-    def _expecting(self, name: str) -> "_Expecting":
-        return _Expecting(lambda: self._changed(name))
+    @contextmanager
+    def _expecting(self, name: str) -> Iterator[None]:
+        """Turn "not there" into "changed"."""
+        try:
+            yield
+        except FileNotFoundError:
+            self._changed(name)
 
     def _changed(self, name: str) -> Never:
-        path = ascii(facts.join(self.path, name))[1:-1]
+        path = facts.printable(facts.join(self.path, name))
         raise ChangedError(f"{path} changed or is in use by another program; it is kept as it is")
-
-
-class _Expecting:
-    """Turns "not there" into "changed"."""
-
-    def __init__(self, changed: Callable[[], Never]) -> None:
-        self._changed = changed
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is FileNotFoundError:
-            self._changed()
-
-
-def _is_open_for_writing(handle: int) -> bool:
-    """Whether some program has the file open for writing, or mapped; False when unknown."""
-    try:
-        # A lease is granted only when nobody has. Should somebody open the file while we hold
-        # it, a signal that is ignored by default says so.
-        fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        return error.errno in {errno.EAGAIN, errno.EWOULDBLOCK}
-    fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
 
 
 def _rescued(name: str) -> str:

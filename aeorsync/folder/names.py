@@ -4,6 +4,8 @@ A local name that the server would refuse, and a name of the server that the dis
 become troubles: nothing is renamed, cut short or guessed.
 """
 
+import unicodedata
+
 from aeorsync.core import paths
 from aeorsync.core.versions import MAX_TARGET
 from aeorsync.errors import BadRequestError, NotFoundError
@@ -27,6 +29,15 @@ def flaw(path: str) -> str | None:
             return "The name is not UTF-8."
         return error.message
     return None
+
+
+def variants(name: str) -> set[str]:
+    """Other spellings that some disks take for the same name: case, Unicode's normal forms."""
+    spellings = {name.swapcase(), name.lower(), name.upper()}
+    spellings |= {unicodedata.normalize(form, name) for form in ("NFC", "NFD")}
+    return {spelling for spelling in spellings if len(spelling.encode()) <= paths.MAX_NAME} - {
+        name
+    }
 
 
 def target_flaw(target: str) -> str | None:

@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from aeorsync.errors import AeorError, StaleError, UnavailableError
+from aeorsync.errors import AeorError, BadRequestError, StaleError, UnavailableError
 from aeorsync.folder import facts
 from aeorsync.folder.held import HeldFolder
 from aeorsync.folder.staging import Owner
 
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _UMASK: Final = re.compile(r"^Umask:\s*([0-7]+)$", re.MULTILINE)
+_NAME: Final = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL}
 _MOVED: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
@@ -40,6 +41,10 @@ class LostError(StaleError):
 
 class DiskError(UnavailableError):
     """The disk refused; what was there is as it was."""
+
+
+class BadNameError(BadRequestError):
+    """The disk cannot hold such a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class SafeRoot:
         found = os.fstat(self._handle)
         self._seen = found.st_dev, found.st_ino
         self.id = RootId(found.st_ino, os.fstatvfs(self._handle).f_fsid)
-        self.owner = Owner(tag, found.st_dev, 0o777 & ~_umask())
+        self.owner = Owner(tag, found.st_dev, 0o777 & ~_umask(), self._leads_to)
         if known not in {None, self.id}:
             self.close()
             raise RootGoneError(
@@ -153,14 +158,13 @@ class SafeRoot:
             handle = below
         return handle
 
-    def leads_to(self, folder: HeldFolder) -> bool:
-        """Whether the path of a folder that is held open still leads to it."""
+    def _leads_to(self, path: str, folder: int) -> bool:
         try:
-            handle = self.walk(folder.path)
+            handle = self.walk(path)
         except OSError:
             return False
         try:
-            return os.path.sameopenfile(handle, folder.handle)
+            return os.path.sameopenfile(handle, folder)
         finally:
             os.close(handle)
 
@@ -184,18 +188,21 @@ def told(path: str) -> Iterator[None]:
     Raises:
         LostError: See above.
         DiskError: See above.
+        BadNameError: See above.
     """
     try:
         yield
     except AeorError:
         raise
     except OSError as error:
-        shown = ascii(path)[1:-1] or "the folder"
+        shown = facts.printable(path) or "the folder"
         reason = error.strerror or str(error)
         if error.errno in _MOVED:
             raise LostError(f"{shown} changed meanwhile ({reason}); it is looked at again") from (
                 error
             )
+        if error.errno in _NAME:
+            raise BadNameError(f"this disk cannot hold the name {shown} ({reason})") from error
         raise DiskError(f"the disk refused {shown}: {reason}; what was there is kept") from error
 
 

@@ -1,6 +1,7 @@
 """Files that are written under a name of ours before they take their place."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -19,11 +20,13 @@ class Owner:
         tag: In the names of our temporary files.
         device: Of the root; what lies on another one takes no part.
         mode: Permission bits that new entries may have.
+        leads_to: Whether a path from the root still leads to a folder that is held open.
     """
 
     tag: str
     device: int
     mode: int
+    leads_to: Callable[[str, int], bool]
 
 
 @dataclass(slots=True)
@@ -77,7 +80,8 @@ class Staged:
             os.close(self.handle)
             self.handle = -1
         if self.name:
-            with suppress(FileNotFoundError):
+            # Should the folder be closed by now, the next run finds it.
+            with suppress(OSError):
                 os.unlink(self.name, dir_fd=self.folder)
             self.name = ""
 

@@ -7,7 +7,7 @@ what it was told, and what cannot be taken over now (a name that the disk cannot
 a full disk) waits without being forgotten. Paths are relative to the folder (`folder.facts`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -151,7 +151,7 @@ def read_page(page: protocol.DiffReply, scope: Scope) -> dict[str, Told | None]:
 _FOLDER: Final = Told(Kind.DIRECTORY)
 
 
-def _paths(some: list[protocol.PathOnly], scope: Scope) -> Iterator[str]:
+def _paths(some: Sequence[protocol.PathOnly], scope: Scope) -> Iterator[str]:
     for item in some:
         path = scope.relative(item.path)
         if path is not None:

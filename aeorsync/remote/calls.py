@@ -20,6 +20,7 @@ from aeorsync.wire.encoding import Encoding, accept
 from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
 from aeorsync.wire.limits import FRAME_COST, MAX_PAGE_BYTES, MIB
 from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
+from aeorsync.wire.peer_events import Heartbeat, Hello, RootMoved
 from aeorsync.wire.protocol import (
     CHUNKS_HEADER,
     FRAMES_TYPE,
@@ -30,11 +31,8 @@ from aeorsync.wire.protocol import (
     DiffEnd,
     DiffHeader,
     DiffRequest,
-    Heartbeat,
-    Hello,
     JoinReply,
     JoinRequest,
-    RootMoved,
     WakeReply,
     WakeRequest,
     pack,

@@ -20,7 +20,7 @@ async def ask(  # noqa: PLR0913  # what a call consists of
     authorities: Path | None = None,
     deadline_s: float = CALL_S,
 ) -> dict[str, Any]:
-    """Make one call and return the JSON object of its answer.
+    """Make one call and return the JSON object of its answer; a list comes as its ``items``.
 
     Args:
         url: Base URL of the node.
@@ -42,6 +42,7 @@ async def ask(  # noqa: PLR0913  # what a call consists of
     finally:
         await connection.close()
     try:
-        return msgspec.json.decode(answer, type=dict[str, Any])
+        told = msgspec.json.decode(answer, type=dict[str, Any] | list[Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"{url} answered something else than a node does") from error
+    return {"items": told} if isinstance(told, list) else told

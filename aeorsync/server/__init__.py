@@ -16,6 +16,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -24,7 +25,10 @@ from blake3 import blake3
 
 from aeorsync import __version__
 from aeorsync.api.app import create_app
+from aeorsync.api.cors import Cors
+from aeorsync.api.exchange import sweep
 from aeorsync.api.gate import Gate
+from aeorsync.api.jobs import open_board, runner
 from aeorsync.api.meter import Meter
 from aeorsync.api.node import Node
 from aeorsync.cluster.join import dial, dialer
@@ -41,7 +45,7 @@ from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.log import get_logger
 from aeorsync.runtime.tasks import Supervisor
 from aeorsync.server.addresses import own_url
-from aeorsync.server.housekeeping import collecting
+from aeorsync.server.housekeeping import keeping_time
 from aeorsync.server.opening import Data, fingerprint, open_data
 from aeorsync.server.protocol import BoundedProtocol
 from aeorsync.storage.folder import DataFolder
@@ -170,7 +174,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     gate = Gate(SystemClock())
-    web = _web_server(settings, create_app(gate))
+    web = _web_server(settings, create_app(gate, Cors(frozenset(settings.cors_origins))))
     serving = asyncio.create_task(web.serve(sockets=[listener]))
 
     async def drain() -> None:
@@ -258,6 +262,7 @@ async def _running(
         folder=folder.path,
         tally=tally,
         meter=meter,
+        gc_interval=settings.gc_interval,
     )
     supervisor = Supervisor()
     try:
@@ -265,9 +270,10 @@ async def _running(
         await _carry_out_join(folder, member, data, bus)
         for url in settings.peers:
             await _add_peer(member, url)
+        await _prepare(node, folder)
         gate.open(node)
-        if settings.gc_interval:
-            supervisor.start("gc", collecting(node, settings.gc_interval))
+        supervisor.start("tasks", partial(node.tasks.serve, runner(node)))
+        supervisor.start("timetable", keeping_time(node))
         yield Ready(
             version=__version__,
             url=own_url(settings, port),
@@ -281,12 +287,19 @@ async def _running(
         gate.close()
         bus.close()
         node.collector.stop()
-        await supervisor.stop("gc")
+        await supervisor.stop("timetable")
+        await supervisor.stop("tasks")
         await member.stop()
         await drain()
         await bridge.run(foreign.close)
         await bridge.run(tally.ledger.close)
         await bridge.run(data.repository.close)
+
+
+async def _prepare(node: Node, folder: DataFolder) -> None:
+    """Clear up what the last run left, and begin to take tasks."""
+    await bridge.run(sweep, folder.path)
+    await open_board(node)
 
 
 def _open_book(folder: DataFolder) -> ForeignBook:

@@ -49,6 +49,23 @@ def _demand(draft: Draft, path: TreePath, access: Access, op: Op) -> None:
             raise missing(path)
 
 
+def is_taken(draft: Draft, path: TreePath, access: Access, kind: int) -> bool:
+    """Whether something is in the way of what is to be made at a path.
+
+    What may not be known is not, unless a file would come to be where it is in.
+    """
+    if draft.live(path) is not None:
+        return True
+    return draft.has_inside(path) if kind != Kind.DIRECTORY else has_known(draft, path, access)
+
+
+def has_known(draft: Draft, path: TreePath, access: Access) -> bool:
+    """Whether anything below a path may be known."""
+    if access.is_everything:
+        return draft.has_inside(path)
+    return any(access.may_know(from_key(key)) for key in draft.inside(path))
+
+
 def within(keys: Iterable[bytes], access: Access, op: Op) -> list[TreePath]:
     """The paths among some keys at which something may be done; hidden ones are left out.
 

@@ -134,7 +134,7 @@ class about:  # noqa: N801 - used like a function, of which there are thousands 
         _trace: TracebackType | None,
     ) -> None:
         if isinstance(error, AeorError):
-            error.path = error.path or self._path
+            error.details.setdefault("path", self._path)
 
 
 # Deleting

@@ -76,6 +76,14 @@ class Chains:
 
         return self._chains.commit(operation)
 
+    def is_revoked(self, key_id: UUID, mark: str) -> bool:
+        """Whether the chain of a key that has this mark was revoked.
+
+        One that is not known here may just not have come yet.
+        """
+        found = self._chains.all(key_id.hex[:16])
+        return any(chain.is_revoked for name, chain in found if refresh.mark(name) == mark)
+
     def over(self, now_ms: int) -> list[str]:
         """Names of the chains that expired a while ago."""
         return [name for name, chain in self._chains.all() if _is_over(chain, now_ms)]
@@ -92,12 +100,20 @@ class ChainsEdit:
         self._chains = chains
 
     def make_room(self, key_id: UUID) -> None:
-        """Delete the chains of a key that were refreshed longest ago, down to one too few."""
-        names = self._chains.names(key_id.hex[:16])
-        known = [(name, self._chains.get(name)) for name in names]
-        order = sorted((0 if chain is None else chain.rotated_at, name) for name, chain in known)
-        for _, name in order[: max(0, len(order) + 1 - refresh.MAX_CHAINS)]:
-            self._chains.remove(name)
+        """Delete the chains of a key that were refreshed longest ago, down to one too few.
+
+        Those that were revoked are counted for themselves: their tokens must not come back to life
+        by logging in often.
+        """
+        live: list[tuple[int, str]] = []
+        revoked: list[tuple[int, str]] = []
+        for name in self._chains.names(key_id.hex[:16]):
+            chain = self._chains.get(name)
+            group = revoked if chain is not None and chain.is_revoked else live
+            group.append((0 if chain is None else chain.rotated_at, name))
+        for group in (live, revoked):
+            for _, name in sorted(group)[: max(0, len(group) + 1 - refresh.MAX_CHAINS)]:
+                self._chains.remove(name)
 
     def remove_all(self, key_id: UUID) -> None:
         """Delete all chains of a key."""

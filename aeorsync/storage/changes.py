@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from aeorsync.core.access import EVERYTHING, Access, Op, missing
-from aeorsync.core.paths import ROOT, TreePath, ancestors, from_key, is_inside, join, name, to_key
+from aeorsync.core.paths import ROOT, TreePath, ancestors, is_inside, join, name, to_key
 from aeorsync.core.versions import Content, Entry, Kind, Vector, Version
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError, PreconditionError
 from aeorsync.storage.bases import edited, edited_from, stated
-from aeorsync.storage.bounds import demand_copy, demand_move, demand_put, within
+from aeorsync.storage.bounds import (
+    demand_copy,
+    demand_move,
+    demand_put,
+    has_known,
+    is_taken,
+    within,
+)
 from aeorsync.storage.draft import Draft, State, state_of
 
 Tags: TypeAlias = tuple[Vector | None, ...] | Literal["*"] | None
@@ -174,10 +181,10 @@ def delete(
     _check(draft, path, conditions)
     sight = draft.live(path)
     is_leaf = sight is not None and sight.winner.kind != Kind.DIRECTORY
-    keys = [] if is_leaf else draft.inside(path)
-    if keys and not recursive and any(access.may_know(from_key(key)) for key in keys):
+    if not (is_leaf or recursive) and has_known(draft, path, access):
         raise BadRequestError(f"{path} is not empty; delete what is in it, or ask for recursive")
-    inside = within(keys, access, Op.DELETE) if recursive else []
+    keys = draft.inside(path) if recursive and not is_leaf else []
+    inside = within(keys, access, Op.DELETE)
     if sight is None and not inside:
         raise missing(path)
     for one in reversed(inside):
@@ -214,12 +221,13 @@ def rename(
     moved = {source: TreePath(to + source[len(path) :]) for source in (path, *inside)}
     for source, target in moved.items():
         demand_move(draft, source, target, access)
-    if draft.live(to) is not None or draft.has_inside(to):
+    kind = Kind(sight.winner.kind) if sight is not None else Kind.DIRECTORY
+    if is_taken(draft, to, access, kind):
         raise ConflictError(f"{to} exists already")
     _make_parents(draft, to)
     for source, target in moved.items():
         _move_one(draft, source, target)
-    return Kind(sight.winner.kind) if sight is not None else Kind.DIRECTORY
+    return kind
 
 
 def copy(
@@ -251,14 +259,14 @@ def copy(
     return made
 
 
-def restore(draft: Draft, path: TreePath) -> Version:
+def restore(draft: Draft, path: TreePath, access: Access = EVERYTHING) -> Version:
     """Bring back what was deleted last at a path."""
-    if draft.live(path) is not None or draft.has_inside(path):
-        raise ConflictError(f"{path} exists; rename or delete it first")
     entry = draft.entry(to_key(path))
-    if entry is None:
+    last = None if entry is None else max(entry.versions, key=lambda version: version.rank)
+    if is_taken(draft, path, access, Kind.DIRECTORY if last is None else last.kind):
+        raise ConflictError(f"{path} exists; rename or delete it first")
+    if last is None:
         raise nothing_deleted(path)
-    last = max(entry.versions, key=lambda version: version.rank)
     _make_parents(draft, path)
     return draft.write(path, state_of(last, deleted=False, base=b""))
 

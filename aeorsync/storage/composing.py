@@ -14,7 +14,7 @@ Bytes are read for it once: not again where the only chunk of a file came with t
 not where the tree holds a file of the very same list already, as after a rename.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aeorsync.core.hashing import content_hash, hasher
@@ -85,10 +85,12 @@ class Known:
     Attributes:
         singles: Content hash of chunks that were read just now, each as a file of its own.
         twins: Contents that the tree holds, by their depth and references.
+        denied: Chunks that count as not here.
     """
 
     singles: Mapping[bytes, bytes] = field(default_factory=dict)
     twins: Mapping[tuple[int, bytes], Content] = field(default_factory=dict)
+    denied: Collection[bytes] = frozenset()
 
 
 def compose(store: Store, plans: Sequence[Plan], known: Known) -> list[Content]:
@@ -98,7 +100,8 @@ def compose(store: Store, plans: Sequence[Plan], known: Known) -> list[Content]:
         BadRequestError: Chunks are not here or damaged, or they are not what was said of them;
             ``path`` says of which, ``details`` names the chunks.
     """
-    sizes = store.chunk_sizes({name for plan in plans for name in plan.chunks})
+    names = {name for plan in plans for name in plan.chunks}
+    sizes = store.chunk_sizes(names.difference(known.denied))
     made: dict[bytes, bytes] = {}
     drafts = [_draft(plan, sizes, made) for plan in plans]
     if made:
@@ -123,8 +126,7 @@ def compose(store: Store, plans: Sequence[Plan], known: Known) -> list[Content]:
 def refusal(path: str, text: str, **details: object) -> BadRequestError:
     """The error that refuses one path of a request."""
     error = BadRequestError(f"{path}: {text}; nothing was changed")
-    error.path = path
-    error.details.update(details)
+    error.details.update(path=path, **details)
     return error
 
 

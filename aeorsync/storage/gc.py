@@ -23,7 +23,7 @@ nothing is swept either, and the report says why.
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -87,12 +87,19 @@ class Collector:
         """When the last collection ended, in milliseconds since the Unix epoch; 0 for never."""
         return int(self._repository.note("care", "collected") or 0)
 
-    def run(self, *, dry_run: bool = False, progress: Progress = quiet) -> Collected:
+    def run(
+        self,
+        *,
+        dry_run: bool = False,
+        progress: Progress = quiet,
+        check: Callable[[], None] = lambda: None,
+    ) -> Collected:
         """Collect; blocking, for as long as it takes to read all tree nodes.
 
         Args:
             dry_run: Only find out, and change nothing.
             progress: Told how it goes.
+            check: Called now and then; what it raises ends the collection.
 
         Raises:
             BusyError: A collection is under way.
@@ -103,7 +110,7 @@ class Collector:
         if not self._turn.acquire(blocking=False):
             raise BusyError("a garbage collection is under way; wait until it has ended")
         try:
-            run = _Run(self._repository, self._wall.now_ms(), self._is_stopped, progress)
+            run = _Run(self._repository, self._wall.now_ms(), self._is_stopped, progress, check)
             if dry_run:
                 return run.look()
             found = run.collect()
@@ -122,12 +129,14 @@ class _Run:
         now_ms: When it began.
         stopped: Set when it must end.
         progress: Told how it goes.
+        check: Raises when it is to end.
     """
 
     repository: Repository
     now_ms: int
     stopped: threading.Event
     progress: Progress
+    check: Callable[[], None]
     _marking: Marking = field(init=False)
     _marked: Head | None = field(init=False, default=None)
     _absent: dict[bytes, str] = field(init=False, default_factory=dict)
@@ -189,6 +198,7 @@ class _Run:
         )
 
     def _check_stop(self) -> None:
+        self.check()
         if self.stopped.is_set():
             raise UnavailableError("this node is shutting down; the rest is collected next time")
 

@@ -1,9 +1,10 @@
 """Settling conflicts, as decisions on a draft."""
 
 from aeorsync.core.access import EVERYTHING, Access
-from aeorsync.core.paths import TreePath, from_key, to_key
+from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Kind, Version
 from aeorsync.errors import ConflictError, NotFoundError
+from aeorsync.storage.bounds import has_known
 from aeorsync.storage.draft import Draft, state_of
 
 
@@ -23,7 +24,7 @@ def resolve(draft: Draft, path: TreePath, pick: str, access: Access = EVERYTHING
     sight = draft.live(path)
     if entry is None or sight is None or not sight.losers:
         is_file = sight is not None and sight.winner.kind != Kind.DIRECTORY
-        if is_file and any(access.may_know(from_key(key)) for key in draft.inside(path)):
+        if is_file and has_known(draft, path, access):
             raise ConflictError(f"{path} is a file and a folder; rename or delete one of them")
         raise no_conflict(path)
     words = {"winner": sight.winner, "loser": sight.losers[0]}

@@ -49,7 +49,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         metadata: Whatever its maker wanted to note.
         kind: ``manual``, or ``auto`` for one made before something is replaced.
         node: Node that made it.
-        reason: What an automatic one was made before: ``restore`` or ``promote``.
+        reason: What an automatic one was made before: ``restore``, ``promote``, ``delete``.
         restored: Name and root of the snapshot that then replaced everything.
     """
 

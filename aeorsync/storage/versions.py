@@ -20,6 +20,7 @@ from aeorsync.storage import forks as forking
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.draft import Draft, state_of
 from aeorsync.storage.forks import Promoted, new_fork_id
+from aeorsync.storage.lifecycle import check_writes
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.version_records import (
     FORKS,
@@ -158,11 +159,13 @@ def make_snapshot(
 
     Raises:
         ConflictError: Another has the name.
+        DeniedError: Snapshots are switched off.
     """
+    check_writes(repository, draft)
     for known in read_snapshots(draft.view, repository.read):
         if known.name != name:
             continue
-        if _is_present(repository, draft, known):
+        if is_present(repository, draft, known):
             return known, True
         raise ConflictError(f"there is a snapshot {name} already")
     head = draft.view.head
@@ -186,11 +189,16 @@ def auto_snapshot(
     Args:
         repository: Whose.
         draft: Where to write.
-        reason: ``restore`` or ``promote``.
+        reason: ``restore``, ``promote`` or ``delete``; empty for one that is made by the clock.
         by: The snapshot that is about to replace everything.
+
+    Raises:
+        DeniedError: Snapshots are switched off.
     """
+    check_writes(repository, draft)
     when = datetime.fromtimestamp(draft.now_ms / 1000, UTC).isoformat(" ", "milliseconds")
-    name = f"auto-pre-{reason} {when.removesuffix('+00:00')}"
+    before = f"pre-{reason} " if reason else ""
+    name = f"auto-{before}{when.removesuffix('+00:00')}"
     restored = None if by is None else (by.name, by.root)
     head = draft.view.head
     snapshot = Snapshot(
@@ -353,7 +361,7 @@ def _check_batch(repository: Repository, batch: list[Content]) -> None:
         raise not_here("the content of a file that was to come back")
 
 
-def _is_present(repository: Repository, draft: Draft, snapshot: Snapshot) -> bool:
+def is_present(repository: Repository, draft: Draft, snapshot: Snapshot) -> bool:
     """Whether nothing but records changed since a snapshot."""
     if not repository.has_trees(snapshot.trees):
         return False

@@ -190,9 +190,24 @@ class LinkAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PathOnly(msgspec.Struct, frozen=True):
-    """A path that is gone, or a folder that came."""
+    """A path that is gone."""
 
     path: str
+
+
+class FolderAdded(PathOnly, frozen=True, kw_only=True, omit_defaults=True):
+    """A folder that is new, or that a conflict came to or went from.
+
+    Attributes:
+        path: Where.
+        mtime_ns: When it was made, as its writer stated; nanoseconds since the Unix epoch.
+        base: ETag that covers just this version; only in a conflict.
+        losers: The versions in conflict with it.
+    """
+
+    mtime_ns: int | None = None
+    base: str | None = None
+    losers: list[Loser] = []
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,7 +219,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     symlinks_added: list[LinkAdded] = []
     symlinks_modified: list[LinkAdded] = []
     symlinks_deleted: list[PathOnly] = []
-    directories_added: list[PathOnly] = []
+    directories_added: list[FolderAdded] = []
     directories_deleted: list[PathOnly] = []
 
 
@@ -335,54 +350,6 @@ class WakeReply(msgspec.Struct, frozen=True):
 
     accepted: bool = True
     linked: bool = False
-
-
-# GET /sync/events
-
-
-class Hello(msgspec.Struct, frozen=True):
-    """First event, ``hello``: who answers, and where it stands.
-
-    Attributes:
-        node_id: The answering node.
-        database: Id made with its database.
-        root_hash: Hex root of its live tree.
-        seq: Number of the last change in its feed.
-        version: Version of its software.
-    """
-
-    node_id: int
-    database: int
-    root_hash: str
-    seq: int
-    version: str = ""
-
-
-class RootMoved(msgspec.Struct, frozen=True):
-    """Event ``root``: there is something to pull."""
-
-    root_hash: str
-    seq: int
-
-
-class ClockTold(msgspec.Struct, frozen=True):
-    """Two readings of the sender's clock.
-
-    Attributes:
-        intent_time: When the heartbeat was due.
-        construct_time: When it was made.
-        node_id: The sender.
-    """
-
-    intent_time: int
-    construct_time: int
-    node_id: int
-
-
-class Heartbeat(msgspec.Struct, frozen=True):
-    """Event ``heartbeat``, every 15 s."""
-
-    clock: ClockTold
 
 
 # Payloads of frames

@@ -106,7 +106,7 @@ class JsonReader:
     def turn(self) -> DiffReply:
         """Ask once."""
         node: Any = SimpleNamespace(repository=self.repository, seal_secret=SECRET)
-        body = diff._page(node, self.token, self.sieve, is_peer=self.is_peer)
+        body, _ = diff._page(node, self.token, self.sieve, is_peer=self.is_peer)
         reply = msgspec.json.decode(body, type=DiffReply)
         self.tree.apply(reply)
         self.token = reply.root_hash

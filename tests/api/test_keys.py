@@ -1,10 +1,13 @@
 """/auth/keys and /auth/keys/admin: who makes, sees, renames and revokes which keys."""
 
+import random
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from aeorsync.core.access import Op
 from aeorsync.core.apikeys import KeyRule
 from aeorsync.core.tokens import ROOT
 from tests.api.conftest import Browser
@@ -229,6 +232,8 @@ def test_a_limited_key_is_not_shown_the_rules_of_the_one_it_was_made_with(call: 
     child = make(call, maker["key"])
     assert "secret" not in call("GET", "/auth/keys", token=child["key"]).text
     assert "secret" in call("GET", "/auth/keys/admin").text
+    assert maker["key_id"] not in call("GET", "/auth/keys", token=child["key"]).text
+    assert maker["key_id"] in call("GET", "/auth/keys", token=maker["key"]).text
 
 
 def test_all_that_was_made_with_a_key_can_be_revoked_at_once(call: Browser) -> None:
@@ -327,7 +332,69 @@ def test_a_user_has_no_endless_number_of_keys(
     assert make(call, rules=READ)
 
 
+def test_rules_that_are_too_long_altogether_make_no_key(call: Browser) -> None:
+    def long_rules(mark: int) -> list[dict[str, str]]:
+        return [{f"/{mark}-{number}-{'x' * 1000}": "-r--l---"} for number in range(100)]
+
+    key = make(call, rules=long_rules(1))
+    key = make(call, key["key"], rules=long_rules(2))
+    body = {"rules": long_rules(3)}
+    assert call("POST", "/auth/keys", json=body, token=key["key"]).status_code == 400
+    assert call("DELETE", f"/auth/keys/{key['key_id']}").status_code == 200
+
+
+def test_what_is_null_is_as_if_it_were_not_given(call: Browser) -> None:
+    body = dict.fromkeys(("label", "expires_in_days", "rules", "user_id"))
+    assert call("POST", "/auth/keys", json=body).status_code == 201
+    user = {"username": "ada", "email": None, "tags": None, "rules": None}
+    assert call("POST", "/system/users", json=user).status_code == 201
+
+
 def test_rules_that_came_from_elsewhere_and_cannot_be_read_open_nothing(call: Browser) -> None:
     text, _ = call.here.make_key(rules=(KeyRule("/a[", "crudlify"),))
     assert call("GET", "/files/", token=text).status_code == 403
     assert call("POST", "/auth/keys", json={}, token=text).status_code == 403
+
+
+GLOBS = ["**", "/a", "/a/**", "/a/b/**", "/b/**", "**/*.txt", "!/a/**", "/{a,b}/*"]
+FLAGS = ["--------", "-r--l---", "crudl---", "c-------", "crudlify"]
+PATHS = ["/", "/a", "/a/b", "/a/b/c.txt", "/b", "/b/c", "/x.txt"]
+
+
+def some_rules(chance: random.Random) -> list[dict[str, str]]:
+    size = chance.randrange(3)
+    return [{chance.choice(GLOBS): chance.choice(FLAGS)} for _ in range(size)]
+
+
+def opened(call: Browser, key: dict[str, Any]) -> set[tuple[str, Op]]:
+    accounts = call.here.node.accounts
+    record = accounts.by_id(UUID(key["key_id"]))
+    assert record is not None
+    access = accounts.access(record)
+    assert access is not None
+    return {(path, op) for path in PATHS for op in Op if access.may(path, op)}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_chain_of_keys_leads_to_more_than_it_began_with(call: Browser, seed: int) -> None:
+    chance = random.Random(seed)
+    ada = user(call, rules=some_rules(chance))
+    whom = chance.choice([ada, str(ROOT)])
+    chain = [make(call, user_id=whom, rules=some_rules(chance))]
+    for _ in range(4):
+        bearer = chain[-1]["key"]
+        if chance.random() < 0.5:
+            login = call("POST", "/auth/token", json={"api_key": bearer, "include_refresh": True})
+            bearer = login.json()["token"]
+            if chance.random() < 0.5:
+                body = {"refresh_token": login.json()["refresh_token"]}
+                bearer = call("POST", "/auth/refresh", json=body).json()["token"]
+        body = {"rules": some_rules(chance), "user_id": chance.choice([ada, None, str(ROOT)])}
+        reply = call("POST", "/auth/keys", json=body, token=bearer)
+        assert reply.status_code in {201, 403}
+        if reply.status_code == 201 and reply.json()["user_id"] == whom:
+            chain.append(reply.json())
+    for rules in (some_rules(chance), [], some_rules(chance)):
+        for maker, child in pairwise(chain):
+            assert opened(call, child) <= opened(call, maker)
+        call("PATCH", f"/system/users/{ada}", json={"rules": rules})

@@ -76,6 +76,31 @@ def test_a_token_that_was_used_before_ends_its_whole_chain(call: Browser) -> Non
     assert use(call, login(call, text)).status_code == 200
 
 
+def test_the_tokens_of_a_revoked_chain_are_refused_with_the_next_request(call: Browser) -> None:
+    text, _ = call.here.make_key()
+    body = {"api_key": text, "include_refresh": True}
+    logged_in = call("POST", "/auth/token", json=body).json()
+    other = call("POST", "/auth/token", json=body).json()["token"]
+    plain = call("POST", "/auth/token", json={"api_key": text}).json()["token"]
+    second = use(call, logged_in["refresh_token"]).json()
+    third = use(call, second["refresh_token"]).json()
+    mine = (logged_in["token"], second["token"], third["token"])
+    assert {call("GET", "/files", token=token).status_code for token in mine} == {200}
+    assert use(call, logged_in["refresh_token"]).status_code == 401
+    assert {call("GET", "/files", token=token).status_code for token in mine} == {401}
+    assert {call("GET", "/files", token=token).status_code for token in (other, plain)} == {200}
+
+
+def test_a_token_does_not_tell_the_chain_it_came_with(call: Browser) -> None:
+    text, _ = call.here.make_key()
+    body = {"api_key": text, "include_refresh": True}
+    told = call("POST", "/auth/token", json=body).json()
+    now = call.here.node.wall.now_ms() // 1000
+    chain = tokens.verify(KEY, told["token"], now).chain
+    assert chain is not None
+    assert chain not in told["refresh_token"]
+
+
 def test_other_chains_of_the_key_go_on(call: Browser) -> None:
     text, _ = call.here.make_key()
     first, other = login(call, text), login(call, text)
@@ -154,6 +179,18 @@ def test_a_key_has_no_endless_number_of_chains(call: Browser) -> None:
     assert use(call, second).status_code == 200
 
 
+def test_a_revoked_chain_is_not_forgotten_by_logging_in_often(call: Browser) -> None:
+    text, _ = call.here.make_key()
+    body = {"api_key": text, "include_refresh": True}
+    told = call("POST", "/auth/token", json=body).json()
+    used(call, used(call, told["refresh_token"]))
+    assert use(call, told["refresh_token"]).status_code == 401
+    for _ in range(refresh.MAX_CHAINS + 2):
+        wait(call, 3000)
+        login(call, text)
+    assert call("GET", "/files", token=told["token"]).status_code == 401
+
+
 def test_guessing_is_slowed_down(call: Browser) -> None:
     text, _ = call.here.make_key()
     token = login(call, text)
@@ -178,6 +215,14 @@ def test_the_sweep_forgets_what_is_over(call: Browser) -> None:
     assert accounts.by_id(UUID(str(gone_record.key_id))) is None
     assert use(call, kept).status_code == 401
     assert call("POST", "/auth/token", json={"api_key": gone}).status_code == 401
+
+
+def test_a_cleanup_tells_what_it_forgot(call: Browser) -> None:
+    text, _ = call.here.make_key()
+    login(call, text)
+    assert call("POST", "/system/tasks/cleanup").json()["tokens_cleaned"] == 0
+    wait(call, 32 * DAY_MS)
+    assert call("POST", "/system/tasks/cleanup").json()["tokens_cleaned"] == 1
 
 
 @pytest.mark.parametrize("body", [{}, {"refresh_token": 1}])

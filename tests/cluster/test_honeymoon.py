@@ -9,7 +9,7 @@ import pytest
 from aeorsync.cluster import link as link_module
 from aeorsync.core.links import LinkState
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.protocol import ClockTold, Heartbeat
+from aeorsync.wire.peer_events import ClockTold, Heartbeat
 from tests.cluster.links import make_link, running
 from tests.support.loops import run, until
 from tests.support.peer import FakePeer

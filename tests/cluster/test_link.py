@@ -12,7 +12,7 @@ from aeorsync.cluster.peers import LinkBook
 from aeorsync.core.links import LinkState
 from aeorsync.errors import AeorError, UnavailableError
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.protocol import ClockTold, Heartbeat
+from aeorsync.wire.peer_events import ClockTold, Heartbeat
 from tests.cluster.links import make_link, running
 from tests.support.cycles import peering, remove
 from tests.support.loops import run, until

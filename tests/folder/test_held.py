@@ -1,13 +1,17 @@
 """What may be done to the entries of a folder, and what never happens."""
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from aeorsync.folder.held import ChangedError, HeldFolder
-from aeorsync.folder.root import LostError, RootGoneError, SafeRoot
+from aeorsync.folder import held
+from aeorsync.folder.held import ChangedError, HeldFolder, NameTakenError
+from aeorsync.folder.root import BadNameError, LostError, RootGoneError, SafeRoot, told
+from aeorsync.runtime import renaming
 
 
 @pytest.fixture
@@ -95,3 +99,143 @@ def test_another_folder_in_the_place_of_ours_is_noticed(root: SafeRoot, tmp_path
         root.check()
     with pytest.raises(RootGoneError):
         SafeRoot(root.path, "0123abcd", root.id)
+
+
+def test_permissions_of_a_file_that_is_replaced_are_kept(root: SafeRoot) -> None:
+    secret = root.path / "secret"
+    secret.write_text("old")
+    secret.chmod(0o4640)
+    with root.folder() as folder:
+        staged = folder.stage()
+        assert (root.path / staged.name).stat().st_mode & 0o777 == 0o600
+        staged.finish(5, executable=True, mode=folder.mode("secret"))
+        folder.place(staged, "secret", folder.look("secret"))
+        staged.close()
+        assert secret.stat().st_mode & 0o7777 == 0o750
+        seen = folder.look("secret")
+        assert seen is not None
+        folder.touch("secret", seen, 7, executable=False)
+    assert secret.stat().st_mode & 0o7777 == 0o640
+    assert secret.stat().st_mtime_ns == 7
+
+
+def test_links_are_put_and_moved_as_they_are(root: SafeRoot) -> None:
+    with root.folder() as folder:
+        staged = folder.stage_link("/nowhere", 5)
+        placed = folder.place(staged, "link", None)
+        staged.close()
+        assert placed.mtime_ns == 5
+        folder.make_folder("a")
+        with root.folder("a") as below:
+            folder.move("link", below, "moved", placed)
+            assert below.read_link("moved") == "/nowhere"
+            seen = below.look("moved")
+            assert seen is not None
+            below.remove("moved", seen)
+        assert folder.remove_folder("a")
+    assert names(root.path) == []
+
+
+def test_a_move_takes_no_name_that_is_taken(root: SafeRoot) -> None:
+    (root.path / "one").write_text("one")
+    (root.path / "two").write_text("two")
+    with root.folder() as folder:
+        seen = folder.look("one")
+        assert seen is not None
+        with pytest.raises(ChangedError):
+            folder.move("one", folder, "two", seen)
+    assert (root.path / "one").read_text() == "one"
+    assert (root.path / "two").read_text() == "two"
+
+
+def test_a_folder_that_is_not_empty_stays(root: SafeRoot) -> None:
+    (root.path / "a").mkdir()
+    (root.path / "a/mine").write_text("mine")
+    with root.folder() as folder:
+        assert not folder.remove_folder("a")
+    assert (root.path / "a/mine").read_text() == "mine"
+
+
+def test_nothing_is_put_in_a_folder_that_was_moved_away(root: SafeRoot, tmp_path: Path) -> None:
+    (root.path / "a").mkdir()
+    with root.folder("a") as folder:
+        (root.path / "a").rename(tmp_path / "away")
+        (root.path / "a").mkdir()
+        with pytest.raises(ChangedError):
+            write(folder, "file", b"x")
+        with pytest.raises(ChangedError):
+            folder.make_folder("b")
+    assert names(tmp_path / "away") == []
+
+
+def test_two_names_that_the_disk_takes_for_one_are_told(
+    root: SafeRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root.path / "README").write_text("mine")
+    (root.path / "Docs").mkdir()
+    fold_case(monkeypatch)
+    with root.folder() as folder:
+        with pytest.raises(NameTakenError, match="readme"):
+            write(folder, "readme", b"theirs")
+        with pytest.raises(NameTakenError, match="readme"):
+            write(folder, "readme", b"theirs", over=True)
+        with pytest.raises(NameTakenError, match="docs"):
+            folder.make_folder("docs")
+        write(folder, "README", b"newer", over=True)
+        folder.make_folder("Docs")
+    monkeypatch.undo()
+    assert (root.path / "README").read_text() == "newer"
+    assert names(root.path) == ["Docs", "README"]
+
+
+def fold_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the disk look like one that does not tell case apart."""
+    rename_new, exchange = renaming.rename_new, renaming.exchange
+    stat, mkdir, unlink = os.stat, os.mkdir, os.unlink
+
+    def there(folder: int, name: str) -> str:
+        return next((one for one in os.listdir(folder) if one.lower() == name.lower()), name)
+
+    def folded_stat(name: str, *, dir_fd: int, follow_symlinks: bool) -> os.stat_result:
+        return stat(there(dir_fd, name), dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
+    def folded_new(folder: int, name: str, to_folder: int, to_name: str) -> None:
+        rename_new(folder, name, to_folder, there(to_folder, to_name))
+
+    def folded_exchange(folder: int, name: str, to_folder: int, to_name: str) -> None:
+        exchange(folder, name, to_folder, there(to_folder, to_name))
+
+    def folded_mkdir(name: str, mode: int, *, dir_fd: int) -> None:
+        mkdir(there(dir_fd, name), mode, dir_fd=dir_fd)
+
+    held_os = SimpleNamespace(**vars(os))
+    held_os.stat, held_os.mkdir, held_os.unlink = folded_stat, folded_mkdir, unlink
+    monkeypatch.setattr(held, "os", held_os)
+    monkeypatch.setattr(renaming, "rename_new", folded_new)
+    monkeypatch.setattr(renaming, "exchange", folded_exchange)
+
+
+def test_a_name_the_disk_cannot_hold_is_told(root: SafeRoot) -> None:
+    with root.folder() as folder, pytest.raises(BadNameError), told("x" * 300):
+        folder.make_folder("x" * 300)
+
+
+def test_what_an_earlier_run_staged_is_taken_up_only_if_it_is_ours(
+    root: SafeRoot, tmp_path: Path
+) -> None:
+    with root.folder() as folder:
+        staged = folder.stage()
+        staged.write(b"half")
+        name, staged.name = staged.name, ""
+        staged.close()
+        again = folder.restage(name)
+        assert again is not None
+        assert again.size == 4
+        again.name = ""
+        again.close()
+        (tmp_path / "outside").hardlink_to(root.path / name)
+        assert folder.restage(name) is None
+        (root.path / name).unlink()
+        (root.path / name).symlink_to(tmp_path / "outside")
+        assert folder.restage(name) is None
+        assert folder.restage("file") is None

@@ -18,17 +18,14 @@ from aeorsync.runtime.throttle import Throttle
 from aeorsync.wire import limits
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec, Kind, encode, encode_chunk
+from aeorsync.wire.peer_events import ClockTold, Heartbeat, Hello, RootMoved
 from aeorsync.wire.protocol import (
     FRAMES_TYPE,
     IDS_TYPE,
-    ClockTold,
     DiffEnd,
     DiffHeader,
-    Heartbeat,
-    Hello,
     JoinReply,
     JoinRequest,
-    RootMoved,
     pack,
 )
 from tests.support.loops import run

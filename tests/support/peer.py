@@ -17,13 +17,12 @@ from aeorsync.storage.repository import Repository
 from aeorsync.wire.framing import Codec, Decoder, Frame, Kind, encode, encode_chunk
 from aeorsync.wire.nodes import NodesHeader
 from aeorsync.wire.offers import OfferedChunksReply, OfferReply
+from aeorsync.wire.peer_events import Hello, RootMoved
 from aeorsync.wire.protocol import (
     ClockReply,
     DiffEnd,
     DiffHeader,
-    Hello,
     Item,
-    RootMoved,
     WakeReply,
     pack,
 )

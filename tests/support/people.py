@@ -13,7 +13,7 @@ from aeorsync.folder.session import FolderSync, Status
 from tests.support.loops import run
 from tests.support.nodes import NodeProcess
 
-_NUMBER = re.compile(r"(?<=\d\d-\d\d-\d\d)\) \d+")
+_MARK = re.compile(r" \(conflict [^)]*\)( \d+)?")
 Tree = dict[str, tuple[str, object]]
 
 
@@ -89,8 +89,8 @@ def _walk(folder: Path, head: str) -> Iterator[tuple[str, tuple[str, object]]]:
 
 
 def _shape(some: Tree) -> list[tuple[str, object]]:
-    """A tree, whichever of two copies of one moment came first."""
-    shape = [(_NUMBER.sub(")", path), _short(state)) for path, state in some.items()]
+    """A tree, whatever the moments in the names of copies: who edits one keeps its name."""
+    shape = [(_MARK.sub(" (conflict)", path), _short(state)) for path, state in some.items()]
     return sorted(shape, key=repr)
 
 
