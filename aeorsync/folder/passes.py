@@ -251,13 +251,13 @@ class _Round:
 
     def _is_known(self, path: str, agreed: Agreed | None, state: Told | None) -> bool:
         """Whether nothing is new: most of what is told are our own changes."""
+        if path in self._conflicted:
+            return False
         if agreed is None or state is None:
             return agreed is None and state is None
         if state.losers or state.kind != agreed.kind:
             return False
-        if (state.version, state.base) != (agreed.version, agreed.base):
-            return False
-        return path not in self._conflicted
+        return (state.version, state.base) == (agreed.version, agreed.base)
 
     def _note_end(self, listed: set[str] | None, cursor: str) -> list[str]:
         """The server told everything up to the present."""
