@@ -283,8 +283,7 @@ class _Round:
         gone = [path for path, _ in self._ledger.below() if path not in listed]
         stale = [path for path, _ in self._pending() if path not in listed]
         with self._ledger.transaction():
-            for path in stale:
-                self._ledger.settle(path)
+            self._ledger.settle(*stale)
             for path in gone:
                 self._ledger.postpone(path, b"")
         return gone
@@ -304,12 +303,15 @@ class _Round:
         policy = Policy(options.direction, options.delete_local, options.delete_remote)
         planner = Planner(policy, self._conflicted)
         selection = Selection(self._engine.root, self._rules)
+        is_new = self._ledger.count() == 0
         for path, row in self._waiting(founds, newly):
             found = founds.pop(path, None)
             if found is not None and found.copy is not None:
                 planner.add_copy(found, found.copy)
                 continue
-            agreed = found.was if found is not None else self._ledger.agreed(path)
+            agreed = found.was if found is not None else None
+            if found is None and not is_new:
+                agreed = self._ledger.agreed(path)
             state = told.decode(row)
             kind = agreed.kind if state is None and agreed is not None else state and state.kind
             if selection.takes(path, is_folder=kind == Kind.DIRECTORY):

@@ -154,11 +154,7 @@ class Model:
         """Everybody has the same, and nothing is lost or back."""
         first, *others = [tree(who.path) for who in self.people]
         for other in others:
-            shapes = [
-                {path: _short(state) for path, state in one.items()} for one in (first, other)
-            ]
-            assert shapes[0] == shapes[1]
-            assert first == other
+            assert _shape(first) == _shape(other)
         held = {state[1][0] for state in first.values() if isinstance(state[1], tuple)}
         assert self.written - self.gone <= held, "a content is lost"
         assert not (self.gone - self.moved) & held, "a content is back"
