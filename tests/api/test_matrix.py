@@ -217,8 +217,8 @@ ROWS: dict[tuple[str, str], list[Row]] = {
         Row("/sync/resolve/{top}/clash", "u", {"pick": "loser"})
     ],
     ("POST", "/sync/dismiss/{path:path}"): [Row("/sync/dismiss/{top}/clash", "u")],
-    ("DELETE", "/sync/conflicts/{path:path}"): [
-        Row("/sync/conflicts/{top}/clash?version=1-1", "u", status=LET_IN)
+    ("POST", "/sync/conflicts"): [
+        Row("/sync/conflicts", SOMEBODY, {"paths": [], "pick": "winner"})
     ],
     # The node
     ("GET", "/system/events"): [Row("/system/events", SOMEBODY)],
