@@ -26,6 +26,7 @@ from aeorsync.api import (
     diff,
     downloads,
     events,
+    exchange,
     fetch,
     files,
     forks,
@@ -38,6 +39,7 @@ from aeorsync.api import (
     logins,
     members,
     metrics,
+    my_events,
     nodes,
     offers,
     openapi,
@@ -45,6 +47,7 @@ from aeorsync.api import (
     peers,
     problems,
     repairs,
+    stats,
     tasks,
     trash,
     uploads,
@@ -52,6 +55,7 @@ from aeorsync.api import (
     versions,
 )
 from aeorsync.api.auth import Authenticator, query_token
+from aeorsync.api.cors import NO_CORS, Cors
 from aeorsync.api.endpoint import Call, Endpoint
 from aeorsync.api.gate import Gate
 from aeorsync.api.node import Node
@@ -76,6 +80,7 @@ _TABLE = (
     *commits.ENDPOINTS,
     *versions.ENDPOINTS,
     *forks.ENDPOINTS,
+    *exchange.ENDPOINTS,
     *histories.ENDPOINTS,
     *diff.ENDPOINTS,
     *chunks.ENDPOINTS,
@@ -86,8 +91,10 @@ _TABLE = (
     *members.ENDPOINTS,
     *conflicts.ENDPOINTS,
     *events.ENDPOINTS,
+    *my_events.ENDPOINTS,
     *peer_events.ENDPOINTS,
     *metrics.ENDPOINTS,
+    *stats.ENDPOINTS,
     *care.ENDPOINTS,
     *tasks.ENDPOINTS,
     *lifecycle.ENDPOINTS,
@@ -100,16 +107,22 @@ _PRIVATE = ((b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer"
 _log = get_logger(__name__)
 
 
-def create_app(gate: Gate) -> "App":
+def create_app(gate: Gate, cors: Cors = NO_CORS) -> "App":
     """The application for one node, which may not be there yet."""
-    return App(gate)
+    return App(gate, cors=cors)
 
 
 class App:
     """The ASGI application. It serves while the gate is closed, too."""
 
-    def __init__(self, gate: Gate, endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        endpoints: tuple[Endpoint, ...] = ENDPOINTS,
+        cors: Cors = NO_CORS,
+    ) -> None:
         self._gate = gate
+        self._cors = cors
         self._router = Router(endpoints)
         self._authenticator: Authenticator | None = None
 
@@ -124,9 +137,10 @@ class App:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["raw_path"] = _raw_path(scope)
-        marked = _Marked(scope, send, self._gate.node)
+        marked = _Marked(scope, send, self._gate.node, self._cors)
         try:
-            response = await self._respond(scope, receive)
+            preflight = self._cors.preflight(scope)
+            response = preflight or await self._respond(scope, receive)
             await response(scope, receive, marked)
         except ClientDisconnect:
             return  # nobody is there to be answered
@@ -164,7 +178,7 @@ class App:
 class _Marked:
     """Sends an answer with the fields that every answer has."""
 
-    def __init__(self, scope: Scope, send: Send, node: Node | None) -> None:
+    def __init__(self, scope: Scope, send: Send, node: Node | None, cors: Cors) -> None:
         self._send = send
         self._node = node
         self._began = 0.0 if node is None else node.wall.monotonic()
@@ -172,7 +186,7 @@ class _Marked:
         self._has_body = self._method != "HEAD"
         self.is_started = False
         self.request_id = _request_id(scope)
-        self._fields = [(b"x-request-id", self.request_id)]
+        self._fields = [(b"x-request-id", self.request_id), *cors.fields(scope)]
         if query_token(scope["query_string"]) is not None:
             self._fields += _PRIVATE
 

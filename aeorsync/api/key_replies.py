@@ -27,7 +27,7 @@ class KeyRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str | None = None
     expires_in_days: int | None = None
-    rules: list[dict[str, str]] = []
+    rules: list[dict[str, str]] | None = None
     user_id: UUID | None = None
 
 
@@ -154,8 +154,8 @@ class UserRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     username: str
     email: str | None = None
-    tags: list[str] = []
-    rules: list[dict[str, str]] = []
+    tags: list[str] | None = None
+    rules: list[dict[str, str]] | None = None
     is_active: bool = True
 
 

@@ -112,7 +112,7 @@ async def mint(call: Call, request: KeyRequest) -> tuple[str, KeyRecord]:
             created_at=now,
             expires_at=minting.end_ms(now, request.expires_in_days),
             label=minting.check_label(request.label),
-            rules=read_rules(request.rules),
+            rules=read_rules(request.rules or ()),
         )
     )
     maker = await _own_record(node, caller)

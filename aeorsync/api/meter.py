@@ -11,7 +11,7 @@ longer where counting takes long (2 % of the time at most).
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from aeorsync import __version__
 from aeorsync.cluster.peers import PeerState
-from aeorsync.cluster.tally import Sums
+from aeorsync.cluster.tally import Sums as CycleSums
 from aeorsync.cluster.verdict import Verdict, lag_ms
 from aeorsync.core.links import LinkState
 from aeorsync.runtime.clock import WallClock
@@ -36,6 +36,10 @@ _METHODS: Final = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
 _COMMIT_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _REQUEST_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 _RESULTS: Final = tuple(status for status in STATUSES if status != "running")
+
+
+SampleSums: TypeAlias = dict[str, float]
+"""Sums of samples by the names of their series, whatever their labels."""
 
 
 class Meter:
@@ -90,6 +94,15 @@ class Meter:
                 self._sizes_until = now + max(SIZES_S, (now - began) * _SIZES_SHARE)
             return self._sizes
 
+    def sums(self) -> SampleSums:
+        """What was counted since the start, as sums, and what the process takes. Blocking."""
+        found: dict[str, float] = {}
+        for family in self.families():
+            for sample in family.samples:
+                if "le" not in sample.labels:
+                    found[sample.name] = found.get(sample.name, 0.0) + sample.value
+        return found
+
     def families(self) -> Iterator[Metric]:
         """What was counted, and the process. Blocking."""
         for counted in (self._commits, self._changes, self._requests, self._latency):
@@ -117,7 +130,7 @@ class Facts:
     node_id: int
     now_ms: int
     peers: list[PeerState]
-    sums: Mapping[tuple[int, Direction], Sums]
+    sums: Mapping[tuple[int, Direction], CycleSums]
     verdict: Verdict
     waiting: int
     streams: int

@@ -50,8 +50,8 @@ async def make_user(call: Call) -> Response:
         created_at=now,
         updated_at=now,
         email=None if request.email is None else check_email(request.email),
-        tags=check_tags(request.tags),
-        rules=read_rules(request.rules),
+        tags=check_tags(request.tags or ()),
+        rules=read_rules(request.rules or ()),
         is_active=request.is_active,
     )
     await bridge.settle(call.node.accounts.users.add(user))

@@ -89,7 +89,7 @@ async def restore_tree(call: Call) -> Response:
     if not text:
         raise BadRequestError("id or name must say which snapshot")
     repository = call.node.repository
-    snapshot = await bridge.run(_find_whole, call.node, text)
+    snapshot = await bridge.run(find_whole, call.node, text)
     restored = await bridge.settle(
         versions.commit(
             repository, lambda draft: restoring.restore_tree(repository, draft, snapshot)
@@ -189,7 +189,8 @@ def _list(node: Node, places: Places) -> SnapshotsReply:
     )
 
 
-def _find_whole(node: Node, text: str) -> Snapshot:
+def find_whole(node: Node, text: str) -> Snapshot:
+    """A snapshot, by its id, name or root, of which every byte is here. Blocking."""
     snapshot = lenses.find_snapshot(node, text)
     contents = restoring.contents_of_tree(node.repository, snapshot.trees[0])
     versions.check_here(node.repository, contents)

@@ -20,6 +20,7 @@ from aeorsync.cli import (
     start,
     status,
     sync,
+    transfers,
     users,
 )
 from aeorsync.cli.client import CommandError
@@ -43,6 +44,9 @@ app.command("logout", epilog=login.LOGOUT_EPILOG)(login.logout)
 app.command("ls", epilog=listing.LS_EPILOG)(listing.ls)
 app.command("tree", epilog=listing.TREE_EPILOG)(listing.tree)
 app.command("stat", epilog=listing.STAT_EPILOG)(listing.stat)
+app.command("cat", epilog=transfers.CAT_EPILOG)(transfers.cat)
+app.command("get", epilog=transfers.GET_EPILOG)(transfers.get)
+app.command("put", epilog=transfers.PUT_EPILOG)(transfers.put)
 app.command("mkdir", epilog=changing.MKDIR_EPILOG)(changing.mkdir)
 app.command("mv", epilog=changing.MV_EPILOG)(changing.mv)
 app.command("cp", epilog=changing.CP_EPILOG)(changing.cp)

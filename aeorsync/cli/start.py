@@ -44,6 +44,7 @@ def start(  # noqa: PLR0913  # one flag a setting; a test compares them with the
     join_token: Annotated[str | None, _option("join_token")] = None,
     tls_cert: Annotated[str | None, _option("tls_cert")] = None,
     tls_key: Annotated[str | None, _option("tls_key")] = None,
+    cors_origins: Annotated[str | None, _option("cors_origins")] = None,
     cluster_ca: Annotated[str | None, _option("cluster_ca")] = None,
     jwt_expiry: Annotated[str | None, _option("jwt_expiry")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,

@@ -68,11 +68,12 @@ class Settings:
         join_token: Secret; not in the ``repr``.
         tls_cert: PEM file; set iff ``tls_key`` is.
         tls_key: PEM file.
+        cors_origins: As browsers spell them; ``*`` for all; none when empty.
         cluster_ca: PEM file; None for the system's authorities.
         jwt_expiry: Seconds.
         log_format: For ``runtime.log``.
         sync_interval: Seconds.
-        gc_interval: Hours; 0 for never.
+        gc_interval: Hours after which garbage is collected at the latest; 0 for never by itself.
         grave_retention: Seconds.
     """
 
@@ -93,6 +94,7 @@ class Settings:
     sync_interval: int
     grave_retention: int
     gc_interval: int = 24
+    cors_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +292,7 @@ def _parsed(given: Mapping[str, Given]) -> Settings:
         join_token=token.text.strip() or None,
         tls_cert=values.parse_optional_path(given["tls_cert"]),
         tls_key=values.parse_optional_path(given["tls_key"]),
+        cors_origins=values.parse_origins(given["cors_origins"]),
         cluster_ca=values.parse_optional_path(given["cluster_ca"]),
         jwt_expiry=values.parse_whole(given["jwt_expiry"], 60, 4 * WEEK),
         log_format=values.parse_log_format(given["log_format"]),

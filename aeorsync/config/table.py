@@ -127,6 +127,15 @@ SETTINGS: Final = (
         metavar="FILE",
     ),
     Setting(
+        name="cors_origins",
+        flags=("--cors-origins",),
+        toml="server.cors.origins",
+        default="",
+        help="Origins whose web pages may call, separated by commas; * for all.",
+        metavar="ORIGIN,...",
+        kind=list,
+    ),
+    Setting(
         name="cluster_ca",
         flags=("--cluster-ca",),
         toml="cluster.ca",

@@ -141,6 +141,20 @@ def parse_urls(given: Given) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
+def parse_origins(given: Given) -> tuple[str, ...]:
+    """Return the origins of a comma list, each once, in their order; ``*`` stands for all."""
+    texts = [text.strip() for text in given.text.split(",")]
+    return tuple(dict.fromkeys(_origin(Given(text, given.origin)) for text in texts if text))
+
+
+def _origin(given: Given) -> str:
+    if given.text == "*":
+        return given.text
+    if urlsplit(parse_url(given)).path or given.text.endswith("/"):
+        raise given.refused("is not an origin like https://app.example: leave the path out")
+    return parse_url(given).lower()
+
+
 def parse_host(given: Given) -> str:
     """Return an address or a host name, without brackets."""
     host = given.text.removeprefix("[").removesuffix("]")

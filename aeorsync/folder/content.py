@@ -37,24 +37,31 @@ def read_file(folder: HeldFolder, name: str) -> tuple[Fingerprint, Content]:
     """
     handle = folder.open(name)
     try:
-        before = Fingerprint.of(os.fstat(handle))
-        found = read(handle)
-        after = Fingerprint.of(os.fstat(handle))
+        before = os.fstat(handle)
+        found = read(handle, before.st_size)
+        after = os.fstat(handle)
     finally:
         os.close(handle)
-    if before is None or before != after or found.size != before.size:
+    if _times(before) != _times(after) or found.size != before.st_size:
         raise ReadError
-    return before, found
+    seen = Fingerprint.of(before)
+    if seen is None:
+        raise ReadError
+    return seen, found
 
 
-def read(handle: int) -> Content:
+def read(handle: int, hint: int = MIN_CHUNK) -> Content:
     """The content of an open file, from its start to its end.
+
+    Args:
+        handle: The file.
+        hint: Bytes it probably has.
 
     Raises:
         OSError: It cannot be read.
     """
-    data = os.pread(handle, MIN_CHUNK + 1, 0)
-    if len(data) <= MIN_CHUNK:
+    data = os.pread(handle, min(hint, MIN_CHUNK) + 1, 0)
+    if len(data) <= min(hint, MIN_CHUNK):
         return small(data)
     whole = hasher()
     chunker = Chunker()
@@ -91,6 +98,10 @@ def read_place(handle: int, place: Place) -> bytes:
     if chunk_id(data) != place.id:
         raise ReadError
     return data
+
+
+def _times(seen: os.stat_result) -> tuple[int, int, int]:
+    return seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
 
 
 def _pieces(handle: int) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from aeorsync.folder.plan import Edit, Give
 from aeorsync.folder.push import commit_file, send_file
 from aeorsync.folder.work import Work
 from aeorsync.runtime import bridge
-from aeorsync.wire.blobs import CommitFile, CommitLink, CommitRequest
+from aeorsync.wire.blobs import CommitDelete, CommitFile, CommitLink, CommitRequest
 
 
 async def push_edits(work: Work, edits: Iterable[Edit], *, pushes: bool) -> None:
@@ -49,9 +49,15 @@ async def push_edits(work: Work, edits: Iterable[Edit], *, pushes: bool) -> None
 
 
 async def _give_up(work: Work, edit: Edit) -> None:
-    # Where it is no more, somebody was quicker.
-    with suppress(NotFoundError, ConflictError, PreconditionError):
-        await work.server.give_up(work.scope.absolute(edit.path), edit.copy.version)
+    path = work.scope.absolute(edit.path)
+    try:
+        # Where it is no more, somebody was quicker.
+        with suppress(NotFoundError):
+            await work.server.give_up(path, edit.copy.version)
+    except ConflictError:
+        # What readers saw is gone, so they see this one by now.
+        gone = CommitDelete(path=path, base=edit.copy.etag)
+        await work.server.commit(CommitRequest(deletes=[gone]))
     await bridge.run(work.ledger.drop_copy, edit.found.path)
     work.tally.is_stale = True
     work.tally.deleted_remote += 1

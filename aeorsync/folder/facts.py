@@ -27,6 +27,12 @@ SURE_NS: Final = 20_000_000
 _COARSE_GRAIN_NS: Final = 2_100_000_000
 _SECOND_NS: Final = 1_000_000_000
 _LARGEST: Final = (1 << 63) - 1
+_TYPE: Final = 0o170000
+_KINDS: Final = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFLNK: Kind.SYMLINK,
+}
 
 
 class Fingerprint(NamedTuple):
@@ -60,14 +66,16 @@ class Fingerprint(NamedTuple):
         cls, mode: int, size: int, mtime_ns: int, ctime_ns: int, inode: int
     ) -> "Fingerprint | None":
         """Likewise of the numbers alone."""
-        if stat.S_ISDIR(mode):
+        kind = _KINDS.get(mode & _TYPE)
+        if kind is None:
+            return None
+        if kind is Kind.DIRECTORY:
             return FOLDER
-        times = _signed(mtime_ns), _signed(ctime_ns)
-        if stat.S_ISREG(mode):
-            return cls(Kind.FILE, size, *times, inode & _LARGEST, bool(mode & stat.S_IXUSR))
-        if stat.S_ISLNK(mode):
-            return cls(Kind.SYMLINK, size, *times, inode & _LARGEST)
-        return None
+        # A time after the year 2262 stands for the last one that a ledger or a server can name.
+        mtime_ns = min(_LARGEST, mtime_ns)
+        ctime_ns = min(_LARGEST, ctime_ns)
+        executable = kind is Kind.FILE and mode & stat.S_IXUSR != 0
+        return cls(kind, size, mtime_ns, ctime_ns, inode & _LARGEST, executable)
 
     def is_like(self, other: "Fingerprint") -> bool:
         """Whether both are the same, but for the ctime, which our own renames move."""
@@ -225,11 +233,6 @@ class Trouble:
     path: str
     flaw: Flaw
     message: str
-
-
-def _signed(number: int) -> int:
-    # A time after the year 2262 stands for the last one that a ledger or a server can name.
-    return max(-_LARGEST, min(number, _LARGEST))
 
 
 def inode(found: os.stat_result) -> int:

@@ -19,8 +19,8 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, Never
 
 from aeorsync.core.paths import MAX_NAME
@@ -89,8 +89,7 @@ class HeldFolder:
             if error.errno in {errno.ELOOP, errno.ENXIO}:
                 self._changed(name)
             raise
-        found = Fingerprint.of(os.fstat(handle))
-        if found is None or found.kind is not Kind.FILE:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             self._changed(name)
         return handle
@@ -193,14 +192,7 @@ class HeldFolder:
         """
         self._demand_place()
         self._demand(name, expected)
-        away = temps.displaced(self.owner.tag)
-        with self._expecting(name):
-            renaming.rename_new(self.handle, name, self.handle, away)
-        if self._is_unchanged(away, expected):
-            os.unlink(away, dir_fd=self.handle)
-            return
-        self.give_back(away, name)
-        self._changed(name)
+        os.unlink(self._displace(name, expected), dir_fd=self.handle)
 
     def move(self, name: str, folder: "HeldFolder", to_name: str, expected: Fingerprint) -> None:
         """Give an entry, also a folder, another name that is free.
@@ -267,6 +259,16 @@ class HeldFolder:
             else:
                 return wanted
 
+    def _displace(self, name: str, expected: Fingerprint) -> str:
+        """Give something a name of ours, if it is as expected."""
+        away = temps.displaced(self.owner.tag)
+        with self._expecting(name):
+            renaming.rename_new(self.handle, name, self.handle, away)
+        if not self._is_unchanged(away, expected):
+            self.give_back(away, name)
+            self._changed(name)
+        return away
+
     def _put_new(self, staged: Staged, name: str) -> None:
         try:
             renaming.rename_new(self.handle, staged.name, self.handle, name)
@@ -296,9 +298,18 @@ class HeldFolder:
         self._changed(name)
 
     def _put_over_plainly(self, staged: Staged, name: str, expected: Fingerprint) -> None:
-        """Where names cannot be swapped: what is expected goes away, then the name is free."""
-        self.remove(name, expected)
-        self._put_new(staged, name)
+        """Where names cannot be swapped: nothing has the name for a moment, a crash included."""
+        away = self._displace(name, expected)
+        try:
+            # Should we not come back from this, the next run gives it back.
+            self._put_new(staged, name)
+        except OSError:
+            self.give_back(away, name)
+            raise
+        except ChangedError:
+            os.unlink(away, dir_fd=self.handle)
+            raise
+        os.unlink(away, dir_fd=self.handle)
 
     def _put_back(self, staged: Staged, name: str) -> None:
         """Undo a swap: what came away is not what was expected."""
@@ -359,26 +370,17 @@ class HeldFolder:
         if self.look(name) != expected:
             self._changed(name)
 
-    def _expecting(self, name: str) -> "_Expecting":
-        return _Expecting(lambda: self._changed(name))
+    @contextmanager
+    def _expecting(self, name: str) -> Iterator[None]:
+        """Turn "not there" into "changed"."""
+        try:
+            yield
+        except FileNotFoundError:
+            self._changed(name)
 
     def _changed(self, name: str) -> Never:
         path = facts.printable(facts.join(self.path, name))
         raise ChangedError(f"{path} changed or is in use by another program; it is kept as it is")
-
-
-class _Expecting:
-    """Turns "not there" into "changed"."""
-
-    def __init__(self, changed: Callable[[], Never]) -> None:
-        self._changed = changed
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is FileNotFoundError:
-            self._changed()
 
 
 def _rescued(name: str) -> str:

@@ -45,7 +45,7 @@ from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT, show
 from aeorsync.folder.sweeping import sweep
 from aeorsync.folder.told import Scope, Told
-from aeorsync.folder.work import Tally, Work
+from aeorsync.folder.work import MADE, Tally, Work
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
 from aeorsync.wire.protocol import DiffReply
@@ -179,10 +179,11 @@ class _Round:
         placer = Placer(work, self._engine.clock)
         if plan.take or plan.remove:
             await pull(work, plan, self._engine.clock)
-        if plan.edits:
-            await push_edits(work, plan.edits, pushes=direction is not Direction.PULL)
         if plan.give or plan.drop:
             await push(work, plan)
+        # What readers see is stated again by these, so whoever edits that has to come before.
+        if plan.edits:
+            await push_edits(work, plan.edits, pushes=direction is not Direction.PULL)
         if plan.show:
             await show(work, placer, plan.show)
 
@@ -229,16 +230,17 @@ class _Round:
                 break
             if listed is None:
                 await bridge.run(self._ledger.note, CURSOR, cursor)
-        if listed is not None:
-            newly.update(await bridge.run(self._note_missing, listed))
-        await bridge.run(self._ledger.note, CURSOR, cursor)
+        newly.update(await bridge.run(self._note_end, listed, cursor))
         return newly
 
     def _note_page(self, page: DiffReply, *, is_new: bool) -> "_Heard":
         found = told.read_page(page, self._engine.scope)
         news = []
         with self._ledger.transaction():
+            made = self._ledger.notes(MADE)
             for path, state in found.items():
+                if MADE + path in made:
+                    self._ledger.note(MADE + path, None)
                 agreed = None if is_new else self._ledger.agreed(path)
                 if self._is_known(path, agreed, state):
                     self._ledger.settle(path)
@@ -256,6 +258,25 @@ class _Round:
         if (state.version, state.base) != (agreed.version, agreed.base):
             return False
         return path not in self._conflicted
+
+    def _note_end(self, listed: set[str] | None, cursor: str) -> list[str]:
+        """The server told everything up to the present."""
+        with self._ledger.transaction():
+            gone = [] if listed is None else self._note_missing(listed)
+            gone += self._note_undone()
+            self._ledger.note(CURSOR, cursor)
+        return gone
+
+    def _note_undone(self) -> list[str]:
+        """What we made since the cursor and is not told was deleted again.
+
+        A difference says nothing of a path that was not there before and is not there now.
+        """
+        made = [name.removeprefix(MADE) for name in self._ledger.notes(MADE)]
+        for path in made:
+            self._ledger.note(MADE + path, None)
+            self._ledger.postpone(path, b"")
+        return made
 
     def _note_missing(self, listed: set[str]) -> list[str]:
         """What a whole listing does not tell is not there any more."""

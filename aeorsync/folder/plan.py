@@ -13,6 +13,8 @@ from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+import msgspec
+
 from aeorsync.core.reconcile import (
     FOLDER,
     Base,
@@ -21,6 +23,7 @@ from aeorsync.core.reconcile import (
     Reason,
     State,
     Verb,
+    is_same,
     reconcile,
 )
 from aeorsync.core.versions import Kind
@@ -181,9 +184,27 @@ class Planner:
         self._carry_out(path, decision, _Facts(agreed, found, known))
         # What is uploaded is told again; what is kept waits.
         is_done = decision.verb not in {Verb.UPLOAD, Verb.KEEP}
+        if decision.verb is Verb.DOWNLOAD and known is not None:
+            told = known = self._without_deleted(path, agreed, found, known)
         is_shown = path in self._conflicted or (known is not None and bool(known.losers))
         if is_done and is_shown and not isinstance(told, _Untold):
             self._plan.show[path] = told
+
+    def _without_deleted(
+        self, path: str, agreed: Agreed | None, found: Found | None, told: Told
+    ) -> Told:
+        """What was told, without the version that was deleted here: that one is given up.
+
+        Somebody else edited what it was made from, so it stands beside theirs.
+        """
+        if agreed is None or found is None or found.fingerprint is not None:
+            return told
+        deleted = [loser for loser in told.losers if loser.version == agreed.version]
+        for loser in deleted:
+            copy = Copy(path, loser.version, loser.etag, loser.content, agreed.fingerprint)
+            self._plan.edits.append(Edit(path, Found(path, None), copy))
+        kept = tuple(loser for loser in told.losers if loser not in deleted)
+        return msgspec.structs.replace(told, losers=kept)
 
     def add_copy(self, found: Found, copy: Copy) -> None:
         """Take a conflict copy that was edited or deleted."""
@@ -275,11 +296,19 @@ class _Facts(NamedTuple):
     def _base(self, base: Base) -> str:
         match base:
             case Base.AGREED:
-                return "" if self.agreed is None else self.agreed.base
+                return self._agreed_base()
             case Base.REMOTE:
                 return "" if self.told is None else self.told.base
             case Base.NOTHING:
                 return ""
+
+    def _agreed_base(self) -> str:
+        if self.agreed is None:
+            return ""
+        if self.told is not None and is_same(self.told.state, state_of_agreed(self.agreed)):
+            # What was agreed on was stated again meanwhile, by another name.
+            return self.told.base
+        return self.agreed.base
 
 
 def state_of_agreed(agreed: Agreed) -> State:

@@ -156,7 +156,8 @@ class _Push:
                     return
             else:
                 self._work.tally.bytes_sent += sum(len(chunk.stored) for chunk in chunks)
-                await bridge.run(self._work.settle, self._settled(batch, reply))
+                made = [give.path for give in batch.gives if give.was is None]
+                await bridge.run(self._work.settle_made, self._settled(batch, reply), made)
                 self._tell(batch, reply)
                 return
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Final
 
 from aeorsync.folder import facts, temps
-from aeorsync.folder.facts import Flaw, Trouble
+from aeorsync.folder.facts import Fingerprint, Flaw, Trouble
 from aeorsync.folder.held import HeldFolder
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.root import LostError, SafeRoot, told
@@ -76,11 +76,9 @@ def _see_to(folder: HeldFolder, ledger: Ledger, path: str, temp: Temp) -> Troubl
         return None
     was = next((row for row in ledger.rows(folder.path) if row[5] == seen.inode), None)
     wanted = _NAMELESS if was is None else was[0]
-    if was is not None and folder.stat(wanted) is not None:
-        agreed = ledger.agreed(facts.join(folder.path, wanted))
-        if agreed is not None and agreed.fingerprint.is_like(seen):
-            os.unlink(name, dir_fd=folder.handle)
-            return None
+    if was is not None and _is_needless(folder, ledger, wanted, seen):
+        os.unlink(name, dir_fd=folder.handle)
+        return None
     given = folder.give_back(name, wanted)
     folder.sync()
     if was is not None and given == wanted:
@@ -88,3 +86,12 @@ def _see_to(folder: HeldFolder, ledger: Ledger, path: str, temp: Temp) -> Troubl
     shown = facts.printable(facts.join(folder.path, given))
     text = f"{shown} was set aside when an earlier run was interrupted; see whether you need it"
     return Trouble(shown, Flaw.CHANGING, text)
+
+
+def _is_needless(folder: HeldFolder, ledger: Ledger, wanted: str, seen: Fingerprint) -> bool:
+    """Whether what has the name is the same file, or was to replace one that was agreed on."""
+    there = folder.look(wanted)
+    if there is None:
+        return False
+    agreed = ledger.agreed(facts.join(folder.path, wanted))
+    return there.inode == seen.inode or (agreed is not None and agreed.fingerprint.is_like(seen))

@@ -13,6 +13,8 @@ from aeorsync.folder.server import Server
 from aeorsync.folder.told import Scope
 
 _MAX_PROBLEMS: Final = 10_000
+MADE: Final = "made "
+"""What the names of notes about paths begin with that we made since the cursor."""
 
 
 @dataclass(slots=True)
@@ -116,6 +118,13 @@ class Work:
             Settled(path, None if agreed is None else self.seen(agreed))
             for path, agreed in settled
         )
+
+    def settle_made(self, settled: Iterable[Settled], made: Iterable[str]) -> None:
+        """The same for what was committed; ``made`` was not there before. Blocking."""
+        with self.ledger.transaction():
+            self.settle(settled)
+            for path in made:
+                self.ledger.note(MADE + path, "")
 
     def settle(self, settled: Iterable[Settled]) -> None:
         """Write down what both sides have now, in one transaction. Blocking."""

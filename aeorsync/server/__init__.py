@@ -25,6 +25,8 @@ from blake3 import blake3
 
 from aeorsync import __version__
 from aeorsync.api.app import create_app
+from aeorsync.api.cors import Cors
+from aeorsync.api.exchange import sweep
 from aeorsync.api.gate import Gate
 from aeorsync.api.jobs import open_board, runner
 from aeorsync.api.meter import Meter
@@ -172,7 +174,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     gate = Gate(SystemClock())
-    web = _web_server(settings, create_app(gate))
+    web = _web_server(settings, create_app(gate, Cors(frozenset(settings.cors_origins))))
     serving = asyncio.create_task(web.serve(sockets=[listener]))
 
     async def drain() -> None:
@@ -268,7 +270,7 @@ async def _running(
         await _carry_out_join(folder, member, data, bus)
         for url in settings.peers:
             await _add_peer(member, url)
-        await open_board(node)
+        await _prepare(node, folder)
         gate.open(node)
         supervisor.start("tasks", partial(node.tasks.serve, runner(node)))
         supervisor.start("timetable", keeping_time(node))
@@ -292,6 +294,12 @@ async def _running(
         await bridge.run(foreign.close)
         await bridge.run(tally.ledger.close)
         await bridge.run(data.repository.close)
+
+
+async def _prepare(node: Node, folder: DataFolder) -> None:
+    """Clear up what the last run left, and begin to take tasks."""
+    await bridge.run(sweep, folder.path)
+    await open_board(node)
 
 
 def _open_book(folder: DataFolder) -> ForeignBook:

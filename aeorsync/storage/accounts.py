@@ -19,7 +19,7 @@ from aeorsync.core import apikeys
 from aeorsync.core.access import Access
 from aeorsync.core.apikeys import ApiKey, KeyRecord
 from aeorsync.core.tokens import ROOT
-from aeorsync.errors import ConflictError, NotFoundError
+from aeorsync.errors import BadRequestError, ConflictError, NotFoundError
 from aeorsync.storage.chains import Chains
 from aeorsync.storage.registers import Edit, Register, Shape
 from aeorsync.storage.repository import Repository
@@ -30,6 +30,8 @@ KEYS = SHAPE.path
 ROOT_KEY_DAYS = 3650
 MAX_KEYS = 1000
 """Of one user but root, those that no longer work included until they are swept."""
+MAX_NEW = apikeys.MAX_RECORD // 4
+"""Bytes of a new record: it may grow when nodes change it at once, and must stay readable."""
 DAY_MS = 86_400_000
 KEPT_MS = 90 * DAY_MS
 """How long a key that no longer works is still listed."""
@@ -106,9 +108,12 @@ class Accounts:
         """Write a new key, unless whoever makes it has just lost the right to.
 
         Raises:
+            BadRequestError: Its rules, and those it inherits, are too long altogether.
             ConflictError: The user has too many.
             NotFoundError: By the future: the user, or the key it is made with, is gone.
         """
+        if len(record.to_json()) > MAX_NEW:
+            raise BadRequestError("the rules, and those of the keys it comes from, are too long")
         if record.user_id != ROOT:
             self._demand_room(record.user_id)
 

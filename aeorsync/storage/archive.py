@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 import msgspec
 from blake3 import blake3
@@ -31,6 +31,9 @@ FORMAT = 1
 _CHECK = 16
 _HEAD = struct.Struct(">BI")
 _MAX_FRAME = 64 << 20
+
+Items: TypeAlias = list[tuple[bytes, bytes]]
+"""(Key, entry bytes) pairs."""
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -62,8 +65,43 @@ class End(msgspec.Struct, frozen=True):
     chunks: int
 
 
+class ArchiveEncoder:
+    """The bytes of an archive, in order; each call returns those that come next."""
+
+    def __init__(self) -> None:
+        self._hash = blake3()
+        self._entries = self._chunks = 0
+
+    def header(self, header: Header) -> bytes:
+        """The first bytes of all."""
+        self._hash.update(MAGIC)
+        return MAGIC + self._frame(encode(Kind.HEADER, msgspec.msgpack.encode(header)))
+
+    def chunk(self, chunk: StoredChunk) -> bytes:
+        """A chunk as it is stored."""
+        self._chunks += 1
+        data = bytes(chunk.data)
+        return self._frame(encode_chunk(chunk.id, Codec(chunk.codec), chunk.size, data))
+
+    def entries(self, items: Items) -> bytes:
+        """Some (key, entry bytes) pairs, whose chunks came before."""
+        self._entries += len(items)
+        return self._frame(encode(Kind.ENTRIES, msgspec.msgpack.encode(items)))
+
+    def end(self) -> bytes:
+        """The last bytes; without them it is not whole."""
+        end = End(self._entries, self._chunks)
+        return self._frame(encode(Kind.END, msgspec.msgpack.encode(end)))
+
+    def _frame(self, frame: bytes) -> bytes:
+        self._hash.update(frame)
+        check = self._hash.digest(length=_CHECK)
+        self._hash.update(check)
+        return frame + check
+
+
 class ArchiveWriter:
-    """Writes an archive; it has its name only when it is whole and durable."""
+    """Writes an archive into a file; it has its name only when it is whole and durable."""
 
     def __init__(self, path: Path) -> None:
         """Begin.
@@ -76,33 +114,28 @@ class ArchiveWriter:
             raise ConflictError(f"{path} exists already; choose another name")
         self._path = path
         self._staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-        self._hash = blake3()
-        self._entries = self._chunks = 0
+        self._encoder = ArchiveEncoder()
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._file = os.fdopen(os.open(self._staged, flags, 0o600), "wb")
-            self._write(MAGIC)
         except OSError as error:
             raise UnavailableError(f"{path} cannot be written: {error.strerror}") from error
 
     def header(self, header: Header) -> None:
         """Write the header, first of all."""
-        self._frame(encode(Kind.HEADER, msgspec.msgpack.encode(header)))
+        self._write(self._encoder.header(header))
 
     def chunk(self, chunk: StoredChunk) -> None:
         """Write a chunk as it is stored."""
-        self._chunks += 1
-        data = bytes(chunk.data)
-        self._frame(encode_chunk(chunk.id, Codec(chunk.codec), chunk.size, data))
+        self._write(self._encoder.chunk(chunk))
 
-    def entries(self, items: list[tuple[bytes, bytes]]) -> None:
+    def entries(self, items: Items) -> None:
         """Write some (key, entry bytes) pairs, whose chunks have been written."""
-        self._entries += len(items)
-        self._frame(encode(Kind.ENTRIES, msgspec.msgpack.encode(items)))
+        self._write(self._encoder.entries(items))
 
     def finish(self) -> int:
         """End the archive and give it its name; durable. Returns its size in bytes."""
-        self._frame(encode(Kind.END, msgspec.msgpack.encode(End(self._entries, self._chunks))))
+        self._write(self._encoder.end())
         try:
             self._file.flush()
             sync_file(self._file.fileno())
@@ -125,12 +158,7 @@ class ArchiveWriter:
         self._file.close()
         self._staged.unlink(missing_ok=True)
 
-    def _frame(self, frame: bytes) -> None:
-        self._write(frame)
-        self._write(self._hash.digest(length=_CHECK))
-
     def _write(self, data: bytes) -> None:
-        self._hash.update(data)
         try:
             self._file.write(data)
         except OSError as error:

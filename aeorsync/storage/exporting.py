@@ -5,7 +5,7 @@ is a patch: the entries that differ from those of a snapshot, and the chunks tha
 snapshot has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +25,13 @@ from aeorsync.errors import BadRequestError, CorruptError, NotFoundError
 from aeorsync.runtime.redact import redact
 from aeorsync.storage.archive import (
     FORMAT,
+    ArchiveEncoder,
     ArchiveWriter,
     Catalog,
     Header,
+    Items,
 )
+from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import Peeking, Reader
 from aeorsync.storage.progress import Progress, quiet
@@ -54,6 +57,7 @@ class Exported:
 class _Tree:
     name: str
     root: bytes
+    is_now: bool = False
 
 
 def export(
@@ -81,32 +85,51 @@ def export(
         CorruptError: A file is damaged here; nothing was written.
         UnavailableError: The disk refused; nothing was written.
     """
-    with repository.view() as view, closing(Catalog()) as catalog:
-        head = view.head
-        target = _find(repository, snapshot) if snapshot else _Tree("current", head.root)
-        below = _find(repository, base) if base else _Tree("", EMPTY)
-        source = _Source(repository, view, catalog, progress)
-        header = Header(
-            format=FORMAT,
-            created=now_ms,
-            node=head.node,
-            root=target.root,
-            name=target.name,
-            base=below.root if base else b"",
-            base_name=below.name,
-        )
-        if base:
-            source.leave_out(below.root)
-        with ArchiveWriter(path) as writer:
+    with ArchiveWriter(path) as writer, closing(Catalog()) as catalog:
+        with repository.view() as view:
+            source = _Source(repository, view, catalog, progress)
+            header, parts = source.plan(now_ms, snapshot, base)
             writer.header(header)
-            for page in _pages(source.items(below.root, target.root, is_now=not snapshot)):
-                source.write(writer, page)
-            size = writer.finish()
+            for part in parts:
+                if isinstance(part, StoredChunk):
+                    writer.chunk(part)
+                else:
+                    writer.entries(part)
+        size = writer.finish()
     return Exported(source.entries, source.chunks, size)
 
 
+def stream(
+    repository: Repository,
+    *,
+    now_ms: int,
+    snapshot: str | None = None,
+    base: str | None = None,
+) -> Generator[bytes, None, None]:
+    """The same file, piece by piece; its arguments are those of `export`. Blocking.
+
+    What is refused is refused before the first piece. Whoever stops reading in between has a file
+    that nobody takes for whole.
+    """
+    encoder = ArchiveEncoder()
+    with closing(Catalog()) as catalog, repository.view() as view:
+        source = _Source(repository, view, catalog, quiet)
+        header, parts = source.plan(now_ms, snapshot, base)
+        yield encoder.header(header)
+        for part in parts:
+            if isinstance(part, StoredChunk):
+                yield encoder.chunk(part)
+            else:
+                yield encoder.entries(part)
+        yield encoder.end()
+
+
 def _find(repository: Repository, name: str) -> _Tree:
-    found = [s for s in snapshots(repository) if name in (s.name, s.id)]
+    if name.lower() == repository.head.root.hex():
+        return _Tree("current", repository.head.root, is_now=True)
+    known = snapshots(repository)
+    found = [s for s in known if name in (s.name, s.id)]
+    found = found or [s for s in known if name.lower() == s.root][-1:]
     if not found:
         raise NotFoundError(f"there is no snapshot {name}; nothing was written")
     if len(found) > 1:
@@ -131,6 +154,31 @@ class _Source:
     def __post_init__(self) -> None:
         self._reader = Reader(Peeking(self.repository.store))
         self._cache = NodeCache(self.repository.store)
+
+    def plan(
+        self, now_ms: int, snapshot: str | None, base: str | None
+    ) -> tuple[Header, Iterator[StoredChunk | Items]]:
+        """The header, and what follows it; see `export`."""
+        head = self.view.head
+        target = (
+            _find(self.repository, snapshot)
+            if snapshot
+            else _Tree("current", head.root, is_now=True)
+        )
+        below = _find(self.repository, base) if base else _Tree("", EMPTY)
+        header = Header(
+            format=FORMAT,
+            created=now_ms,
+            node=head.node,
+            root=target.root,
+            name=target.name,
+            base=below.root if base else b"",
+            base_name=below.name,
+        )
+        if base:
+            self.leave_out(below.root)
+        items = self.items(below.root, target.root, is_now=target.is_now)
+        return header, self._parts(_pages(items))
 
     def leave_out(self, root: bytes) -> None:
         """Take every chunk of a tree for written."""
@@ -157,18 +205,18 @@ class _Source:
         entry = self.view.entry(key)
         return encode_entry(entry) if entry is not None and not see(entry).is_live else None
 
-    def write(self, writer: ArchiveWriter, page: list[tuple[bytes, bytes]]) -> None:
-        """Write some entries, and before them the chunks they need."""
-        for key, data in page:
-            entry = decode_entry(data)
-            for content in _live_files(entry):
-                for name in self._needed(key, content):
-                    self._write_chunk(writer, key, name)
-        writer.entries(page)
-        self.entries += len(page)
-        self.progress("entries", self.entries, 0)
+    def _parts(self, pages: Iterator[Items]) -> Iterator[StoredChunk | Items]:
+        """Pages of entries, and before each the chunks it needs."""
+        for page in pages:
+            for key, data in page:
+                for content in _live_files(decode_entry(data)):
+                    for name in self._needed(key, content):
+                        yield from self._chunk(key, name)
+            yield page
+            self.entries += len(page)
+            self.progress("entries", self.entries, 0)
 
-    def _write_chunk(self, writer: ArchiveWriter, key: bytes, name: bytes) -> None:
+    def _chunk(self, key: bytes, name: bytes) -> Iterator[StoredChunk]:
         if self.catalog.find(name) is not None:
             return
         found = self.repository.store.peek([name])
@@ -176,9 +224,9 @@ class _Source:
             unpack(found[0])
         except (IndexError, CorruptError) as error:
             raise _damaged(key, f"chunk {name.hex()} is missing or damaged") from error
-        writer.chunk(found[0])
         self.catalog.add(name)
         self.chunks += 1
+        yield found[0]
 
     def _needed(self, key: bytes, content: Content) -> Iterator[bytes]:
         """Chunks of a file, its manifest first."""
@@ -199,8 +247,8 @@ def _damaged(key: bytes, text: str) -> CorruptError:
     )
 
 
-def _pages(items: Iterator[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    page: list[tuple[bytes, bytes]] = []
+def _pages(items: Iterator[tuple[bytes, bytes]]) -> Iterator[Items]:
+    page: Items = []
     size = 0
     for item in items:
         page.append(item)

@@ -332,6 +332,24 @@ def test_a_user_has_no_endless_number_of_keys(
     assert make(call, rules=READ)
 
 
+def test_rules_that_are_too_long_altogether_make_no_key(call: Browser) -> None:
+    def long_rules(mark: int) -> list[dict[str, str]]:
+        return [{f"/{mark}-{number}-{'x' * 1000}": "-r--l---"} for number in range(100)]
+
+    key = make(call, rules=long_rules(1))
+    key = make(call, key["key"], rules=long_rules(2))
+    body = {"rules": long_rules(3)}
+    assert call("POST", "/auth/keys", json=body, token=key["key"]).status_code == 400
+    assert call("DELETE", f"/auth/keys/{key['key_id']}").status_code == 200
+
+
+def test_what_is_null_is_as_if_it_were_not_given(call: Browser) -> None:
+    body = dict.fromkeys(("label", "expires_in_days", "rules", "user_id"))
+    assert call("POST", "/auth/keys", json=body).status_code == 201
+    user = {"username": "ada", "email": None, "tags": None, "rules": None}
+    assert call("POST", "/system/users", json=user).status_code == 201
+
+
 def test_rules_that_came_from_elsewhere_and_cannot_be_read_open_nothing(call: Browser) -> None:
     text, _ = call.here.make_key(rules=(KeyRule("/a[", "crudlify"),))
     assert call("GET", "/files/", token=text).status_code == 403

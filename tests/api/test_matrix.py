@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from aeorsync.api.app import ENDPOINTS
+from aeorsync.core.hashing import chunk_id
 from aeorsync.core.paths import parse, to_key
 from aeorsync.core.versions import Kind
 from tests.api.conftest import running
@@ -60,12 +61,35 @@ class Row:
         return self.takes not in {ANYBODY, TOKEN, SOMEBODY, ROOT, ADMIN}
 
 
+UNKNOWN = "660e8400-e29b-41d4-a716-446655440000"
 FILE, FOLDER, NEW = "/files/{top}/a.txt", "/files/{top}/d/", "/files/{top}/new"
 ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", "/system/health"): [Row("/system/health", ANYBODY)],
     ("HEAD", "/system/health"): [Row("/system/health", ANYBODY)],
     ("GET", "/openapi.json"): [Row("/openapi.json", ANYBODY)],
     ("POST", "/auth/token"): [Row("/auth/token", ANYBODY, {"api_key": "aeor_k_"}, 401)],
+    ("POST", "/auth/refresh"): [Row("/auth/refresh", ANYBODY, {"refresh_token": "x"}, 401)],
+    # Keys and users: who else's these are, `test_keys` and `test_users` look after
+    ("POST", "/auth/keys"): [Row("/auth/keys", SOMEBODY, {}, 201)],
+    ("GET", "/auth/keys"): [Row("/auth/keys", TOKEN)],
+    ("GET", "/auth/keys/users"): [Row("/auth/keys/users", TOKEN)],
+    ("DELETE", "/auth/keys/{key_id}"): [Row(f"/auth/keys/{UNKNOWN}", TOKEN, status=404)],
+    ("PATCH", "/auth/keys/{key_id}"): [Row(f"/auth/keys/{UNKNOWN}", TOKEN, {"label": "x"}, 404)],
+    ("POST", "/auth/keys/admin"): [Row("/auth/keys/admin", ROOT, {}, 201)],
+    ("GET", "/auth/keys/admin"): [Row("/auth/keys/admin", ROOT)],
+    ("DELETE", "/auth/keys/admin/{key_id}"): [
+        Row(f"/auth/keys/admin/{UNKNOWN}", ROOT, status=404)
+    ],
+    ("PATCH", "/auth/keys/admin/{key_id}"): [
+        Row(f"/auth/keys/admin/{UNKNOWN}", ROOT, {"label": "x"}, 404)
+    ],
+    ("POST", "/system/users"): [Row("/system/users", ROOT, {"username": "{top}"}, 201)],
+    ("GET", "/system/users"): [Row("/system/users", ROOT)],
+    ("GET", "/system/users/{user_id}"): [Row(f"/system/users/{UNKNOWN}", ROOT, status=404)],
+    ("PATCH", "/system/users/{user_id}"): [
+        Row(f"/system/users/{UNKNOWN}", ROOT, {"is_active": False}, 404)
+    ],
+    ("DELETE", "/system/users/{user_id}"): [Row(f"/system/users/{UNKNOWN}", ROOT, status=404)],
     # Files
     ("GET", "/files"): [Row("/files", "crudl")],
     ("HEAD", "/files"): [Row("/files", "crudl")],
@@ -88,7 +112,12 @@ ROWS: dict[tuple[str, str], list[Row]] = {
         Row(FILE, "d"),
         Row("/files/{top}/d?recursive=true", "d"),
     ],
-    ("PATCH", "/files/{path:path}"): [Row(FILE, "u", {"to": "/{top}/moved"})],
+    ("PATCH", "/files/{path:path}"): [
+        Row(FILE, "u", {"to": "/{top}/moved"}),
+        Row(NEW, "c", {"a": 1}, 201, fields={"content-type": "application/merge-patch+json"}),
+    ],
+    ("POST", "/files/fetch"): [Row("/files/fetch", "r", {"paths": ["/{top}/a.txt"]})],
+    ("POST", "/files/download"): [Row("/files/download", "r", {"paths": ["/{top}/a.txt"]})],
     ("POST", "/files/mkdir"): [Row("/files/mkdir", "c", {"path": "/{top}/made"}, 201)],
     ("POST", "/files/copy"): [
         Row("/files/copy", TOKEN, {"paths": ["/{top}/a.txt"], "destination": "/{top}/d"})
@@ -102,6 +131,14 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ],
     ("GET", "/links/{path:path}"): [Row("/links/{top}/link", "r")],
     ("DELETE", "/links/{path:path}"): [Row("/links/{top}/link", "d")],
+    # Blobs
+    ("GET", "/blobs/config"): [Row("/blobs/config", ROOT)],
+    ("POST", "/blobs/check"): [Row("/blobs/check", ROOT, {"hashes": []})],
+    ("PUT", "/blobs/chunks/{hash}"): [
+        Row(f"/blobs/chunks/{chunk_id(b'data').hex()}", ROOT, data=b"data", status=LET_IN)
+    ],
+    ("POST", "/blobs/chunks"): [Row("/blobs/chunks", ROOT, status=LET_IN)],
+    ("POST", "/blobs/commit"): [Row("/blobs/commit", ROOT, {}, LET_IN)],
     # Versions
     ("POST", "/versions/snapshots"): [Row("/versions/snapshots", ROOT, {"name": "s"}, 201)],
     ("GET", "/versions/snapshots"): [Row("/versions/snapshots", SOMEBODY)],
@@ -158,6 +195,18 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", "/metrics"): [Row("/metrics", "y")],
     ("GET", "/system/metrics"): [Row("/system/metrics", "y")],
     ("POST", "/system/gc"): [Row("/system/gc?dry_run=true", ROOT)],
+    ("GET", "/system/tasks"): [Row("/system/tasks", ROOT, status=LET_IN)],
+    ("GET", "/system/tasks/{id}"): [Row("/system/tasks/x", ROOT, status=LET_IN)],
+    ("DELETE", "/system/tasks/{id}"): [Row("/system/tasks/x", ROOT, status=LET_IN)],
+    ("POST", "/system/tasks/gc"): [Row("/system/tasks/gc", ROOT, {}, LET_IN)],
+    ("POST", "/system/tasks/reindex"): [Row("/system/tasks/reindex", ROOT, {}, LET_IN)],
+    ("POST", "/system/tasks/cleanup"): [Row("/system/tasks/cleanup", ROOT, status=LET_IN)],
+    ("GET", "/system/cron"): [Row("/system/cron", ROOT, status=LET_IN)],
+    ("POST", "/system/cron"): [Row("/system/cron", ROOT, {}, LET_IN)],
+    ("PATCH", "/system/cron/{id}"): [Row("/system/cron/x", ROOT, {}, LET_IN)],
+    ("DELETE", "/system/cron/{id}"): [Row("/system/cron/x", ROOT, status=LET_IN)],
+    ("GET", "/system/lifecycle"): [Row("/system/lifecycle", ROOT)],
+    ("PUT", "/system/lifecycle"): [Row("/system/lifecycle", ROOT, {}, LET_IN)],
 }
 CASES = [
     pytest.param(method, path, row, id=f"{method} {path} {at}")

@@ -217,6 +217,14 @@ def test_the_sweep_forgets_what_is_over(call: Browser) -> None:
     assert call("POST", "/auth/token", json={"api_key": gone}).status_code == 401
 
 
+def test_a_cleanup_tells_what_it_forgot(call: Browser) -> None:
+    text, _ = call.here.make_key()
+    login(call, text)
+    assert call("POST", "/system/tasks/cleanup").json()["tokens_cleaned"] == 0
+    wait(call, 32 * DAY_MS)
+    assert call("POST", "/system/tasks/cleanup").json()["tokens_cleaned"] == 1
+
+
 @pytest.mark.parametrize("body", [{}, {"refresh_token": 1}])
 def test_a_body_that_does_not_fit_is_refused(call: Browser, body: dict[str, object]) -> None:
     assert call("POST", "/auth/refresh", json=body, token="").status_code == 422

@@ -385,3 +385,18 @@ def test_debugging_is_asked_for_by_its_variable() -> None:
     assert debugging({"AEORSYNC_DEBUG": "1"})
     assert not debugging({"AEORSYNC_DEBUG": "0"})
     assert not debugging({})
+
+
+def test_origins_are_those_of_browsers() -> None:
+    origins = "https://App.example, http://localhost:3000,https://app.example"
+    settings = told({"AEORSYNC_CORS_ORIGINS": origins})
+    assert settings.cors_origins == ("https://app.example", "http://localhost:3000")
+    assert told(cors_origins="*").cors_origins == ("*",)
+    for bad in ("app.example", "https://app.example/", "https://app.example/x", "null"):
+        with pytest.raises(StartupError, match="--cors-origins"):
+            told(cors_origins=bad)
+
+
+def test_origins_may_be_a_list_in_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path, '[server.cors]\norigins = ["https://a.example"]\n')
+    assert told(config=file).cors_origins == ("https://a.example",)

@@ -1,8 +1,5 @@
 """What takes no part."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from aeorsync.folder.facts import Flaw
@@ -11,14 +8,11 @@ from aeorsync.folder.selection import Selection
 from tests.support.folders import World
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
+@pytest.fixture(autouse=True)
+def tree(world: World) -> None:
     for path in ("a/b/x.log", "a/b/keep.log", "a/x.txt", "build/out", "top.log"):
         (world.path / path).parent.mkdir(parents=True, exist_ok=True)
         (world.path / path).write_text(path)
-    yield world
-    world.close()
 
 
 def test_patterns_hold_for_a_folder_and_below_and_deeper_ones_win(world: World) -> None:

@@ -1,22 +1,11 @@
 """What a scan tells."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from aeorsync.core.hashing import content_hash
 from aeorsync.core.versions import Kind
 from aeorsync.folder.facts import Flaw
 from tests.support.folders import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.close()
 
 
 def test_everything_is_new_at_first_and_nothing_once_agreed(world: World) -> None:

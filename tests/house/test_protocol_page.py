@@ -14,7 +14,7 @@ from aeorsync.api.router import Router
 from aeorsync.errors import AeorError, StartupError
 
 PAGE = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
-HERE, _, NOT_HERE = PAGE.partition("\n## Not here yet\n")
+HERE, _, NOT_HERE = PAGE.partition("\n## Left out\n")
 PARTS = ["Purpose", "Request", "Reply", "Problems", "Example"]
 ROUTE = re.compile(r"`(GET|HEAD|POST|PUT|PATCH|DELETE) (/[^`\s]*)`")
 ERRORS = sorted(

@@ -50,6 +50,7 @@ class Editor:
         self._random = source
         self._aside = root.parent / f"{root.name}.aside"
         self._aside.mkdir(exist_ok=True)
+        self._gone: dict[Path, str] = {}
         self._acts: tuple[tuple[int, Callable[[], None]], ...] = (
             (10, self.write),
             (6, self.append),
@@ -208,10 +209,9 @@ class Editor:
 
     def swept(self) -> None:
         """End what arrived in folders after they were thrown away."""
-        for gone in self._aside.glob("gone*"):
-            original = (self._aside / f"{gone.name}.path").read_text()
-            for path, leaf in _all(gone, original).items():
-                self._ended(leaf, path)
+        for gone, original in self._gone.items():
+            for path, content in _all(gone, original).items():
+                self._ended(content, path)
 
     def _take_the_place(self, copy: str, original: str) -> None:
         """Rename a conflict copy over its file."""
@@ -255,9 +255,9 @@ class Editor:
     def _take_away(self, path: str) -> None:
         """Delete a path in one step: what was there is known afterwards."""
         gone = self._aside / f"gone{next(_numbers)}"
-        (self._aside / f"{gone.name}.path").write_text(path)
         if not move_new(self._root / path, gone):
             return
+        self._gone[gone] = path
         contents = _all(gone, path)
         for at, content in contents.items():
             self._ended(content, at)
@@ -407,12 +407,12 @@ def make_repository(folder: Path, source: random.Random) -> list[str]:
     git("add", "-A")
     git("commit", "-qm", "first")
     for number in (1, 2):
-        git("checkout", "-qb", f"b{number}")
+        git("checkout", "-qb", f"b{number}", "b0")
         for path in source.sample(files, 25):
             target = folder / path.relative_to(SOURCE)
             target.write_text(f"{target.read_text()}# {source.random()}\n")
         git("mv", "core" if number == 1 else "wire", f"renamed{number}")
-        git("rm", "-rq", "storage" if number == 1 else "cluster")
+        git("rm", "-rqf", "storage" if number == 1 else "cluster")
         git("add", "-A")
         git("commit", "-qm", f"branch {number}")
     return ["b0", "b1", "b2"]

@@ -335,7 +335,10 @@ class World:
             folder = client.root / self._repository.name
             for words in (("status", "--porcelain"), ("fsck", "--strict")):
                 done = subprocess.run(
-                    ["git", "-C", folder, *words], capture_output=True, text=True, check=False
+                    ["git", "--no-optional-locks", "-C", folder, *words],
+                    capture_output=True,
+                    text=True,
+                    check=False,
                 )
                 if done.returncode or (words[0] == "status" and done.stdout):
                     wrong.append(f"git {words[0]} in {client.name}: {done.stdout}{done.stderr}")

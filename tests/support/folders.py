@@ -6,6 +6,7 @@ from pathlib import Path
 from aeorsync.folder.facts import Agreed, Found, Trouble
 from aeorsync.folder.ignore import Ignore
 from aeorsync.folder.ledger import Ledger
+from aeorsync.folder.ledger_rows import Part
 from aeorsync.folder.root import SafeRoot
 from aeorsync.folder.scan import Scan
 from aeorsync.runtime.clock import SystemClock
@@ -40,9 +41,15 @@ class World:
         self.ledger.close()
         self.root.close()
 
-    def scan(self, *paths: str) -> dict[str, Found]:
+    def look(self) -> Scan:
         self.troubles.clear()
-        scan = Scan(self.root, self.ledger, self.rules, self.clock, self.troubles.append)
+        return Scan(self.root, self.ledger, self.rules, self.clock, self.troubles.append)
+
+    def part(self, path: str, temp: str) -> Part:
+        return Part(path, temp, b"", b"")
+
+    def scan(self, *paths: str) -> dict[str, Found]:
+        scan = self.look()
         found = list(scan.some(paths) if paths else scan.all())
         assert len({one.path for one in found}) == len(found)
         return {one.path: one for one in found}
