@@ -85,7 +85,8 @@ class Authenticator:
         self.node = node
         self._memory = _Memory()
         self._age = 0
-        node.repository.listen(self._notice)
+        # Before event streams are woken: what they ask then is to be answered anew.
+        node.repository.listen(self._notice, first=True)
 
     async def caller(self, scope: Scope, access: Access) -> Caller:
         """Who makes a request, after checking that they may.

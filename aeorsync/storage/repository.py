@@ -184,9 +184,9 @@ class Repository:
         upload.feed(data)
         return upload.finish()
 
-    def listen(self, listener: Callable[[Committed], None]) -> None:
-        """Be called in the writer thread after each commit; must not block."""
-        self._writer.listen(listener)
+    def listen(self, listener: Callable[[Committed], None], *, first: bool = False) -> None:
+        """Be called in the writer thread after each commit, maybe first; must not block."""
+        self._writer.listen(listener, first=first)
 
     @property
     def waiting(self) -> int:

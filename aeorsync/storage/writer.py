@@ -134,9 +134,16 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="aeorsync-writer", daemon=True)
         self._thread.start()
 
-    def listen(self, listener: Callable[[Committed], None]) -> None:
-        """Call ``listener`` in the writer thread after each durable commit; it must not block."""
-        self._listeners.append(listener)
+    def listen(self, listener: Callable[[Committed], None], *, first: bool = False) -> None:
+        """Call ``listener`` in the writer thread after each durable commit; it must not block.
+
+        Args:
+            listener: What to call.
+            first: Before all that listen already.
+        """
+        # Anew, as the writer thread may be going through the old one.
+        others = self._listeners
+        self._listeners = [listener, *others] if first else [*others, listener]
 
     def submit(self, run: Callable[[Draft], T], *, alone: bool = False) -> "Future[T]":
         """Queue an operation. It may run more than once; its last run is the one that counts.

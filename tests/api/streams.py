@@ -18,11 +18,12 @@ PATIENCE_S = 10.0
 
 @dataclass
 class Event:
-    """One block of a stream; a mark has no kind."""
+    """One block of a stream; a mark has no kind, a sealed one no number."""
 
     id: int | None
     kind: str | None
     data: Any
+    mark: str = ""
 
 
 @dataclass
@@ -60,7 +61,8 @@ def _parse(block: str) -> Event:
         fields[name] = value
     assert set(fields) in ({"id", "event", "data"}, {"", "id"})
     data = json.loads(fields["data"]) if "data" in fields else None
-    return Event(int(fields["id"].partition("-")[0]), fields.get("event"), data)
+    number, dash, _ = fields["id"].partition("-")
+    return Event(int(number) if dash else None, fields.get("event"), data, fields["id"])
 
 
 async def _blocks(response: httpx.Response) -> AsyncIterator[str]:
