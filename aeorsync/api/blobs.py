@@ -82,8 +82,10 @@ async def put_chunk(call: Call) -> Response:
     data = await _small_body(call)
     chunk = StoredChunk(name, 0, len(data), data)
     taken = await bridge.run(_store, call, chunk)
-    await call.node.grants.note(call.caller.owner, call.caller.access, [name])
-    if taken.created:
+    before = await call.node.grants.note(call.caller.owner, call.caller.access, [name])
+    # To whom rules bind, what others brought is not theirs to know of.
+    is_new = taken.created if call.caller.access.is_everything else not before
+    if is_new:
         return answer(StoredReply("created", name.hex()), 201)
     return answer(StoredReply("exists", name.hex()))
 

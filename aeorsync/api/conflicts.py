@@ -53,7 +53,6 @@ from aeorsync.wire.conflicts import (
     Ancestor,
     ConflictsReply,
     DismissedReply,
-    GivenUpReply,
     Meta,
     PickRequest,
     ResolvedReply,
@@ -174,8 +173,8 @@ async def _give_up(call: Call, version_id: str) -> Response:
 
     version, is_conflict = await _settle(call, path, operation)
     tag = seen.version_etag(call.node, path, version)
-    reply = GivenUpReply(
-        given_up=version_id, path=path, version=version.id, etag=tag, conflict=is_conflict
+    reply = ResolvedReply(
+        resolved=not is_conflict, path=path, given_up=version_id, version=version.id, etag=tag
     )
     return answer(reply)
 
@@ -343,7 +342,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Resolve a conflict, without a body in favour of the winner; or give one version up.",
         access=Access.USER,
         request=PickRequest,
-        reply=ResolvedReply | GivenUpReply,
+        reply=ResolvedReply,
         errors=_RESOLVING,
         parameters=(_IF_MATCH,),
         sees=Sees.PRESENT,

@@ -78,12 +78,16 @@ class Grants:
         rest = [name for name in ids if name not in found]
         return found | await bridge.run(self._brought.held, owner, rest) if rest else found
 
-    async def note(self, owner: bytes, access: Access, ids: Collection[bytes]) -> None:
-        """Remember that chunks, which are durable by now, were brought; durable on return."""
+    async def note(self, owner: bytes, access: Access, ids: Collection[bytes]) -> set[bytes]:
+        """Remember that chunks, which are durable by now, were brought; durable on return.
+
+        Returns:
+            Those that the same owner is known to have brought before.
+        """
+        noted = set(ids)
         if access.is_everything:
-            ids = await self.hidden() & set(ids)
-        if ids:
-            await bridge.run(self._brought.note, owner, ids)
+            noted &= await self.hidden()
+        return await bridge.run(self._brought.note, owner, noted) if noted else noted
 
     async def tell(self, access: Access, ids: Collection[bytes]) -> None:
         """Note that somebody is told of chunks, and may ask for them for a while."""

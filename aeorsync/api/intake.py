@@ -114,7 +114,11 @@ class Intake:
         if self._flushes:
             await bridge.run(self._repository.flush)
         caller = self._call.caller
-        await self._call.node.grants.note(caller.owner, caller.access, self._names)
+        before = await self._call.node.grants.note(caller.owner, caller.access, self._names)
+        if not caller.access.is_everything:
+            # What others brought is not theirs to know of.
+            self.created = len(set(self._names)) - len(before)
+            self.exists = len(self._names) - self.created
 
     async def _store(self) -> None:
         await self._settle()

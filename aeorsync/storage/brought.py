@@ -48,15 +48,19 @@ class Brought:
         self._notes: deque[_Note] = deque()
         self._count = 0
 
-    def note(self, owner: bytes, ids: Collection[bytes]) -> None:
+    def note(self, owner: bytes, ids: Collection[bytes]) -> set[bytes]:
         """Remember that somebody brought chunks; durable on return.
 
         Args:
             owner: 16 bytes that name them.
-            ids: Of the chunks, which are durable already.
+            ids: Of the chunks, which are durable already, each once.
+
+        Returns:
+            Those that they had brought before.
         """
+        before = self.held(owner, ids)
         if not ids:
-            return
+            return before
         with self._lock:
             known = self._load()
             at_ms = self._wall.now_ms()
@@ -66,6 +70,7 @@ class Brought:
             self._notes.append(_Note(at_ms, name, len(ids)))
             self._count += len(ids)
             self._trim(known, at_ms)
+        return before
 
     def held(self, owner: bytes, ids: Collection[bytes]) -> set[bytes]:
         """Which of these chunks somebody brought in the last day."""

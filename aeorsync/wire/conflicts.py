@@ -167,40 +167,24 @@ class ResolveRequest(msgspec.Struct, frozen=True):
     pick: str
 
 
-class ResolvedReply(msgspec.Struct, frozen=True):
-    """The conflict is settled.
+class ResolvedReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody decided.
 
     Attributes:
-        resolved: Always true.
+        resolved: Whether nothing is in conflict any more.
         path: Where.
-        pick: As it was sent.
-        version: Id of the version that settles it.
+        pick: As it was sent; None where a version was given up.
+        given_up: Id of the version that was given up.
+        version: Id of the version that readers see from now on.
         etag: Covers just that version.
     """
 
     resolved: bool
     path: str
-    pick: str
-    version: str
-    etag: str = ""
-
-
-class GivenUpReply(msgspec.Struct, frozen=True, kw_only=True):
-    """One version was given up.
-
-    Attributes:
-        given_up: Its id.
-        path: Where.
-        version: Id of the version that readers see now; its content is as before.
-        etag: Covers just that version.
-        conflict: Whether others are still in conflict with it.
-    """
-
-    given_up: str
-    path: str
+    pick: str | None = None
+    given_up: str | None = None
     version: str
     etag: str
-    conflict: bool
 
 
 class DismissedReply(msgspec.Struct, frozen=True):

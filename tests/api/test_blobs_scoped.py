@@ -182,10 +182,21 @@ def test_who_brings_the_bytes_may_commit_them(call: Browser) -> None:
     put(call.here.node.repository, "/hidden/b", b"hidden")
     token, other = key(call, WRITER), key(call, WRITER)
     reply = call("PUT", f"/blobs/chunks/{names(b'hidden')[0]}", content=b"hidden", token=token)
-    assert reply.status_code == 200
+    assert reply.status_code == 201
     assert check(call, b"hidden", token=other)[0] == []
     assert commit(call, file("/open/a", b"hidden"), token=other).status_code == 400
     assert commit(call, file("/open/a", b"hidden"), token=token).status_code == 200
+
+
+def test_to_bring_what_is_here_tells_nothing_of_those_who_brought_it(call: Browser) -> None:
+    put(call.here.node.repository, "/hidden/b", b"hidden")
+    token, other = key(call, WRITER), key(call, WRITER)
+    assert upload(call, b"hidden", b"new", b"new", token=token) == {"created": 2, "exists": 1}
+    assert upload(call, b"hidden", b"new", token=token) == {"created": 0, "exists": 2}
+    assert upload(call, b"hidden", b"new", token=other) == {"created": 2, "exists": 0}
+    for status in (201, 200):
+        reply = call("PUT", f"/blobs/chunks/{names(b'x')[0]}", content=b"x", token=token)
+        assert reply.status_code == status
 
 
 def test_chunks_that_may_be_read_may_be_used_again(call: Browser) -> None:

@@ -107,7 +107,7 @@ def test_a_loser_that_goes_is_told_although_the_winner_stays(call: Browser) -> N
     given = told["losers"][1]["version"]
     reply = call("POST", "/sync/conflicts/a", json={"give_up": given})
     assert reply.status_code == 200, reply.text
-    assert reply.json()["conflict"]
+    assert not reply.json()["resolved"]
     second = diff(call, first["root_hash"])
     [modified] = second["changes"]["files_modified"]
     assert modified["content_hash"] == told["content_hash"]
@@ -149,7 +149,7 @@ def test_giving_up_the_last_loser_settles_the_conflict(call: Browser) -> None:
     loser = show(call, "/a")["versions"][1]["id"]
     reply = call("POST", "/sync/conflicts/a", json={"give_up": loser})
     assert reply.status_code == 200
-    assert not reply.json()["conflict"]
+    assert reply.json()["resolved"]
     assert call("GET", "/sync/conflicts/a").status_code == 404
     assert read(call, "/a") == b"winner"
     upload(call, b"next")

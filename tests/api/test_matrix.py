@@ -141,18 +141,8 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ],
     ("POST", "/blobs/chunks"): [Row("/blobs/chunks", SOMEBODY, status=LET_IN)],
     ("POST", "/blobs/commit"): [
-        Row(
-            "/blobs/commit",
-            "c",
-            {"files": [{"path": "/{top}/new", "chunks": []}]},
-            needs_grant=True,
-        ),
-        Row(
-            "/blobs/commit",
-            "u",
-            {"files": [{"path": "/{top}/a.txt", "chunks": []}]},
-            needs_grant=True,
-        ),
+        Row("/blobs/commit", "u", {"files": [{"path": "/{top}/a.txt"}]}, needs_grant=True),
+        Row("/blobs/commit", "c", {"files": [{"path": "/{top}/new"}]}, needs_grant=True),
         Row("/blobs/commit", "d", {"deletes": [{"path": "/{top}/a.txt"}]}, needs_grant=True),
         Row("/blobs/commit", "c", {"folders": [{"path": "/{top}/made"}]}, needs_grant=True),
         Row(
@@ -162,6 +152,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
             needs_grant=True,
         ),
     ],
+    ("GET", "/blobs/{hash}"): [Row(f"/blobs/{chunk_id(b'x').hex()}", TOKEN, status=404)],
     # Versions
     ("POST", "/versions/snapshots"): [Row("/versions/snapshots", ROOT, {"name": "s"}, 201)],
     ("GET", "/versions/snapshots"): [Row("/versions/snapshots", SOMEBODY)],
