@@ -41,9 +41,15 @@ S = TypeVar("S", bound=Step)
 
 @dataclass(slots=True)
 class Done:
-    """What came of some steps: what is agreed on now."""
+    """What came of some steps.
+
+    Attributes:
+        settled: What is agreed on now.
+        lacking: Files of which chunks are missing.
+    """
 
     settled: list[Settled] = field(default_factory=list)
+    lacking: list[Take] = field(default_factory=list)
 
     def add(self, path: str, agreed: Agreed | None) -> None:
         """A step is done."""
