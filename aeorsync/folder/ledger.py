@@ -119,12 +119,16 @@ class Ledger:
     def record(self, agreed: Iterable[tuple[str, Agreed]]) -> None:
         """Remember what both sides have at some paths."""
         with self.transaction():
+            parent, folder = "", -1
+            rows = []
             for path, entry in agreed:
-                folder = self._folder(facts.parent(path), make=True)
-                self._db.execute(
-                    "INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    (folder, facts.name(path), *columns(entry)),
-                )
+                if facts.parent(path) != parent or folder < 0:
+                    parent = facts.parent(path)
+                    folder = self._folder(parent, make=True)
+                rows.append((folder, facts.name(path), *columns(entry)))
+            self._db.executemany(
+                "INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows
+            )
 
     def refresh(self, path: str, fingerprint: Fingerprint, *, is_racy: bool) -> None:
         """Remember how an entry looks whose content and times are as agreed."""
@@ -257,9 +261,10 @@ class Ledger:
         """Remember a change of the server for a later pass, in place of an earlier one."""
         self._do("INSERT OR REPLACE INTO pending (path, change) VALUES (?,?)", (path, change))
 
-    def settle(self, path: str) -> None:
-        """Forget a change that was taken over, or is no more."""
-        self._do("DELETE FROM pending WHERE path = ?", (path,))
+    def settle(self, *paths: str) -> None:
+        """Forget changes that were taken over, or are no more."""
+        with self.transaction():
+            self._db.executemany("DELETE FROM pending WHERE path = ?", [(path,) for path in paths])
 
     def pending(self, after: str = "", limit: int = 1000) -> list[tuple[str, bytes]]:
         """Changes that wait, by path, from the one after ``after`` on."""
@@ -271,6 +276,15 @@ class Ledger:
         """The change that waits at a path; None for none."""
         row = self._one("SELECT change FROM pending WHERE path = ?", (path,))
         return row[0] if row else None
+
+    def waiting_inside(self, folder: str) -> set[str]:
+        """Paths in a folder at which a change waits."""
+        # The character after the slash ends what begins with the folder and a slash.
+        ends = f"{folder}/", f"{folder}0"
+        return {
+            row[0]
+            for row in self._all("SELECT path FROM pending WHERE path BETWEEN ? AND ?", ends)
+        }
 
     def count_pending(self) -> int:
         """How many changes wait."""

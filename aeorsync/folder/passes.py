@@ -201,14 +201,22 @@ class _Round:
 
     def _scan(self) -> dict[str, Found]:
         engine = self._engine
-        scan = Scan(engine.root, self._ledger, self._rules, engine.clock, self._troubles.append)
         paths = self._look.paths
+        scan = self._new_scan()
         founds = scan.all() if paths is None else scan.some(paths)
         found = {found.path: found for found in founds}
-        if not engine.swept and paths is None:
-            self._troubles += sweep(engine.root, self._ledger, scan.temps, engine.clock)
-            engine.swept = True
-        return found
+        if engine.swept or paths is not None:
+            return found
+        engine.swept = True
+        if not scan.temps:
+            return found
+        # What a crash left may be what seems to be gone.
+        self._troubles[:] = sweep(engine.root, self._ledger, scan.temps, engine.clock)
+        return {found.path: found for found in self._new_scan().all()}
+
+    def _new_scan(self) -> Scan:
+        engine = self._engine
+        return Scan(engine.root, self._ledger, self._rules, engine.clock, self._troubles.append)
 
     async def _observe(self) -> set[str]:
         """Write down what the server told, and return the paths."""
@@ -251,13 +259,13 @@ class _Round:
 
     def _is_known(self, path: str, agreed: Agreed | None, state: Told | None) -> bool:
         """Whether nothing is new: most of what is told are our own changes."""
+        if path in self._conflicted:
+            return False
         if agreed is None or state is None:
             return agreed is None and state is None
         if state.losers or state.kind != agreed.kind:
             return False
-        if (state.version, state.base) != (agreed.version, agreed.base):
-            return False
-        return path not in self._conflicted
+        return (state.version, state.base) == (agreed.version, agreed.base)
 
     def _note_end(self, listed: set[str] | None, cursor: str) -> list[str]:
         """The server told everything up to the present."""
@@ -283,8 +291,7 @@ class _Round:
         gone = [path for path, _ in self._ledger.below() if path not in listed]
         stale = [path for path, _ in self._pending() if path not in listed]
         with self._ledger.transaction():
-            for path in stale:
-                self._ledger.settle(path)
+            self._ledger.settle(*stale)
             for path in gone:
                 self._ledger.postpone(path, b"")
         return gone
@@ -304,12 +311,15 @@ class _Round:
         policy = Policy(options.direction, options.delete_local, options.delete_remote)
         planner = Planner(policy, self._conflicted)
         selection = Selection(self._engine.root, self._rules)
+        is_new = self._ledger.count() == 0
         for path, row in self._waiting(founds, newly):
             found = founds.pop(path, None)
             if found is not None and found.copy is not None:
                 planner.add_copy(found, found.copy)
                 continue
-            agreed = found.was if found is not None else self._ledger.agreed(path)
+            agreed = found.was if found is not None else None
+            if found is None and not is_new:
+                agreed = self._ledger.agreed(path)
             state = told.decode(row)
             kind = agreed.kind if state is None and agreed is not None else state and state.kind
             if selection.takes(path, is_folder=kind == Kind.DIRECTORY):
@@ -331,7 +341,11 @@ class _Round:
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
         if self._look.paths is None:
             return self._pending()
-        paths = newly | founds.keys() | self._look.paths
+        looked = self._look.paths
+        paths = newly | founds.keys() | looked
+        if self._ledger.count_pending():
+            # What waits inside may have waited for what was at a path to go away.
+            paths = paths.union(*map(self._ledger.waiting_inside, looked))
         rows = ((path, self._ledger.change_of(path)) for path in sorted(paths))
         return [(path, row) for path, row in rows if row is not None]
 

@@ -15,12 +15,11 @@ from aeorsync.errors import AeorError, CorruptError, StaleError
 from aeorsync.folder import facts
 from aeorsync.folder.events import Why
 from aeorsync.folder.facts import Agreed, Fingerprint
-from aeorsync.folder.held import HeldFolder
+from aeorsync.folder.held import HeldFolder, NameTakenError
 from aeorsync.folder.plan import Remove, Settled, Take
-from aeorsync.folder.root import SafeRoot, told
+from aeorsync.folder.root import BadNameError, SafeRoot, told
 from aeorsync.folder.told import Told
 from aeorsync.folder.work import Work, placed
-from aeorsync.runtime import durable
 from aeorsync.runtime.clock import WallClock
 
 FEW: Final = 4
@@ -42,9 +41,15 @@ S = TypeVar("S", bound=Step)
 
 @dataclass(slots=True)
 class Done:
-    """What came of some steps: what is agreed on now."""
+    """What came of some steps.
+
+    Attributes:
+        settled: What is agreed on now.
+        lacking: Files of which chunks are missing.
+    """
 
     settled: list[Settled] = field(default_factory=list)
+    lacking: list[Take] = field(default_factory=list)
 
     def add(self, path: str, agreed: Agreed | None) -> None:
         """A step is done."""
@@ -84,10 +89,10 @@ class Folders:
 
     def sync(self) -> None:
         """Make all names durable that changed in them."""
+        if self._are_many or len(self._held) > FEW:
+            self._root.sync()
+            return
         with told(""):
-            if self._are_many or len(self._held) > FEW:
-                durable.sync_system(next(iter(self._held.values())).handle)
-                return
             for folder in self._held.values():
                 folder.sync()
 
@@ -238,6 +243,10 @@ class Placer:
             self._work.tally.again.add(path)
         except CorruptError as error:
             self._work.trouble(path, Why.MISSING_CONTENT, error.message)
+        except NameTakenError as error:
+            self._work.trouble(path, Why.CLASH, error.message)
+        except BadNameError as error:
+            self._work.trouble(path, Why.NAME, error.message)
         except AeorError as error:
             self._work.trouble(path, Why.DISK, error.message)
 

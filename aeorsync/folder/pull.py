@@ -11,6 +11,7 @@ While files are written the next ones are fetched. Everything is checked on arri
 each whole file, and written down when it is durable; so what breaks off is gone on with.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -54,6 +55,7 @@ class _Pull:
         size = sum(take.told.size for take in self._takes if not take.is_held)
         count = len(self._takes) + len(self._removes)
         self._gauge = Gauge(Phase.PULL, work.report, count, size)
+        self._writes = asyncio.Lock()
 
     async def run(self) -> None:
         early: list[Take] = []
@@ -143,13 +145,21 @@ class _Pull:
                 done = await take_large(self._work, self._placer, take, self._gauge)
                 await self._record([take], done, has_told=True)
 
-    async def _bulk(self, batch: list[Take]) -> None:
-        at_home = await bridge.run(self._at_home, batch)
+    async def _bulk(self, batch: list[Take], *, looks_here: bool = True) -> None:
+        at_home = await bridge.run(self._at_home, batch) if looks_here else {}
         ids = (name for take in batch for name in chunk_ids(take.told.chunks))
         chunks = await fetch(self._work.server, (name for name in ids if name not in at_home))
         self._work.tally.bytes_received += sum(len(chunk.stored) for chunk in chunks)
-        done = await bridge.run(write, self._work, self._placer, batch, chunks, at_home)
-        await self._record(batch, done)
+        # One at a time: threads that write small files would only wait for each other.
+        async with self._writes:
+            done = await bridge.run(write, self._work, self._placer, batch, chunks, at_home)
+            await self._record([take for take in batch if take not in done.lacking], done)
+        if done.lacking and at_home:
+            await self._bulk(done.lacking, looks_here=False)
+            return
+        text = "the server does not have all of it (any more); it is tried again"
+        for take in done.lacking:
+            self._work.trouble(take.path, Why.MISSING_CONTENT, text)
 
     def _at_home(self, batch: list[Take]) -> Larder:
         found: Larder = {}

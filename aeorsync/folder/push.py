@@ -235,7 +235,12 @@ class _Push:
 
     def _refuse(self, path: str, error: AeorError) -> None:
         self._refused += 1
-        self._work.tally.is_stale = True
+        tally = self._work.tally
+        tally.is_stale = True
+        if path not in tally.retried:
+            # What was in its way may be gone by then, as the versions in conflict in a folder.
+            tally.retried.add(path)
+            tally.again.add(path)
         text = f"the server refused it: {error.told or error.message}; it is kept as it is here"
         self._work.trouble(path, Why.REFUSED, text)
 

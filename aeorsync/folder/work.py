@@ -23,6 +23,7 @@ class Tally:
 
     Attributes:
         again: Paths that changed while we worked: they are looked at once more.
+        retried: Paths that the server refused once.
         is_stale: Whether the server has more to tell about what we did.
         rescans: Whether everything has to be looked at again.
     """
@@ -36,6 +37,7 @@ class Tally:
     bytes_received: int = 0
     problems: dict[str, Problem] = field(default_factory=dict)
     again: set[str] = field(default_factory=set)
+    retried: set[str] = field(default_factory=set)
     is_stale: bool = False
     rescans: bool = False
 
@@ -133,9 +135,8 @@ class Work:
             last: dict[str, Agreed | None] = {}
             for path, agreed in settled:
                 last[path] = agreed
-                if path not in self.shows:
-                    self.ledger.settle(path)
                 self.tally.problems.pop(path, None)
+            self.ledger.settle(*(path for path in last if path not in self.shows))
             self.ledger.forget(path for path, agreed in last.items() if agreed is None)
             self.ledger.record(
                 (path, agreed) for path, agreed in last.items() if agreed is not None
@@ -147,4 +148,4 @@ def placed(agreed: Agreed, now_ns: int) -> Agreed:
 
     Whoever writes to it moves its mtime, so only that one can be too young to tell.
     """
-    return replace(agreed, is_racy=agreed.fingerprint._replace(ctime_ns=1).is_racy(now_ns))
+    return replace(agreed, is_racy=agreed.fingerprint.is_racy_when_placed(now_ns))

@@ -6,10 +6,11 @@ its place, if what is there is what was expected; then the names are made durabl
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from aeorsync.core.hashing import content_hash
 from aeorsync.core.versions import Kind
-from aeorsync.errors import CorruptError
+from aeorsync.errors import CorruptError, StaleError
 from aeorsync.folder import facts
 from aeorsync.folder.fetching import Larder, Pantry, chunk_ids
 from aeorsync.folder.held import HeldFolder
@@ -18,8 +19,11 @@ from aeorsync.folder.plan import Take
 from aeorsync.folder.root import told
 from aeorsync.folder.staging import Staged
 from aeorsync.folder.work import Work
-from aeorsync.runtime import durable
 from aeorsync.wire.framing import Chunk
+
+
+class LackingError(StaleError):
+    """A chunk that should be at hand is not."""
 
 
 class Ready:
@@ -57,9 +61,9 @@ class _Writing:
         try:
             with Pantry(self._root, chunks, at_home) as pantry:
                 for take in takes:
-                    self._placer.attempt(take.path, lambda it: self._stage(it, pantry), take)
+                    self._placer.attempt(take.path, partial(self._try, pantry), take)
             if self._ready and not self._are_few:
-                durable.sync_system(self._ready[0].file.folder)
+                self._root.sync()
             for ready in self._ready:
                 self._placer.attempt(ready.path, self._place, ready)
             self._folders.sync()
@@ -68,6 +72,12 @@ class _Writing:
                 ready.file.close()
             self._folders.close()
         return self._done
+
+    def _try(self, pantry: Pantry, take: Take) -> None:
+        try:
+            self._stage(take, pantry)
+        except LackingError:
+            self._done.lacking.append(take)
 
     def _stage(self, take: Take, pantry: Pantry) -> None:
         data, packed = assemble(take, pantry)
@@ -98,15 +108,14 @@ def assemble(take: Take, pantry: Pantry) -> tuple[bytes, bytes]:
     """The bytes of a file, checked, and its packed chunk list.
 
     Raises:
-        CorruptError: A chunk is missing, or the whole is not what the server says.
+        LackingError: A chunk is missing.
+        CorruptError: The whole is not what the server says.
     """
     parts = []
     for wanted in chunk_ids(take.told.chunks):
         plain = pantry.get(wanted)
         if plain is None:
-            raise CorruptError(
-                "the server does not have all of it (any more); it is kept as it is"
-            )
+            raise LackingError("the server does not have all of it (any more)")
         parts.append((wanted, plain))
     data = b"".join(plain for _, plain in parts)
     if content_hash(data) != take.told.content:

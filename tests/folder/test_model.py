@@ -1,6 +1,5 @@
 """Two people and one server, doing whatever they like: nothing is lost, nothing comes back."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,6 @@ from tests.support.nodes import NodeProcess
 from tests.support.people import Model, Synced
 
 OPTIONS = Options(max_delete=DeleteLimit.parse("100%"))
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    with NodeProcess(tmp_path_factory.mktemp("model") / "node") as process:
-        yield process
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -1,0 +1,172 @@
+"""Both edited the same file: both versions are there, on both sides, until somebody settles it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from aeorsync.folder.events import Conflicted, Settled
+from tests.support.people import Synced, tree
+
+Make = Callable[..., Synced]
+
+
+@pytest.fixture
+def two(person: Make) -> tuple[Synced, Synced]:
+    """Two folders with a conflict at ``f.txt``: b's version is shown, a's lies beside it."""
+    a, b = person("a"), person("b")
+    a.write("f.txt", "old")
+    a.sync()
+    b.sync()
+    a.write("f.txt", "by a")
+    b.write("f.txt", "by b")
+    a.sync()
+    outcome = b.sync()
+    assert outcome.conflicts == 1
+    assert b.events.count(Conflicted("f.txt", tuple(b.copies))) == 1
+    a.sync()
+    assert tree(a.path) == tree(b.path)
+    return a, b
+
+
+def test_both_versions_are_on_both_sides_and_never_multiply(two: tuple[Synced, Synced]) -> None:
+    for who in (*two, *two):
+        assert who.sync().changes == 0
+        assert who.read("f.txt") == "by b"
+        assert [who.read(copy) for copy in who.copies] == ["by a"]
+        assert [conflict.path for conflict in who.status().conflicts] == ["f.txt"]
+
+
+def test_editing_a_copy_edits_that_version_and_what_is_shown_stays(
+    two: tuple[Synced, Synced],
+) -> None:
+    a, b = two
+    a.write(a.copies[0], "by a, better")
+    for who in (a, b, a, b):
+        who.sync()
+    for who in two:
+        assert who.read("f.txt") == "by b"
+        assert [who.read(copy) for copy in who.copies] == ["by a, better"]
+
+
+def test_editing_what_is_shown_keeps_the_other_version(two: tuple[Synced, Synced]) -> None:
+    a, b = two
+    b.write("f.txt", "by b, better")
+    for who in (b, a, b, a):
+        who.sync()
+    for who in two:
+        assert who.read("f.txt") == "by b, better"
+        assert [who.read(copy) for copy in who.copies] == ["by a"]
+
+
+def test_deleting_a_copy_gives_that_version_up(two: tuple[Synced, Synced]) -> None:
+    a, b = two
+    (a.path / a.copies[0]).unlink()
+    a.sync()
+    b.sync()
+    assert Settled("f.txt") in b.events
+    for who in two:
+        assert who.names == ["f.txt"]
+        assert who.read("f.txt") == "by b"
+        assert who.status().conflicts == ()
+
+
+def test_deleting_what_is_shown_shows_the_other(two: tuple[Synced, Synced]) -> None:
+    a, b = two
+    (b.path / "f.txt").unlink()
+    for who in (b, a, b, a):
+        who.sync()
+    for who in two:
+        assert who.read("f.txt") == "by a"
+        assert who.copies == []
+
+
+def test_deleting_both_leaves_nothing(two: tuple[Synced, Synced]) -> None:
+    a, b = two
+    for name in b.names:
+        (b.path / name).unlink()
+    for who in (b, a, b, a):
+        who.sync()
+    assert a.names == b.names == []
+    assert a.status().conflicts == b.status().conflicts == ()
+
+
+def test_moving_the_copy_over_what_is_shown_settles_it(two: tuple[Synced, Synced]) -> None:
+    a, b = two
+    (a.path / a.copies[0]).replace(a.path / "f.txt")
+    for who in (a, b, a, b):
+        who.sync()
+    for who in two:
+        assert who.names == ["f.txt"]
+        assert who.read("f.txt") == "by a"
+        assert who.status().conflicts == ()
+
+
+def test_settled_elsewhere_the_copies_go(two: tuple[Synced, Synced]) -> None:
+    a, _ = two
+    with a.node.client() as client:
+        assert client.post(f"/sync/conflicts{a.remote}/f.txt", json={"pick": "loser"}).is_success
+    for who in two:
+        who.sync()
+        assert who.names == ["f.txt"]
+        assert who.read("f.txt") == "by a"
+
+
+def test_a_copy_edited_while_it_was_settled_elsewhere_is_kept_as_that_edit(
+    two: tuple[Synced, Synced],
+) -> None:
+    a, b = two
+    with a.node.client() as client:
+        assert client.post(f"/sync/dismiss{a.remote}/f.txt").is_success
+    a.write(a.copies[0], "by a, too late")
+    for who in (a, b, a, b):
+        who.sync()
+    for who in two:
+        assert sorted(who.read(name) for name in who.names) == ["by a, too late", "by b"]
+
+
+def test_a_lost_ledger_knows_its_copies_again(two: tuple[Synced, Synced]) -> None:
+    a, b = two
+    before = tree(a.path)
+    a.ledger.unlink()
+    a.sync()
+    a.sync()
+    b.sync()
+    assert tree(a.path) == tree(b.path) == before
+    assert len(a.status().conflicts[0].copies) == 1
+
+
+def test_a_file_that_only_looks_like_a_copy_is_a_file(person: Make) -> None:
+    a, b = person("a"), person("b")
+    name = "f (conflict 12ab 2026-11-21 10-00-00).txt"
+    a.write(name, "mine")
+    a.sync()
+    b.sync()
+    assert b.read(name) == "mine"
+
+
+def test_an_edit_and_a_deletion_are_listed_without_a_copy(person: Make) -> None:
+    a, b = person("a"), person("b")
+    a.write("f", "old")
+    a.sync()
+    b.sync()
+    with a.node.client() as client:
+        etag = client.head(f"/files{a.remote}/f").headers["etag"]
+        client.put(f"/files{a.remote}/f", content=b"new")
+        answer = client.delete(f"/files{a.remote}/f", headers={"X-AeorSync-Base": etag})
+        assert answer.is_success
+    for who in (a, b, a):
+        who.sync()
+        assert who.names == ["f"] or who is b
+    assert a.read("f") == "new"
+
+
+def test_the_same_edit_on_both_sides_is_no_conflict(person: Make) -> None:
+    a, b = person("a"), person("b")
+    a.write("f", "old")
+    a.sync()
+    b.sync()
+    a.write("f", "the same")
+    b.write("f", "the same")
+    for who in (a, b, a, b):
+        assert who.sync().conflicts == 0
+    assert tree(a.path) == tree(b.path)
