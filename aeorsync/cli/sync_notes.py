@@ -6,7 +6,7 @@ a report, not a record.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ class Noter:
         self._is_full = True
         self._conflicts: dict[str, tuple[str, ...]] = {}
         self._problems: dict[str, Problem] = {}
+        self._done: set[str] = set()
         last = place.read() or Note(
             local=str(folder.local), url=folder.remote.url, path=folder.remote.path
         )
@@ -70,6 +71,14 @@ class Noter:
                 self._conflicts[path] = copies
             case events.Settled(path):
                 self._conflicts.pop(path, None)
+            case (
+                events.Uploaded(path)
+                | events.Downloaded(path)
+                | events.Deleted(path)
+                | events.Moved(path)
+            ):
+                if self._problems:
+                    self._done.add(path)
             case events.PassEnded(outcome):
                 self._take_outcome(outcome)
             case events.Offline(reason):
@@ -92,9 +101,14 @@ class Noter:
 
     def _take_outcome(self, outcome: Outcome) -> None:
         if self._is_full:
-            # Only a look at everything tells what is not a problem any more.
+            # Only a look at everything tells of all that is not a problem any more.
             self._problems.clear()
             self._take_status()
+        elif self._done:
+            over = [path for path in self._problems if not self._done.isdisjoint(_lineage(path))]
+            for path in over:
+                del self._problems[path]
+        self._done.clear()
         self._problems.update((problem.path, problem) for problem in outcome.problems)
         problems = list(self._problems.values())
         failures = sum(problem.why not in events.AS_WANTED for problem in problems)
@@ -124,3 +138,10 @@ class Noter:
             self._news.clear()
             await self.write()
             await asyncio.sleep(_EVERY_S)
+
+
+def _lineage(path: str) -> Iterator[str]:
+    """A path and the folders above it."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]

@@ -277,6 +277,15 @@ class Ledger:
         row = self._one("SELECT change FROM pending WHERE path = ?", (path,))
         return row[0] if row else None
 
+    def waiting_inside(self, folder: str) -> set[str]:
+        """Paths in a folder at which a change waits."""
+        # The character after the slash ends what begins with the folder and a slash.
+        ends = f"{folder}/", f"{folder}0"
+        return {
+            row[0]
+            for row in self._all("SELECT path FROM pending WHERE path BETWEEN ? AND ?", ends)
+        }
+
     def count_pending(self) -> int:
         """How many changes wait."""
         return int(self._all("SELECT count(*) FROM pending")[0][0])

@@ -252,7 +252,11 @@ class _Round:
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
         if self._look.paths is None:
             return all_pending(self._ledger)
-        paths = newly | founds.keys() | self._look.paths
+        looked = self._look.paths
+        paths = newly | founds.keys() | looked
+        if self._ledger.count_pending():
+            # What waits inside may have waited for what was at a path to go away.
+            paths = paths.union(*map(self._ledger.waiting_inside, looked))
         rows = ((path, self._ledger.change_of(path)) for path in sorted(paths))
         return [(path, row) for path, row in rows if row is not None]
 

@@ -447,3 +447,18 @@ def test_status_of_a_folder_that_was_never_synced_says_so(
     assert "No folder yet" in capsys.readouterr().out
     assert sync("status", home / "docs") == Exit.USAGE
     assert "is in no folder that was synced" in capsys.readouterr().err
+
+
+def test_a_problem_is_over_when_its_path_or_a_folder_above_was_made_equal(home: Path) -> None:
+    inside = events.Problem("d/x", Why.CLASH, "is a folder on the other side")
+
+    async def play(_session: Session, report: Report) -> Outcome:
+        report(events.PassEnded(Outcome(problems=(inside, TROUBLE))))
+        report(events.PassStarted("local", is_full=False))
+        report(events.Uploaded("d", 0, is_new=True))
+        return Outcome(uploaded=1)
+
+    set_play(play)
+    assert sync(home / "docs", URL) == Exit.OK
+    ((_, note),) = Places(home / "state" / "aeorsync").all()
+    assert [problem.path for problem in note.problems] == [TROUBLE.path]

@@ -235,3 +235,25 @@ def test_all_folders_of_a_file_are_kept(node: NodeProcess, tmp_path: Path) -> No
     assert f"{tmp_path}/x: uploaded a.txt" in done.stdout
     status = json.loads(aeorsync("status", "--json").stdout)
     assert [folder["state"] for folder in status["folders"]] == ["in-sync", "in-sync"]
+
+
+def test_what_waited_for_a_name_comes_as_soon_as_the_name_is_free(pair: Pair) -> None:
+    one, other = pair
+    (one.root / "d").mkdir()
+    (one.root / "d/x").write_text("x")
+    one.once()
+    other.once()
+    (other.root / "d/x").unlink()
+    (other.root / "d").rmdir()
+    (other.root / "d").write_text("a file now")
+    (one.root / "d/new").write_text("came meanwhile")
+    one.once()
+    other.start()
+    wait_until(lambda: any(event["event"] == "pass-ended" for event in other.events()), 60)
+    assert other.status()["state"] == "problems"
+    (other.root / "d").rename(other.root / "e")
+    wait_until((other.root / "d/new").exists)
+    one.once()
+    assert (one.root / "e").read_text() == "a file now"
+    assert not (one.root / "d/x").exists()
+    wait_until(lambda: other.status()["state"] == "in-sync")

@@ -89,7 +89,7 @@ class FolderProcess:
         told = self.log_file.read_text(errors="replace").splitlines()
         errors = self.errors_file.read_text(errors="replace").splitlines()
         useful = [line for line in told if '"progress"' not in line]
-        return "\n".join([*useful[-lines:], *errors[-lines:]])
+        return "\n".join(line[:300] for line in [*useful[-lines:], *errors[-lines:]])
 
     def kill(self) -> None:
         """End it as ``kill -9`` does."""

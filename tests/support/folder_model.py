@@ -4,7 +4,8 @@ Every content that somebody writes is unique and known here with the path it was
 writer *ends* what it saw there: what it overwrote, deleted or moved away. When all is quiet:
 
     alive     was written and ended by nobody: it must be somewhere, as a file or as a copy
-    ended     written once at a path, then ended there: it must not be there again
+    ended     written once at a path, then ended there: it must not be there again, unless as
+              one version of a conflict
     foreign   bytes that nobody wrote, or at a path that nobody brought them to: never
 
 What two people do at once to one path is not ordered, so what both may be right about is not
@@ -12,6 +13,7 @@ judged: a content that was written twice at one path, or whose times or bits som
 may be there or not.
 """
 
+import re
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -71,13 +73,19 @@ class Model:
                 for c, p in places + copies
                 if c in self.known and not self._may_be_at(c, p)
             ),
-            *(f"resurrected: {c} at {p}" for c, p in places + copies if self._is_over(c, p)),
+            *(
+                f"resurrected: {c} at {p}"
+                for c, p in places + copies
+                if self._is_over(c, p) and not self._is_contested(c, p, seen)
+            ),
         ]
 
     def story_of(self, line: str) -> list[str]:
         """What was done to the content and the path that a line is about."""
-        words = [word for word in line.replace(" of ", " ").replace(" at ", " ").split() if word]
-        keys = [word[:12] for word in words if len(word) >= 32] + [words[-1]]
+        keys = re.findall(r"[0-9a-f]{64}", line)
+        path = re.search(r"(?: at | of |: )(\w[^:]*/[^:]+)", line)
+        if path is not None:
+            keys.append(path[1])
         return [entry for entry in self.log if any(key in entry for key in keys)]
 
     def _is_over(self, content: str, path: str) -> bool:
@@ -85,6 +93,16 @@ class Model:
         if content == EMPTY or place in self.touched or place in self.alive:
             return False
         return self.births[place] == 1
+
+    def _is_contested(self, content: str, path: str, seen: Seen) -> bool:
+        """Whether it is one of the versions of a conflict, which stay until somebody chooses.
+
+        Somebody may then choose it: it is as if it were written anew.
+        """
+        is_so = path in seen.copies
+        if is_so:
+            self.births[content, path] += 1
+        return is_so
 
     def _may_be_at(self, content: str, path: str) -> bool:
         """Whether it was written there, or in a folder that was there before it was renamed."""

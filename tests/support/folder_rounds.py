@@ -1,7 +1,8 @@
 """Rounds of work in several synced folders, with what goes wrong meanwhile, and the judgement.
 
     round    editors, git, tar in all folders at once; clients and servers killed and frozen
-    quiet    everybody stops; all folders and servers become equal, or the round failed
+    quiet    everybody stops; all folders and servers become equal, or the round failed; what only
+             a look at everything mends, which comes every five minutes by itself, is said
     judge    the model says what must be there, what must not, and what nobody wrote
 
 | path | who works there | what must hold |
@@ -42,6 +43,7 @@ from tests.support.nodes import NodeProcess, is_active, wait_until
 TOP: Final = "/team"
 SHARED: Final = "shared"
 QUIET_S: Final = 120.0
+NUDGE_S: Final = 45.0
 _STEADY_S: Final = 1.0
 
 
@@ -249,6 +251,7 @@ class World:
         """
         self._start_missing()
         end = time.monotonic() + QUIET_S
+        nudge_at = time.monotonic() + NUDGE_S
         equal_since = None
         while True:
             seen = self._look_at_all()
@@ -256,16 +259,27 @@ class World:
             now = time.monotonic()
             if wrong:
                 equal_since = None
-                self._clear_clashes()
+                self._clear_clashes(seen)
             elif equal_since is None:
                 equal_since = now
             elif now - equal_since > _STEADY_S:
                 return seen
+            if wrong and now > nudge_at:
+                nudge_at = end
+                self._nudge(wrong)
             if now > end:
                 raise self._report("not equal", wrong)
             if any(not client.is_running for client in self._clients):
                 raise self._report("a client ended by itself", [])
             time.sleep(0.3)
+
+    def _nudge(self, wrong: list[str]) -> None:
+        """Have everything looked at, as happens every five minutes by itself; say so."""
+        self._say(f"round {self._round}: only a look at everything mends: {'; '.join(wrong[:4])}")
+        self._note("nudge")
+        for client in self._clients:
+            client.stop()
+            client.start()
 
     def _look_at_all(self) -> list[Seen]:
         while True:
@@ -303,12 +317,16 @@ class World:
             wrong += [f"{names[0]} / {names[number]}: {line}" for line in found]
         return wrong
 
-    def _clear_clashes(self) -> None:
+    def _clear_clashes(self, seen: list[Seen]) -> None:
         """Do what a person does about a file and a folder of one name: move one away."""
-        for client, editor in zip(self._clients, self._editors, strict=True):
+        there = seen[len(self._clients)].tree
+        for number, client in enumerate(self._clients):
             for problem in client.status()["problems"]:
-                if problem["why"] == "clash":
-                    editor.clear_way(problem["path"])
+                path = problem["path"]
+                here = seen[number].tree.get(path)
+                other = there.get(path)
+                if here and other and (here.kind == "folder") != (other.kind == "folder"):
+                    self._editors[number].clear_way(path)
 
     def _judge(self, seen: list[Seen], left: dict[str, Tree]) -> None:
         for editor in (*self._editors, *self._owners):
@@ -354,6 +372,7 @@ class World:
             lines += [f"-- what was done about: {line}", *self.model.story_of(line)[-25:]]
         for client in self._clients:
             lines += [f"-- the last of {client.name}:", client.tail()]
+            lines += [f"-- problem of {client.name}: {p}" for p in client.status()["problems"]]
         (self._work / "acts.log").write_text("\n".join(self.model.log))
         return WrongError("\n".join(lines))
 
