@@ -207,6 +207,10 @@ class _Round:
         engine.swept = True
         if not scan.temps:
             return found
+        for part in self._ledger.parts():
+            if self._ledger.change_of(part.path) is None:
+                # Nobody waits for that download any more.
+                self._ledger.end_part(part.path)
         # What a crash left may be what seems to be gone.
         self._troubles[:] = sweep(engine.root, self._ledger, scan.temps, engine.clock)
         return {found.path: found for found in self._new_scan().all()}
