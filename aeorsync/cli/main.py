@@ -9,7 +9,9 @@ from aeorsync import config
 from aeorsync.cli import (
     care,
     changing,
+    conflicts,
     emergency,
+    forks,
     key,
     keys,
     listing,
@@ -22,6 +24,7 @@ from aeorsync.cli import (
     sync,
     transfers,
     users,
+    watching,
 )
 from aeorsync.cli.client import CommandError
 from aeorsync.errors import AeorError, StartupError
@@ -31,7 +34,6 @@ app = typer.Typer(
     name="aeorsync",
     help="A content-addressed file sync server: any node takes writes, nothing is lost.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command("start", epilog=start.EPILOG)(start.start)
@@ -53,9 +55,14 @@ app.command("cp", epilog=changing.CP_EPILOG)(changing.cp)
 app.command("ln", epilog=changing.LN_EPILOG)(changing.ln)
 app.command("rm", epilog=changing.RM_EPILOG)(changing.rm)
 app.command("restore", epilog=changing.RESTORE_EPILOG)(changing.restore)
+app.add_typer(conflicts.app, name="conflicts", epilog=conflicts.EPILOG)
+app.add_typer(forks.app, name="fork", epilog=forks.EPILOG)
+app.command("events", epilog=watching.EVENTS_EPILOG)(watching.events)
+app.command("trigger", epilog=watching.TRIGGER_EPILOG)(watching.trigger)
 app.command("status")(status.status)
 app.add_typer(peers.app, name="peers", epilog=peers.EPILOG)
 app.add_typer(snapshots.app, name="snapshots", epilog=snapshots.EPILOG)
+app.add_typer(snapshots.app, name="snapshot", epilog=snapshots.EPILOG, hidden=True)
 app.command("sync", epilog=sync.EPILOG)(sync.sync)
 app.command("history", epilog=snapshots.EPILOG)(snapshots.history)
 app.command("gc", epilog=care.GC_EPILOG)(care.gc)

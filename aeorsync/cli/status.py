@@ -41,4 +41,6 @@ def _draw_conflicts(told: Reply) -> Text:
         return Text("  no conflicts", "green")
     more = "more than " if told["more_conflicts"] else ""
     noun = "conflict waits" if count == 1 else "conflicts wait"
-    return Text(f"  {more}{count} {noun} for somebody to decide: GET /sync/conflicts", "yellow")
+    return Text(
+        f"  {more}{count} {noun} for somebody to decide: aeorsync conflicts list", "yellow"
+    )

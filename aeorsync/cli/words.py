@@ -17,6 +17,7 @@ from rich.text import Text
 from aeorsync.runtime.redact import printable
 
 COLOURS: Final = {"directory": "bold blue", "symlink": "cyan", "file": ""}
+_WHOLE: Final = frozenset({"VERSION", "STORED", "MODIFIED", "DELETED", "SINCE", "MADE", "NODE"})
 _RIGHT: Final = frozenset({"SIZE", "FILES", "BYTES"})
 
 
@@ -50,7 +51,8 @@ def table(*columns: str) -> Table:
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
     for column in columns:
         side: Literal["left", "right"] = "right" if column in _RIGHT else "left"
-        made.add_column(column, justify=side, overflow="fold")
+        # What a person may want to copy stays in one piece, as long as there is room.
+        made.add_column(column, justify=side, overflow="fold", no_wrap=column in _WHOLE)
     return made
 
 
