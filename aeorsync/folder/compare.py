@@ -97,7 +97,7 @@ class Comparison:
             stop = bisect_left(found.folders, last) if last else len(found.folders)
             yield from self._folders(found.folders[start:stop], known)
             yield from self._gone(known)
-            if listing.newest(looks) > self._since - facts.SURE_NS:
+            if self.is_settled and listing.are_young(looks, self._since):
                 self.is_settled = False
             start, first = stop, f"{last}\0"
         for path, copy in self._copies.items():
@@ -108,14 +108,15 @@ class Comparison:
             row = known.pop(name, None)
             if row is not None and _is_as(row, look):
                 continue
-            if self._rules.ignores(name, is_folder=False):
+            path = facts.join(self._folder.path, name)
+            if path not in self._copies and self._rules.ignores(name, is_folder=False):
                 self._forget(name, row)
-                continue
-            yield from self._other(name, look, row)
+            else:
+                yield from self._other(path, look, row)
 
-    def _other(self, name: str, look: Look, row: Row | None) -> Iterator[Found]:
+    def _other(self, path: str, look: Look, row: Row | None) -> Iterator[Found]:
         """Something other than a folder that is not as its row, or has none."""
-        path = facts.join(self._folder.path, name)
+        name = facts.name(path)
         if look == GONE:
             self._leave(name, Flaw.CHANGING, "is being changed; the next scan sees to it")
             return

@@ -23,9 +23,10 @@ REFERENCE: Final = struct.Struct(f">{HASH_SIZE}sI")
 """One entry of a packed chunk list: its id, its size in bytes."""
 
 SURE_NS: Final = 20_000_000
-"""A change so long ago has moved the clock of any file system that counts in nanoseconds."""
-_COARSE_GRAIN_NS: Final = 2_100_000_000
+"""No clock of a file system is coarser, unless it counts in seconds."""
+_COARSE_NS: Final = 2_100_000_000
 _SECOND_NS: Final = 1_000_000_000
+_DAY_NS: Final = 86_400 * _SECOND_NS
 _LARGEST: Final = (1 << 63) - 1
 _TYPE: Final = 0o170000
 _KINDS: Final = {
@@ -84,12 +85,23 @@ class Fingerprint(NamedTuple):
     def is_racy(self, now_ns: int) -> bool:
         """Whether a change at ``now_ns`` or later might leave the fingerprint as it is.
 
-        So it is when the times are so young that the clock of the file system may not have
-        moved on since.
+        So it is when it changed so lately that the clock of the file system may not have moved
+        on since. The mtime says nothing: anybody may set it.
         """
-        newest = max(self.mtime_ns, self.ctime_ns)
-        coarse = not self.ctime_ns % _SECOND_NS
-        return newest > now_ns - (_COARSE_GRAIN_NS if coarse else SURE_NS)
+        return is_young(self.ctime_ns, now_ns)
+
+    def is_racy_when_placed(self, now_ns: int) -> bool:
+        """Likewise of a file that we put there just now: whoever writes to it moves its mtime."""
+        return is_young(self.mtime_ns, now_ns)
+
+
+def is_young(time_ns: int, since_ns: int) -> bool:
+    """Whether a time may be that of something that happened after another.
+
+    One that is a day ahead is not: a clock was set back, and what happens now gets another time.
+    """
+    grain = SURE_NS if time_ns % _SECOND_NS else _COARSE_NS
+    return since_ns - grain < time_ns < since_ns + _DAY_NS
 
 
 FOLDER: Final = Fingerprint(Kind.DIRECTORY)

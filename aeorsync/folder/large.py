@@ -40,7 +40,6 @@ WINDOW: Final = 32
 """Chunks fetched with one request: about 4 MiB."""
 AHEAD: Final = 3
 _PIECE: Final = 4 * MIB
-_OPEN: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(slots=True)
@@ -163,18 +162,16 @@ class _Large:
 
     def _resume(self, folder: HeldFolder, part: Part) -> _Writing | None:
         """Go on with what an earlier download has written, as far as it is right."""
-        try:
-            handle = os.open(part.temp, _OPEN, dir_fd=folder.handle)
-        except OSError:
+        file = folder.restage(part.temp)
+        if file is None:
             return None
-        inode = facts.inode(os.fstat(handle))
-        file = Staged(folder.handle, part.temp, handle, inode, folder.owner.mode)
         try:
+            file.size = 0
             writing = _Writing(file)
             if part.content == self._take.told.content:
                 _recognise(writing, chunk_ids(self._take.told.chunks))
-            os.ftruncate(handle, file.size)
-            os.lseek(handle, file.size, os.SEEK_SET)
+            os.ftruncate(file.handle, file.size)
+            os.lseek(file.handle, file.size, os.SEEK_SET)
         except BaseException:
             file.close()
             raise

@@ -15,7 +15,7 @@ import msgspec
 
 from aeorsync.core.hashing import hasher
 from aeorsync.folder import temps
-from aeorsync.folder.facts import Fingerprint
+from aeorsync.folder.facts import Fingerprint, is_young
 
 SLICE: Final = 4096
 """Entries that are looked at at once."""
@@ -112,9 +112,9 @@ def fingerprint(look: Look) -> Fingerprint | None:
     return Fingerprint.of_look(*look)
 
 
-def newest(seen: list[Look]) -> int:
-    """The newest of all times, in nanoseconds since the Unix epoch."""
-    return max((max(look[2], look[3]) for look in seen), default=0)
+def are_young(seen: list[Look], since_ns: int) -> bool:
+    """Whether one of them changed so lately that it may change again and look the same."""
+    return any(is_young(look[3], since_ns) for look in seen)
 
 
 def _careful(handle: int, name: str) -> Look:

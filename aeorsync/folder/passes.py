@@ -201,14 +201,22 @@ class _Round:
 
     def _scan(self) -> dict[str, Found]:
         engine = self._engine
-        scan = Scan(engine.root, self._ledger, self._rules, engine.clock, self._troubles.append)
         paths = self._look.paths
+        scan = self._new_scan()
         founds = scan.all() if paths is None else scan.some(paths)
         found = {found.path: found for found in founds}
-        if not engine.swept and paths is None:
-            self._troubles += sweep(engine.root, self._ledger, scan.temps, engine.clock)
-            engine.swept = True
-        return found
+        if engine.swept or paths is not None:
+            return found
+        engine.swept = True
+        if not scan.temps:
+            return found
+        # What a crash left may be what seems to be gone.
+        self._troubles[:] = sweep(engine.root, self._ledger, scan.temps, engine.clock)
+        return {found.path: found for found in self._new_scan().all()}
+
+    def _new_scan(self) -> Scan:
+        engine = self._engine
+        return Scan(engine.root, self._ledger, self._rules, engine.clock, self._troubles.append)
 
     async def _observe(self) -> set[str]:
         """Write down what the server told, and return the paths."""

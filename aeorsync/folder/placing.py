@@ -15,12 +15,11 @@ from aeorsync.errors import AeorError, CorruptError, StaleError
 from aeorsync.folder import facts
 from aeorsync.folder.events import Why
 from aeorsync.folder.facts import Agreed, Fingerprint
-from aeorsync.folder.held import HeldFolder
+from aeorsync.folder.held import HeldFolder, NameTakenError
 from aeorsync.folder.plan import Remove, Settled, Take
-from aeorsync.folder.root import SafeRoot, told
+from aeorsync.folder.root import BadNameError, SafeRoot, told
 from aeorsync.folder.told import Told
 from aeorsync.folder.work import Work, placed
-from aeorsync.runtime import durable
 from aeorsync.runtime.clock import WallClock
 
 FEW: Final = 4
@@ -90,10 +89,10 @@ class Folders:
 
     def sync(self) -> None:
         """Make all names durable that changed in them."""
+        if self._are_many or len(self._held) > FEW:
+            self._root.sync()
+            return
         with told(""):
-            if self._are_many or len(self._held) > FEW:
-                durable.sync_system(next(iter(self._held.values())).handle)
-                return
             for folder in self._held.values():
                 folder.sync()
 
@@ -244,6 +243,10 @@ class Placer:
             self._work.tally.again.add(path)
         except CorruptError as error:
             self._work.trouble(path, Why.MISSING_CONTENT, error.message)
+        except NameTakenError as error:
+            self._work.trouble(path, Why.CLASH, error.message)
+        except BadNameError as error:
+            self._work.trouble(path, Why.NAME, error.message)
         except AeorError as error:
             self._work.trouble(path, Why.DISK, error.message)
 

@@ -24,6 +24,7 @@ from aeorsync.errors import AeorError, BadRequestError, StaleError, UnavailableE
 from aeorsync.folder import facts
 from aeorsync.folder.held import HeldFolder
 from aeorsync.folder.staging import Owner
+from aeorsync.runtime import durable
 
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _UMASK: Final = re.compile(r"^Umask:\s*([0-7]+)$", re.MULTILINE)
@@ -157,6 +158,15 @@ class SafeRoot:
                 os.close(handle)
             handle = below
         return handle
+
+    def sync(self) -> None:
+        """Make everything durable that was done on the disk of the folder.
+
+        Raises:
+            DiskError: The disk failed.
+        """
+        with told(""):
+            durable.sync_system(self._handle)
 
     def _leads_to(self, path: str, folder: int) -> bool:
         try:

@@ -113,7 +113,8 @@ class _Showing:
         for path, copy in spare.items():
             if copy.content == loser.content:
                 del spare[path]
-                ledger.add_copy(path, _copy(self._path, loser, copy.fingerprint))
+                touched = self._touch(path, copy.fingerprint, loser)
+                ledger.add_copy(path, _copy(self._path, loser, touched))
                 return path
         try:
             with self._work.root.folder(self._folder) as folder, told(self._path):
@@ -131,6 +132,18 @@ class _Showing:
         except AeorError:
             return None
         return None
+
+    def _touch(self, path: str, here: Fingerprint, loser: Loser) -> Fingerprint:
+        """Give a copy the times and the mode of its version; one that was edited is left."""
+        wanted = loser.mtime_ns, loser.executable
+        if here.kind is not Kind.FILE or (here.mtime_ns, here.executable) == wanted:
+            return here
+        try:
+            with self._work.root.folder(facts.parent(path)) as folder, told(path):
+                name = facts.name(path)
+                return folder.touch(name, here, wanted[0], executable=wanted[1])
+        except AeorError:
+            return here
 
     async def _write(self, loser: Loser) -> str | None:
         """Write the copy of a version."""

@@ -148,4 +148,4 @@ def placed(agreed: Agreed, now_ns: int) -> Agreed:
 
     Whoever writes to it moves its mtime, so only that one can be too young to tell.
     """
-    return replace(agreed, is_racy=agreed.fingerprint._replace(ctime_ns=1).is_racy(now_ns))
+    return replace(agreed, is_racy=agreed.fingerprint.is_racy_when_placed(now_ns))

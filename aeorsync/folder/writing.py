@@ -19,7 +19,6 @@ from aeorsync.folder.plan import Take
 from aeorsync.folder.root import told
 from aeorsync.folder.staging import Staged
 from aeorsync.folder.work import Work
-from aeorsync.runtime import durable
 from aeorsync.wire.framing import Chunk
 
 
@@ -64,7 +63,7 @@ class _Writing:
                 for take in takes:
                     self._placer.attempt(take.path, partial(self._try, pantry), take)
             if self._ready and not self._are_few:
-                durable.sync_system(self._ready[0].file.folder)
+                self._root.sync()
             for ready in self._ready:
                 self._placer.attempt(ready.path, self._place, ready)
             self._folders.sync()
@@ -116,9 +115,7 @@ def assemble(take: Take, pantry: Pantry) -> tuple[bytes, bytes]:
     for wanted in chunk_ids(take.told.chunks):
         plain = pantry.get(wanted)
         if plain is None:
-            raise CorruptError(
-                "the server does not have all of it (any more); it is kept as it is"
-            )
+            raise LackingError("the server does not have all of it (any more)")
         parts.append((wanted, plain))
     data = b"".join(plain for _, plain in parts)
     if content_hash(data) != take.told.content:

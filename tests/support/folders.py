@@ -63,5 +63,7 @@ class World:
                     continue
                 content = one.content.hash if one.content else one.target.encode()
                 chunks = one.content.chunks if one.content else b""
-                agreed = Agreed(one.fingerprint, one.mtime_ns, content, chunks)
+                agreed = Agreed(
+                    one.fingerprint, one.mtime_ns, content, chunks, is_racy=one.is_racy
+                )
                 self.ledger.record([(path, agreed)])

@@ -221,7 +221,8 @@ class Model:
 
     def chmod(self, who: Synced) -> None:
         path = self.pick(who)
-        if path is not None:
+        # The mode of a conflict copy is not told to the server by itself.
+        if path is not None and "(conflict" not in path.name:
             path.chmod(path.stat().st_mode ^ 0o111)
             self.note(who, f"chmod {path.name}")
 
