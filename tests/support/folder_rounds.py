@@ -266,7 +266,7 @@ class World:
             elif now - equal_since > _STEADY_S:
                 return seen
             if wrong and now > nudge_at:
-                nudge_at = end
+                nudge_at = end + QUIET_S
                 self._nudge(wrong)
             if now > end:
                 raise self._report("not equal", wrong)
