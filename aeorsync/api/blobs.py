@@ -5,28 +5,37 @@
     PUT   /blobs/chunks/{hash}    one chunk
     POST  /blobs/chunks           many, in frames
     POST  /blobs/commit           files of chunks, in one step: `api.commits`
+    GET   /blobs/{hash}           one chunk, or a file by its identity
 
 A chunk is checked on arrival and durable when it is answered for. It stays for a day after it was
 last put or said to be held, whatever is collected, and for as long as a file needs it.
 """
 
+from contextlib import suppress
+
 from starlette.responses import Response
 
-from aeorsync.api import reach
+from aeorsync.api import media, reach
+from aeorsync.api.downloads import get_version
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
 from aeorsync.api.intake import CHUNK_FRAME, Intake, mismatch, read_bytes, read_frames
+from aeorsync.api.node import Node
+from aeorsync.api.rescue import rescued
 from aeorsync.core.hashing import parse_hash
+from aeorsync.core.versions import Kind as EntryKind
 from aeorsync.errors import (
     BadRequestError,
     CorruptError,
     DeniedError,
     InvalidFieldError,
+    NotFoundError,
     OverloadedError,
     TooLargeError,
 )
 from aeorsync.runtime import bridge
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.composing import Taken
+from aeorsync.storage.content import LostChunkError
 from aeorsync.wire import limits
 from aeorsync.wire.blobs import (
     CHUNK_PREFIX,
@@ -114,6 +123,33 @@ async def put_chunks(call: Call) -> Response:
         return answer(BatchReply(intake.created, intake.exists))
 
 
+async def get(call: Call) -> Response:
+    """Read a chunk, or a file by its identity."""
+    name = parse_hash(call.request.path_params["hash"])
+    node, access = call.node, call.caller.access
+    headers = {"X-AeorDB-Hash": name.hex()}
+    is_shown = bool(await node.grants.readable(access, [name]))
+    if is_shown and await bridge.run(_should_be_here, node, name):
+        with suppress(LostChunkError):
+            data = await rescued(node, node.repository.plain_chunk, name)
+            return Response(bytes(data), headers=headers, media_type=media.UNKNOWN)
+    found = await node.grants.find_file(access, name)
+    if found is None:
+        raise NotFoundError(f"there is no chunk and no file {name.hex()}")
+    path, version = found
+    response = await get_version(call, path, version.id)
+    response.raw_headers[:] = [
+        *(field for field in response.raw_headers if field[0] != b"x-aeordb-type"),
+        (b"x-aeordb-type", b"%d" % EntryKind.FILE),
+        (b"x-aeordb-hash", name.hex().encode()),
+    ]
+    return response
+
+
+def _should_be_here(node: Node, name: bytes) -> bool:
+    return node.repository.damage.is_lost(name) or not node.repository.missing([name])
+
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET",
@@ -160,5 +196,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         errors=(BadRequestError, DeniedError, OverloadedError),
         parameters=(FRAMES,),
         takes_bytes=True,
+    ),
+    Endpoint(
+        "GET",
+        "/blobs/{hash}",
+        get,
+        "Read a chunk, or a file by its identity.",
+        access=Access.USER,
+        errors=(BadRequestError, NotFoundError),
+        gives_bytes=True,
     ),
 )

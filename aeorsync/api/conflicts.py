@@ -5,8 +5,9 @@ resolve is to write a version that has seen them all, so it holds on every node.
 
     GET   /sync/conflicts           all
     GET   /sync/conflicts/{path}    one
+    POST  /sync/conflicts           {"pick": "winner" | "loser", "paths" or "prefix"}: many
     POST  /sync/conflicts/{path}    {"pick": "winner" | "loser" | version id}; winner when absent
-    DELETE  ...?version=<id>          that version goes, the others stay
+                                    {"give_up": version id}: the others stay in conflict
     POST  /sync/resolve/{path}      the same, pick is required
     POST  /sync/dismiss/{path}      the winner
 
@@ -14,153 +15,61 @@ To see one takes the right to read the path, to decide that to update it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
+from typing import TypeVar
 from urllib.parse import quote
 
-import msgspec
 from starlette.responses import Response
 
 from aeorsync.api import reach, seen
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, Sees, answer, parse_body
 from aeorsync.api.node import Node
-from aeorsync.api.parameters import Query
 from aeorsync.core import access as rules
 from aeorsync.core import paths
 from aeorsync.core.access import Op
 from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Kind, Version
 from aeorsync.errors import (
+    AeorError,
     BadRequestError,
     ConflictError,
+    DeniedError,
     InvalidFieldError,
     NotFoundError,
     PreconditionError,
+    TooLargeError,
 )
 from aeorsync.runtime import bridge
 from aeorsync.storage.answers import Conflict
 from aeorsync.storage.draft import Draft
-from aeorsync.storage.giving_up import give_up
-from aeorsync.storage.settling import no_conflict
+from aeorsync.storage.history import history
+from aeorsync.storage.settling import give_up, no_conflict
 from aeorsync.storage.settling import resolve as settle_conflict
 from aeorsync.wire import limits
+from aeorsync.wire.conflicts import (
+    Ancestor,
+    ConflictsReply,
+    DismissedReply,
+    GivenUpReply,
+    Meta,
+    PickRequest,
+    ResolvedReply,
+    ResolveRequest,
+    Settled,
+    SettledReply,
+    SettleRequest,
+    Side,
+    VersionMeta,
+)
+
+T = TypeVar("T")
 
 _VERSION_ID = re.compile(r"[0-9a-f]{1,16}-[0-9a-f]{1,16}\Z")
 _WORDS = frozenset({"winner", "loser"})
 _FILE_AND_FOLDER = "FileDirectory"
-
-
-class Side(msgspec.Struct, frozen=True):
-    """One side of a conflict, as AeorDB tells it; a deletion and a folder have no hash.
-
-    Attributes:
-        hash: Identity, hex.
-        virtual_time: When the version was accepted, in milliseconds since the Unix epoch.
-        node_id: Node that accepted it.
-        size: Bytes.
-        content_type: Media type of a file, if known.
-    """
-
-    hash: str = ""
-    virtual_time: int = 0
-    node_id: int = 0
-    size: int = 0
-    content_type: str | None = None
-
-
-class VersionMeta(msgspec.Struct, frozen=True, kw_only=True):
-    """One version that may be picked.
-
-    Attributes:
-        id: What to send as ``pick``.
-        kind: ``file``, ``directory`` or ``symlink``.
-        deleted: Whether picking it deletes the path.
-        size: Bytes.
-        content_hash: BLAKE3 of the whole content, hex; empty for a folder.
-        content_type: Media type of a file, if known.
-        target: Where a symlink points.
-        node_id: Node that accepted it.
-        updated_at: When, in milliseconds since the Unix epoch.
-        mtime: When its content changed, as its writer stated, in milliseconds.
-        is_winner: Whether it is what readers see.
-        href: Where its bytes can be read; None when it has none.
-    """
-
-    id: str
-    kind: str
-    deleted: bool
-    size: int
-    content_hash: str
-    content_type: str | None
-    target: str | None
-    node_id: int
-    updated_at: int
-    mtime: int
-    is_winner: bool
-    href: str | None
-
-
-class Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """A conflict.
-
-    Attributes:
-        path: Where.
-        conflict_type: ``ConcurrentCreate``, ``ConcurrentModify``, ``ModifyDelete``, or
-            ``FileDirectory``: two nodes made a file and a folder of one name. Renaming or
-            deleting one of them settles the last.
-        auto_winner: Always ``winner``: what readers see until somebody decides.
-        created_at: When it arose, in milliseconds since the Unix epoch.
-        winner: What readers see.
-        loser: The best of the others; of a ``FileDirectory`` the folder.
-        versions: All that may be picked, the winner first.
-        etag: For If-Match, to decide only about what was shown.
-    """
-
-    path: str
-    conflict_type: str
-    auto_winner: str
-    created_at: int
-    winner: Side
-    loser: Side
-    versions: list[VersionMeta]
-    etag: str
-
-
-class ConflictsReply(msgspec.Struct, frozen=True):
-    """Conflicts in tree order; ``more`` says that there are others behind them."""
-
-    items: list[Meta]
-    more: bool = False
-
-
-class PickRequest(msgspec.Struct, frozen=True):
-    """Which version is to stay."""
-
-    pick: str | None = None
-
-
-class ResolveRequest(msgspec.Struct, frozen=True):
-    """Which version is to stay; a body that does not say so is a mistake, no body is not."""
-
-    pick: str
-
-
-class ResolvedReply(msgspec.Struct, frozen=True):
-    """The conflict is settled; ``version`` is the id of the version that settles it."""
-
-    resolved: bool
-    path: str
-    pick: str
-    version: str
-
-
-class DismissedReply(msgspec.Struct, frozen=True):
-    """The conflict is settled in favour of the winner."""
-
-    dismissed: bool
-    path: str
-    version: str
 
 
 async def list_conflicts(call: Call) -> Response:
@@ -176,9 +85,13 @@ async def show_conflict(call: Call) -> Response:
 
 
 async def pick_version(call: Call) -> Response:
-    """Resolve a conflict; without a body in favour of the winner."""
+    """Resolve a conflict, without a body in favour of the winner; or give one version up."""
     body = await call.bytes(limits.MAX_JSON)
     request = parse_body(body, PickRequest) if body.strip() else PickRequest()
+    if request.give_up is not None:
+        if request.pick is not None:
+            raise BadRequestError("pick one version, or give one up, not both")
+        return await _give_up(call, request.give_up)
     return await _resolved(call, request.pick or "winner")
 
 
@@ -192,43 +105,95 @@ async def resolve(call: Call) -> Response:
 async def dismiss(call: Call) -> Response:
     """Resolve a conflict in favour of the winner."""
     path = call.path
-    version = await _settle(call, path, "winner")
+    version = await _settle(call, path, _picking(call, path, "winner"))
     return answer(DismissedReply(dismissed=True, path=path, version=version.id))
 
 
-async def give_up_version(call: Call) -> Response:
-    """Let go of one version that readers do not see."""
-    version = Query(call.request.scope["query_string"]).text("version") or ""
-    if not _VERSION_ID.match(version):
-        raise BadRequestError("version must be the id of a version")
-    written = await _decide(call, call.path, lambda draft: give_up(draft, call.path, version))
-    return answer(ResolvedReply(resolved=True, path=call.path, pick=version, version=written.id))
+async def settle_many(call: Call) -> Response:
+    """Resolve many conflicts in the same way, each for itself."""
+    reach.demand_somebody(call)
+    request = await call.body(SettleRequest, limits.MAX_BLOBS_JSON)
+    places, more = await bridge.run(_places, call, request)
+    repository, access = call.node.repository, call.caller.access
+    futures = [
+        repository.commit(partial(_settle_one, path=path, pick=request.pick, access=access))
+        for path in places
+    ]
+    items = []
+    for path, future in zip(places, futures, strict=True):
+        try:
+            version = await bridge.settle(future)
+        except AeorError as error:
+            items.append(Settled(path=path, resolved=False, error=error.message, code=error.code))
+        else:
+            tag = seen.version_etag(call.node, path, version)
+            items.append(Settled(path=path, resolved=True, version=version.id, etag=tag))
+    return answer(SettledReply(items, more))
+
+
+def _places(call: Call, request: SettleRequest) -> tuple[list[TreePath], bool]:
+    """The paths that a request names, and whether the folder has others."""
+    if (request.paths is None) == (request.prefix is None):
+        raise BadRequestError("name the paths, or a prefix")
+    if request.paths is not None:
+        if len(request.paths) > limits.MAX_PAGE:
+            raise TooLargeError(f"at most {limits.MAX_PAGE} paths are settled at a time")
+        return list(dict.fromkeys(map(paths.parse, request.paths))), False
+    folder = paths.parse(request.prefix or "")
+    node, access = call.node, call.caller.access
+    found = (
+        conflict.path
+        for conflict in node.repository.conflicts()
+        if paths.is_inside(conflict.path, folder) and _shown(node, conflict, access) is not None
+    )
+    return list(islice(found, limits.MAX_PAGE)), next(found, None) is not None
+
+
+def _settle_one(draft: Draft, path: TreePath, pick: str, access: rules.Access) -> Version:
+    if not access.may(path, Op.UPDATE):
+        raise no_conflict(path)
+    return settle_conflict(draft, path, pick, access)
 
 
 async def _resolved(call: Call, pick: str) -> Response:
     path = call.path
     if pick not in _WORDS and not _VERSION_ID.match(pick):
         raise BadRequestError("pick must be winner, loser or the id of a version")
-    version = await _settle(call, path, pick)
-    return answer(ResolvedReply(resolved=True, path=path, pick=pick, version=version.id))
+    version = await _settle(call, path, _picking(call, path, pick))
+    tag = seen.version_etag(call.node, path, version)
+    return answer(ResolvedReply(resolved=True, path=path, pick=pick, version=version.id, etag=tag))
 
 
-async def _settle(call: Call, path: TreePath, pick: str) -> Version:
-    access = call.caller.access
-    return await _decide(call, path, lambda draft: settle_conflict(draft, path, pick, access))
+async def _give_up(call: Call, version_id: str) -> Response:
+    path = call.path
+
+    def operation(draft: Draft) -> tuple[Version, bool]:
+        version = give_up(draft, path, version_id)
+        sight = draft.live(path)
+        return version, sight is not None and bool(sight.losers)
+
+    version, is_conflict = await _settle(call, path, operation)
+    tag = seen.version_etag(call.node, path, version)
+    reply = GivenUpReply(
+        given_up=version_id, path=path, version=version.id, etag=tag, conflict=is_conflict
+    )
+    return answer(reply)
 
 
-async def _decide(call: Call, path: TreePath, act: Callable[[Draft], Version]) -> Version:
-    """Decide about a conflict, if it is still the one that was shown."""
+def _picking(call: Call, path: TreePath, pick: str) -> Callable[[Draft], Version]:
+    return partial(_settle_one, path=path, pick=pick, access=call.caller.access)
+
+
+async def _settle(call: Call, path: TreePath, decide: Callable[[Draft], T]) -> T:
     reach.demand(call, path, Op.UPDATE, no_conflict(path).message)
     headers = dict(call.request.scope["headers"])
     tags = seen.conditions(call.node, path, headers).if_match
 
-    def operation(draft: Draft) -> Version:
+    def operation(draft: Draft) -> T:
         entry = draft.entry(to_key(path))
         if isinstance(tags, tuple) and (entry is None or entry.context not in tags):
             raise PreconditionError(f"{path} is not what If-Match names; nothing was changed")
-        return act(draft)
+        return decide(draft)
 
     return await bridge.settle(call.node.repository.commit(operation))
 
@@ -244,7 +209,7 @@ def _show(node: Node, path: TreePath, access: rules.Access) -> Meta:
     shown = None if conflict is None else _shown(node, conflict, access)
     if shown is None:
         raise no_conflict(path)
-    return _meta(node, shown)
+    return _meta(node, shown, is_whole=True)
 
 
 def _shown(node: Node, conflict: Conflict, access: rules.Access) -> Conflict | None:
@@ -260,7 +225,7 @@ def _shown(node: Node, conflict: Conflict, access: rules.Access) -> Conflict | N
     )
 
 
-def _meta(node: Node, conflict: Conflict) -> Meta:
+def _meta(node: Node, conflict: Conflict, *, is_whole: bool = False) -> Meta:
     path, sight = conflict.path, conflict.sight
     versions = (sight.winner, *sight.losers)
     loser = _side(path, sight.losers[0]) if sight.losers else Side()
@@ -274,9 +239,28 @@ def _meta(node: Node, conflict: Conflict) -> Meta:
         created_at=max(version.updated for version in versions),
         winner=_side(path, sight.winner),
         loser=loser,
-        versions=[_version(path, version, sight.winner) for version in versions],
+        versions=[_version(node, path, version, sight.winner) for version in versions],
         etag=seen.etag(node, path, conflict.entry),
+        base=_base(node, path, versions, is_whole=is_whole),
     )
+
+
+def _base(
+    node: Node, path: TreePath, versions: Sequence[Version], *, is_whole: bool
+) -> Ancestor | None:
+    """What all versions that are no deletions were made from; looked for if that is wanted."""
+    bases = {version.base for version in versions if not version.deleted}
+    known = bases.pop() if len(bases) == 1 else b""
+    if not known:
+        return None
+    steps = history(node.repository, path, limits.MAX_PAGE).steps if is_whole else ()
+    found = (step.version for step in steps if step.version.content.hash == known)
+    version = next((version for version in found if version.kind == Kind.FILE), None)
+    return Ancestor(known.hex(), None if version is None else _href(path, version))
+
+
+def _href(path: TreePath, version: Version) -> str:
+    return f"/files{quote(path)}?version={version.id}"
 
 
 def _side(path: TreePath, version: Version) -> Side:
@@ -291,7 +275,7 @@ def _side(path: TreePath, version: Version) -> Side:
     )
 
 
-def _version(path: TreePath, version: Version, winner: Version) -> VersionMeta:
+def _version(node: Node, path: TreePath, version: Version, winner: Version) -> VersionMeta:
     has_bytes = not version.deleted and version.kind == Kind.FILE
     return VersionMeta(
         id=version.id,
@@ -305,7 +289,10 @@ def _version(path: TreePath, version: Version, winner: Version) -> VersionMeta:
         updated_at=version.updated,
         mtime=version.mtime // 1_000_000,
         is_winner=version is winner,
-        href=f"/files{quote(path)}?version={version.id}" if has_bytes else None,
+        href=_href(path, version) if has_bytes else None,
+        etag=seen.version_etag(node, path, version),
+        mtime_ns=version.mtime,
+        executable=version.executable,
     )
 
 
@@ -340,28 +327,25 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST",
-        "/sync/conflicts/{path:path}",
-        pick_version,
-        "Resolve a conflict; without a body in favour of the winner.",
+        "/sync/conflicts",
+        settle_many,
+        "Resolve many conflicts in the same way, each for itself.",
         access=Access.USER,
-        request=PickRequest,
-        reply=ResolvedReply,
-        errors=_RESOLVING,
-        parameters=(_IF_MATCH,),
+        request=SettleRequest,
+        reply=SettledReply,
+        errors=(BadRequestError, InvalidFieldError, DeniedError, NotFoundError, TooLargeError),
         sees=Sees.PRESENT,
     ),
     Endpoint(
-        "DELETE",
+        "POST",
         "/sync/conflicts/{path:path}",
-        give_up_version,
-        "Let go of one version that readers do not see.",
+        pick_version,
+        "Resolve a conflict, without a body in favour of the winner; or give one version up.",
         access=Access.USER,
-        reply=ResolvedReply,
+        request=PickRequest,
+        reply=ResolvedReply | GivenUpReply,
         errors=_RESOLVING,
-        parameters=(
-            Parameter("version", {"type": "string"}, "Id of the version that goes."),
-            _IF_MATCH,
-        ),
+        parameters=(_IF_MATCH,),
         sees=Sees.PRESENT,
     ),
     Endpoint(

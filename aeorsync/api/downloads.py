@@ -6,7 +6,7 @@ also where it is only on the way to what may be read.
 Everything up to the first batch of bytes is found in one hop to a thread.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
@@ -107,6 +107,12 @@ async def get(call: Call) -> Response:
 async def get_named(call: Call, path: TreePath) -> Response:
     """The same, for a path that is not in the URL."""
     return await rescued(call.node, respond, call.node, Question.read(call, path))
+
+
+async def get_version(call: Call, path: TreePath, version_id: str) -> Response:
+    """One version of a file that is not in the URL."""
+    question = replace(Question.read(call, path), version=version_id)
+    return await rescued(call.node, respond, call.node, question)
 
 
 async def get_root(call: Call) -> Response:

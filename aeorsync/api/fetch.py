@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from aeorsync.api import resolve, seen
 from aeorsync.api.bodies import FileReader, streamed
-from aeorsync.api.endpoint import FORK, SNAPSHOT, Access, Call, Endpoint, Sees
+from aeorsync.api.endpoint import FORK, SNAPSHOT, Access, Call, Endpoint, Sees, parse_body
 from aeorsync.api.fetch_shapes import (
     FULL,
     FailedItem,
@@ -28,6 +28,7 @@ from aeorsync.api.fetch_shapes import (
     FetchRequest,
     Span,
 )
+from aeorsync.api.intake import read_bytes
 from aeorsync.api.node import Caller, Node
 from aeorsync.api.rescue import rescued
 from aeorsync.core import paths
@@ -79,7 +80,9 @@ _Plan = list[_Planned | _Failed]
 
 async def fetch(call: Call) -> Response:
     """Send the files asked for."""
-    request = await call.body(FetchRequest, limits.MAX_FETCH_BODY)
+    with call.node.budget.share() as share:
+        body = await read_bytes(call, share, limits.MAX_FETCH_BODY)
+    request = parse_body(body, FetchRequest)
     items = _items(request)
     node = call.node
     plan = await rescued(node, _plan, node, call.caller, request, items)

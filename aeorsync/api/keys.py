@@ -101,7 +101,7 @@ async def mint(call: Call, request: KeyRequest) -> tuple[str, KeyRecord]:
     user_id = caller.user if request.user_id is None else request.user_id
     if user_id != caller.user and not caller.is_root:
         raise DeniedError("only root makes keys for others")
-    if caller.access.is_nobody:
+    if caller.access.is_nobody or (caller.key_id is None and not caller.is_root):
         raise DeniedError("nothing was granted to this key, so there is nothing to pass on")
     now = node.wall.now_ms()
     text, record = new_key(
@@ -115,9 +115,7 @@ async def mint(call: Call, request: KeyRequest) -> tuple[str, KeyRecord]:
             rules=read_rules(request.rules or ()),
         )
     )
-    maker = await _own_record(node, caller)
-    record = minting.inherit(record, maker)
-    return text, await bridge.settle(await bridge.run(node.accounts.add, record))
+    return text, await bridge.settle(await bridge.run(node.accounts.add, record, caller.key_id))
 
 
 async def revoke(call: Call, key_id: UUID, *, with_made: bool) -> Response:
@@ -233,21 +231,6 @@ def _demand_own(node: Node, caller: Caller, key_id: UUID) -> None:
         return
     if all(record.key_id != key_id for record in _own(node, caller).records):
         raise no_key()
-
-
-async def _own_record(node: Node, caller: Caller) -> KeyRecord | None:
-    """The record of the key that asks; None for root without one.
-
-    Raises:
-        DeniedError: Nobody knows what limits the caller.
-    """
-    if caller.key_id is not None:
-        record = await bridge.run(node.accounts.by_id, caller.key_id)
-        if record is not None:
-            return record
-    if caller.is_root and caller.key_id is None:
-        return None
-    raise DeniedError("keys are made with a key, or with a token that came from one")
 
 
 WITH_MADE = Parameter(

@@ -11,12 +11,16 @@ beside it.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakValueDictionary
 
 from starlette.responses import Response
 
 from aeorsync.api import seen, uploads
+from aeorsync.api.budget import Share
 from aeorsync.api.endpoint import Call, Parameter
+from aeorsync.api.intake import read_bytes
+from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.problems import MediaTypeError
 from aeorsync.api.rescue import rescued
@@ -49,6 +53,8 @@ DEPTH = Parameter(
 _JSON = "application/json"
 _TRIES = 32
 _DEEPEST = -(10**9)
+_COPIES = 2
+_Patched = Callable[[Repository, bytes | None], Content]
 _locks: WeakValueDictionary[TreePath, asyncio.Lock] = WeakValueDictionary()
 
 
@@ -69,29 +75,38 @@ async def merge(call: Call) -> Response:
     """Apply a merge patch."""
     statement = Statement.read(call, dict(call.request.scope["headers"]))
     depth = Query(call.request.scope["query_string"]).whole("depth", _DEEPEST, ALL)
-    patch = await call.bytes(limits.MAX_PATCH)
-    await bridge.run(check_json, patch, "the patch")
-    lock = _locks.setdefault(statement.path, asyncio.Lock())
-    async with lock:
-        for _ in range(_TRIES):
-            try:
-                return await _once(call, statement, patch, ALL if depth is None else depth)
-            except StaleError:
-                continue
+    with call.node.budget.share() as share:
+        patch = await read_bytes(call, share, limits.MAX_PATCH)
+        await bridge.run(check_json, patch, "the patch")
+        lock = _locks.setdefault(statement.path, asyncio.Lock())
+        async with lock:
+            for _ in range(_TRIES):
+                try:
+                    return await _once(call, statement, patch, ALL if depth is None else depth)
+                except StaleError:
+                    continue
     raise StaleError(f"{statement.path} keeps changing; nothing was changed, try again")
 
 
 async def _once(call: Call, statement: Statement, patch: bytes, depth: int) -> Response:
-    repository = call.node.repository
-    old = await bridge.run(_find, repository, statement, call.caller.access)
+    old = await bridge.run(_find, call.node.repository, statement, call.caller.access)
+    with call.node.budget.share() as share:
+        content = await _merged(call.node, statement, old, share, partial(_patched, patch, depth))
+    operation = _operation(statement, old, content, call.caller.access)
+    version, entry = await bridge.settle(call.node.repository.commit(operation))
+    return uploads.reply(call, statement, version, entry, status=201 if _is_new(old) else 200)
+
+
+async def _merged(
+    node: Node, statement: Statement, old: _Old, share: Share, patched: _Patched
+) -> Content:
     document = None
     if old.version is not None:
         _check_document(statement.path, old.version)
-        document = await rescued(call.node, _read, repository, old.version.content)
-    content = await bridge.run(_patched, repository, document, patch, depth)
-    operation = _operation(statement, old, content, call.caller.access)
-    version, entry = await bridge.settle(repository.commit(operation))
-    return uploads.reply(call, statement, version, entry, status=201 if _is_new(old) else 200)
+        # The document, and what becomes of it.
+        share.take(_COPIES * old.version.content.size)
+        document = await rescued(node, _read, node.repository, old.version.content)
+    return await bridge.run(patched, node.repository, document)
 
 
 def _find(repository: Repository, statement: Statement, access: Access) -> _Old:
@@ -142,7 +157,7 @@ def _read(repository: Repository, content: Content) -> bytes:
     return b"".join(repository.read(content))
 
 
-def _patched(repository: Repository, document: bytes | None, patch: bytes, depth: int) -> Content:
+def _patched(patch: bytes, depth: int, repository: Repository, document: bytes | None) -> Content:
     """Store what the document becomes. Blocking."""
     if document is not None:
         try:

@@ -26,8 +26,9 @@ T = TypeVar("T")
 
 _CONTEXT = "aeorsync 2026 places of readers whom rules bind v1"
 _KEY_SIZE = 64
-_BLOCK = 512
-"""A cursor takes a whole number of these bytes, so that its length tells no length of a path."""
+_BLOCK, _KEY_BLOCK = 64, 512
+"""A place takes a whole number of these bytes, the latter where it holds a path: its length is not
+to tell that of a path."""
 _MAX_TEXT = 32_768
 
 
@@ -74,7 +75,7 @@ class Places:
 
     def seal_place(self, place: Place) -> str:
         """Hex digits that stand for a place on the way through changes."""
-        return self._seal(b"place", _encode(place), _BLOCK)
+        return self._seal(b"place", _encode(place), _KEY_BLOCK if place.cursor.key else _BLOCK)
 
     def open_place(self, text: str) -> Place | None:
         """The place that some text stands for; None for any other text."""

@@ -27,7 +27,7 @@ from aeorsync.cli.client import (
     show,
     target,
 )
-from aeorsync.cli.rules import DenyOption, ReadOption, RuleOption, WriteOption, rules_of
+from aeorsync.cli.rules import DenyOption, ReadOption, RuleOption, WriteOption, rules_of, shown
 from aeorsync.cli.users import user_id
 from aeorsync.config import Exit, Target
 from aeorsync.runtime.clock import SystemClock
@@ -78,9 +78,7 @@ def list_keys(
 
 @app.command("create", epilog=EPILOG)
 def create(  # noqa: PLR0913  # one parameter a flag
-    label: Annotated[
-        str | None, typer.Argument(metavar="[LABEL]", help="What to call it.")
-    ] = None,
+    label: Annotated[str | None, typer.Argument(metavar="LABEL", help="What to call it.")] = None,
     *,
     user: Annotated[
         str | None, typer.Option(metavar="USER", help="Whom it is for: a name or id; else you.")
@@ -208,17 +206,18 @@ def _state(key: dict[str, Any], now: int) -> str:
 
 def _table(keys: list[dict[str, Any]], now: int) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
-    for column in ("ID", "LABEL", "USER", "STATE", "UNTIL", "MAY"):
-        table.add_column(column, overflow="fold", no_wrap=column == "ID")
+    for column in ("KEY", "USER", "UNTIL", "MAY"):
+        table.add_column(column, overflow="fold", no_wrap=column in {"KEY", "UNTIL"})
     for one in keys:
+        name = Text(str(one["label"] or "-"), "bold")
+        if one["is_current"]:
+            name.append(" (this one)", "green")
         state = _state(one, now)
-        mark = " (this one)" if one["is_current"] else ""
+        until = _when(one["expires_at"]) if state == "works" else state
         table.add_row(
-            str(one["key_id"]),
-            Text(str(one["label"] or "") + mark),
+            name.append(f"\n{one['key_id']}", "not bold"),
             Text(str(one["username"] or "(deleted)")),
-            Text(state, "green" if state == "works" else "red"),
-            _when(one["expires_at"]),
+            Text(until, "" if state == "works" else "red"),
             Text(_may(one)),
         )
     return table
@@ -226,10 +225,12 @@ def _table(keys: list[dict[str, Any]], now: int) -> Table:
 
 def _may(key: dict[str, Any]) -> str:
     """What a key may do, a rule on each line."""
-    lines = [f"{rule['permitted']} {rule['glob']}" for rule in key["rules"]]
+    lines = [shown(key["rules"])] if key["rules"] else []
     if key["bounds"]:
         lines.append("within the rules of the key it was made with")
-    return "\n".join(lines) or "what its user may"
+    if lines:
+        return "\n".join(lines)
+    return "everything" if key["user_id"] == _ROOT else "what its user may"
 
 
 def _draw_revoked(reply: Reply) -> list[RenderableType]:

@@ -9,7 +9,7 @@
 word.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
@@ -61,6 +61,20 @@ def rules_of(
     for names, flags in sorted(placed, key=lambda one: -len(one[0])):
         stated += _inside(names, flags)
     return stated
+
+
+def shown(rules: Sequence[Mapping[str, str]]) -> str:
+    """Return rules as a node lists them, one on each line, for people."""
+    lines: list[str] = []
+    last = ("", "")
+    for rule in rules:
+        glob, flags = rule["glob"], rule["permitted"]
+        if last == (glob.removesuffix("/**"), flags) and glob.endswith("/**"):
+            lines[-1] += " and inside"
+        else:
+            lines.append(f"{flags} {glob}")
+        last = (glob, flags)
+    return "\n".join(lines)
 
 
 def _as_it_is(text: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from aeorsync.cli.client import (
     show,
     target,
 )
-from aeorsync.cli.rules import DenyOption, ReadOption, RuleOption, WriteOption, rules_of
+from aeorsync.cli.rules import DenyOption, ReadOption, RuleOption, WriteOption, rules_of, shown
 from aeorsync.config import Exit, Target
 
 EPILOG: Final = """\
@@ -189,25 +189,17 @@ def _draw_added(reply: Reply) -> list[RenderableType]:
 
 def _table(users: list[dict[str, Any]]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
-    for column in ("ID", "NAME", "STATE", "EMAIL", "TAGS", "MAY"):
-        table.add_column(column, overflow="fold", no_wrap=column == "ID")
+    for column in ("USER", "STATE", "MAY"):
+        table.add_column(column, overflow="fold", no_wrap=column == "USER")
     for one in users:
-        state = Text("active", "green") if one["is_active"] else Text("disabled", "red")
         name = Text(str(one["username"]), "bold")
         if one["is_duplicate"]:
-            name.append(" (an older user has this name, too: rename one)", "yellow")
+            name.append(" (an older one has this name, too)", "yellow")
+        notes = [one["user_id"], one["email"], ", ".join(one["tags"])]
+        for note in filter(None, notes):
+            name.append(f"\n{note}", "not bold")
         lists = [one["rules"], *one["bounds"]]
-        may = "\nand within\n".join(map(_lines, filter(None, lists)))
-        table.add_row(
-            str(one["user_id"]),
-            name,
-            state,
-            Text(str(one["email"] or "")),
-            Text(", ".join(map(str, one["tags"]))),
-            Text(may or "what the rules of each key allow"),
-        )
+        may = "\nand within\n".join(map(shown, filter(None, lists)))
+        state = Text("active", "green") if one["is_active"] else Text("disabled", "red")
+        table.add_row(name, state, Text(may or "what the rules of each key allow"))
     return table
-
-
-def _lines(rules: list[dict[str, Any]]) -> str:
-    return "\n".join(f"{rule['permitted']} {rule['glob']}" for rule in rules)

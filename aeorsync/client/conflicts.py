@@ -65,8 +65,8 @@ class ConflictCalls(Caller):
             ConflictError: It is the version that readers see.
         """
         headers = None if if_match is None else {"If-Match": if_match}
-        query = {"version": version}
-        call = Call(method="DELETE", path=_place(path), query=query, headers=headers)
+        body = {"give_up": version}
+        call = Call(method="POST", path=_place(path), body=body, headers=headers)
         return await self._ask(call, Resolved)
 
     async def _conflicts(self) -> Conflicts:

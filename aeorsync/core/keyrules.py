@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from aeorsync.core.access import MAX_RULES, Rules
 from aeorsync.core.apikeys import KeyRule
+from aeorsync.core.paths import ROOT
 from aeorsync.errors import BadRequestError
 
 _STARTS = frozenset("/*?[{\\!")
@@ -51,5 +52,5 @@ def _check(rule: KeyRule) -> None:
         raise BadRequestError(
             'it matches nothing, as paths begin with a slash; say "/docs/**" or "**/*.txt"'
         )
-    if rule.glob.endswith("/"):
+    if rule.glob.endswith("/") and rule.glob != ROOT:
         raise BadRequestError('it matches nothing, as no path ends in a slash; say "/docs/**"')

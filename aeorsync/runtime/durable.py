@@ -10,6 +10,10 @@ import ctypes
 import os
 import secrets
 from pathlib import Path
+from typing import Final
+
+_START_WRITING: Final = 2
+"""SYNC_FILE_RANGE_WRITE of Linux."""
 
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
@@ -18,6 +22,22 @@ def sync_file(descriptor: int) -> None:
     """Make the contents of an open file durable, though not its name (see `sync_folder`)."""
     # Size and contents are all that anybody reads back; fdatasync skips the times.
     os.fdatasync(descriptor)
+
+
+def start_writing(descriptor: int, start: int, size: int) -> None:
+    """Have the system begin to write a part of an open file; promises nothing.
+
+    So the disk is busy while more is coming, and `sync_file` waits for less. It does not wait for
+    the writing, so that whatever goes wrong is still told by `sync_file`. Where the system knows
+    no such call, nothing happens.
+
+    Args:
+        descriptor: Of the file.
+        start: Offset of the part in bytes.
+        size: Bytes.
+    """
+    if _sync_file_range is not None:
+        _sync_file_range(descriptor, start, size, _START_WRITING)
 
 
 def sync_folder(path: Path) -> None:
@@ -102,3 +122,14 @@ def _stage(path: Path, data: bytes, mode: int) -> None:
         sync_file(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _find_sync_file_range() -> "ctypes._NamedFuncPointer | None":
+    call: ctypes._NamedFuncPointer | None = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if call is not None:
+        call.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+        call.restype = ctypes.c_int
+    return call
+
+
+_sync_file_range = _find_sync_file_range()

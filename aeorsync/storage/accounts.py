@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from aeorsync.core import apikeys
+from aeorsync.core import apikeys, minting
 from aeorsync.core.access import Access
 from aeorsync.core.apikeys import ApiKey, KeyRecord
 from aeorsync.core.tokens import ROOT
@@ -104,30 +104,35 @@ class Accounts:
         user = self.users.get(record.user_id)
         return user is not None and user.is_active
 
-    def add(self, record: KeyRecord) -> "Future[KeyRecord]":
-        """Write a new key, unless whoever makes it has just lost the right to.
+    def add(self, record: KeyRecord, maker: UUID | None = None) -> "Future[KeyRecord]":
+        """Write a new key, within the limits that the one it is made with has at that moment.
+
+        Args:
+            record: As it was asked for.
+            maker: The key it is made with; None for root without one.
+
+        Returns:
+            By the future: the record as it was written.
 
         Raises:
-            BadRequestError: Its rules, and those it inherits, are too long altogether.
+            BadRequestError: By the future: its rules, and those it inherits, are too long.
             ConflictError: The user has too many.
-            NotFoundError: By the future: the user, or the key it is made with, is gone.
+            DeniedError: By the future: the maker passed through too many hands.
+            NotFoundError: By the future: the user, or the maker, is gone.
         """
-        if len(record.to_json()) > MAX_NEW:
-            raise BadRequestError("the rules, and those of the keys it comes from, are too long")
         if record.user_id != ROOT:
             self._demand_room(record.user_id)
 
         def operation(keys: Edit[KeyRecord]) -> KeyRecord:
-            maker = record.made_by
-            if maker is not None and self._given_by_id(maker) is None:
-                made_with = keys.get(str(maker))
-                if made_with is None or not made_with.usable(keys.draft.now_ms):
-                    raise NotFoundError("the key it is made with has been revoked")
             user = self.users.edit(keys.draft).get(record.user_id)
             if record.user_id != ROOT and (user is None or not user.is_active):
                 raise NotFoundError("there is no such user, or they were deactivated")
-            keys.put(str(record.key_id), record)
-            return record
+            made = minting.inherit(record, self._maker(keys, maker))
+            if len(made.to_json()) > MAX_NEW:
+                text = "the rules, and those of the keys it comes from, are too long"
+                raise BadRequestError(text)
+            keys.put(str(made.key_id), made)
+            return made
 
         return self._keys.commit(operation)
 
@@ -222,6 +227,14 @@ class Accounts:
                 count += 1
             chains.remove_all(key_id)
         return count
+
+    def _maker(self, keys: Edit[KeyRecord], key_id: UUID | None) -> KeyRecord | None:
+        if key_id is None:
+            return None
+        maker = self._given_by_id(key_id) or keys.get(str(key_id))
+        if maker is None or not maker.usable(keys.draft.now_ms):
+            raise NotFoundError("the key it is made with has been revoked")
+        return maker
 
     def _demand_room(self, user_id: UUID) -> None:
         if sum(record.user_id == user_id for record in self.all()) >= MAX_KEYS:

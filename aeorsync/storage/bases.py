@@ -47,8 +47,11 @@ def edited_from(entry: Entry | None, base: Vector | None) -> bytes:
         return version.content.hash if is_known else b""
     version_edited = edited(entry, base)
     if version_edited is not None:
-        return version_edited.content.hash
-    # Who edited the same version first has told what it was. Where they left its bytes as they
-    # were, they changed something else of it, which an edit of the bytes must not overrule.
-    siblings = (version for version in entry.versions if version.vector == base)
-    return next((v.base for v in siblings if v.base not in (b"", v.content.hash)), b"")
+        known = version_edited.content.hash
+    else:
+        # Who edited the same version first has told what it was.
+        siblings = (version for version in entry.versions if version.vector == base)
+        known = next((version.base for version in siblings if version.base), b"")
+    unseen = (v for v in entry.versions if not v.deleted and not covers(base, v.dot))
+    # Of equal bytes they changed something else, which an edit of the bytes must not overrule.
+    return b"" if any(version.content.hash == known for version in unseen) else known

@@ -16,11 +16,11 @@ from types import TracebackType
 
 from aeorsync.core.access import Access, Op, missing
 from aeorsync.core.merge import see
-from aeorsync.core.paths import ROOT, TreePath, from_key, to_key
+from aeorsync.core.paths import ROOT, TreePath, to_key
 from aeorsync.core.versions import Entry, Kind, Vector, Version, covers
 from aeorsync.errors import AeorError, BadRequestError, PreconditionError
 from aeorsync.storage.bases import stated
-from aeorsync.storage.bounds import demand_new, demand_put
+from aeorsync.storage.bounds import demand_new, demand_put, has_known
 from aeorsync.storage.changes import (
     Conditions,
     FileState,
@@ -156,7 +156,7 @@ def _delete(draft: Draft, bundle: Bundle, change: Delete) -> Done:
         if sight.winner.kind == Kind.DIRECTORY:
             if change.base is not None and not covers(change.base, sight.winner.dot):
                 return Done(path)
-            if _has_visible(draft, bundle.access, path):
+            if has_known(draft, path, bundle.access):
                 raise BadRequestError(f"{path} is not empty; nothing was changed")
         was = len(sight.losers)
         _refuse_unseen(bundle, entry, change.base, path)
@@ -169,13 +169,6 @@ def _knows_nothing(entry: Entry, base: Vector | None) -> bool:
     if base is None or any(covers(base, v.dot) for v in entry.versions if not v.deleted):
         return False
     return any(version.deleted and version.vector == base for version in entry.versions)
-
-
-def _has_visible(draft: Draft, access: Access, path: TreePath) -> bool:
-    """Whether a folder holds anything that the writer can know of; what is hidden stays in it."""
-    if access.is_everything:
-        return draft.has_inside(path)
-    return any(access.may_know(from_key(key)) for key in draft.inside(path))
 
 
 # Making

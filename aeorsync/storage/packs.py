@@ -22,11 +22,13 @@ from pathlib import Path
 import msgspec
 
 from aeorsync.errors import CorruptError
-from aeorsync.runtime.durable import sync_file, sync_folder
+from aeorsync.runtime.durable import start_writing, sync_file, sync_folder
 from aeorsync.storage.base import StoredChunk
 
 MAGIC = b"aeorsync pack 1\n"
 SEAL_SIZE = 1 << 30
+WRITE_BEHIND = 16 << 20
+"""Bytes after which the system is told to begin writing them, in a long upload."""
 _HEADER = struct.Struct(">32sBII")
 RECORD_HEAD = _HEADER.size
 _IOVECS = 512
@@ -77,8 +79,9 @@ class Packs:
         numbers = [int(pack.stem) for pack in folder.glob("*.pack")]
         self._number = max(numbers, default=0)
         self._end = SEAL_SIZE
+        self._begun = 0
         if newest and self._number == newest and self._path(newest).stat().st_size == end:
-            self._end = end
+            self._end = self._begun = end
 
     def append(self, chunks: Sequence[StoredChunk]) -> list[Location]:
         """Write chunks at the end; readable at once, durable after `sync`."""
@@ -98,7 +101,13 @@ class Packs:
             self._unsynced.add(self._number)
             _write_all(handle.descriptor, buffers, self._end)
             self._end = at
-            return locations
+            begun, is_due = self._begun, at - self._begun >= WRITE_BEHIND
+            if is_due:
+                self._begun = at
+        if is_due:
+            # Or all of a large upload would wait in memory for one long sync at its end.
+            start_writing(handle.descriptor, begun, at - begun)
+        return locations
 
     def sync(self) -> None:
         """Make every append that returned before this call durable.
@@ -193,6 +202,7 @@ class Packs:
         _write_all(handle.descriptor, [MAGIC], 0)
         sync_folder(self._folder)
         self._end = len(MAGIC)
+        self._begun = 0
 
     def _handle(self, number: int) -> _Open:
         handle = self._handles.get(number)

@@ -181,7 +181,9 @@ class Browser:
         """Run something in the event loop of the node."""
         return self._runner.run(work)
 
-    def raw(self, method: str, path: bytes, body: bytes = b"") -> httpx.Response:
+    def raw(
+        self, method: str, path: bytes, body: bytes = b"", token: str | None = None
+    ) -> httpx.Response:
         """The same for a path that no URL parser may touch."""
         scope = {
             "type": "http",
@@ -190,7 +192,7 @@ class Browser:
             "raw_path": path,
             "query_string": b"",
             "headers": [
-                (b"authorization", f"Bearer {self.here.token}".encode()),
+                (b"authorization", f"Bearer {token or self.here.token}".encode()),
                 (b"content-length", b"%d" % len(body)),
             ],
         }

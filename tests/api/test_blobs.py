@@ -3,9 +3,11 @@
 import os
 from unittest.mock import patch
 
+import msgspec
 import pytest
 
 from aeorsync.core.hashing import chunk_id, content_hash
+from aeorsync.storage.gc import GRACE_MS
 from aeorsync.wire import limits
 from aeorsync.wire.framing import Codec, Kind, encode, encode_chunk
 from tests.api.blobs import (
@@ -19,6 +21,7 @@ from tests.api.blobs import (
     upload,
 )
 from tests.api.conftest import Browser
+from tests.support.clock import FakeClock
 
 
 def read(call: Browser, path: str) -> bytes | None:
@@ -322,3 +325,82 @@ def test_who_takes_in_too_much_at_once_is_told_to_come_again(call: Browser) -> N
     budget.left = left
     assert call("POST", "/blobs/chunks", content=body, headers=FRAMES).status_code == 200
     assert budget.left == left
+
+
+# Reading
+
+
+def test_a_chunk_is_read_by_its_name(call: Browser) -> None:
+    upload(call, b"text " * 1000)
+    name = chunk_id(b"text " * 1000).hex()
+    reply = call("GET", f"/blobs/{name}")
+    assert reply.content == b"text " * 1000
+    assert reply.headers["content-type"] == "application/octet-stream"
+    assert reply.headers["x-aeordb-hash"] == name
+
+
+def test_a_file_is_read_by_its_identity(call: Browser) -> None:
+    upload(call, b"one", b"two")
+    committed(call, file("/d/a.txt", b"one", b"two"), file("/b", b"one"))
+    [identity] = [one["hash"] for one in call("GET", "/files/d").json()["items"]]
+    reply = call("GET", f"/blobs/{identity}")
+    assert (reply.status_code, reply.content) == (200, b"onetwo")
+    assert (reply.headers["x-aeordb-type"], reply.headers["x-aeordb-hash"]) == ("2", identity)
+    part = call("GET", f"/blobs/{identity}", headers={"Range": "bytes=2-3"})
+    assert (part.status_code, part.content) == (206, b"et")
+
+
+def test_what_nobody_knows_cannot_be_read(call: Browser) -> None:
+    assert call("GET", f"/blobs/{chunk_id(b'x').hex()}").status_code == 404
+    assert call("GET", "/blobs/xyz").status_code == 400
+    assert call("GET", "/blobs/config").status_code == 200
+
+
+# Staying
+
+
+def test_chunks_nobody_committed_go_after_a_day(call: Browser) -> None:
+    clock = call.here.node.wall
+    assert isinstance(clock, FakeClock)
+    upload(call, b"asked", b"left", b"used")
+    committed(call, file("/used", b"used"))
+    clock.now += GRACE_MS - 3_600_000
+    call.here.node.collector.run()
+    assert check(call, b"asked")[1] == []
+    clock.now += 2 * 3_600_000
+    call.here.node.collector.run()
+    left = check(call, b"asked", b"left", b"used")
+    assert left[1] == [chunk_id(b"left").hex()]
+    clock.now += GRACE_MS + 1
+    call.here.node.collector.run()
+    assert check(call, b"asked", b"used")[1] == [chunk_id(b"asked").hex()]
+    assert read(call, "/used") == b"used"
+
+
+def test_what_was_collected_meanwhile_is_asked_for_again(call: Browser) -> None:
+    clock = call.here.node.wall
+    assert isinstance(clock, FakeClock)
+    upload(call, b"one")
+    clock.now += GRACE_MS + 1
+    call.here.node.collector.run()
+    reply = commit(call, file("/a", b"one"))
+    assert (reply.status_code, reply.json()["missing"]) == (400, [chunk_id(b"one").hex()])
+    upload(call, b"one")
+    committed(call, file("/a", b"one"))
+
+
+def test_a_damaged_chunk_is_asked_for_again(call: Browser) -> None:
+    repository = call.here.node.repository
+    upload(call, b"one", b"two")
+    sound = repository.store.chunks
+    with patch.object(
+        repository.store,
+        "chunks",
+        lambda ids: [msgspec.structs.replace(chunk, data=b"bad") for chunk in sound(ids)],
+    ):
+        reply = commit(call, file("/a", b"one", b"two"))
+    assert (reply.status_code, reply.json()["missing"]) == (400, [chunk_id(b"one").hex()])
+    assert check(call, b"one", b"two")[1] == [chunk_id(b"one").hex()]
+    upload(call, b"one")
+    committed(call, file("/a", b"one", b"two"))
+    assert read(call, "/a") == b"onetwo"

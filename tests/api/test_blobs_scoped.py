@@ -284,3 +284,21 @@ def test_root_gets_no_chunk_of_the_system_namespace_by_way_of_a_file(call: Brows
     data = bytes(repository.plain_chunk(hidden[0]))
     upload(call, data)
     assert call("POST", "/blobs/commit", json=request).status_code == 200
+
+
+def test_blobs_are_read_by_the_same_rules(call: Browser) -> None:
+    repository = call.here.node.repository
+    put(repository, "/open/a", b"open")
+    put(repository, "/hidden/b", b"hidden")
+    token = key(call, READER)
+    assert call("GET", f"/blobs/{names(b'open')[0]}", token=token).content == b"open"
+    for name in (*names(b"hidden", b"unknown"), hidden_identity(call)):
+        reply = call("GET", f"/blobs/{name}", token=token)
+        told = {"error": f"there is no chunk and no file {name}", "code": "NOT_FOUND"}
+        assert (reply.status_code, reply.json()) == (404, told)
+
+
+def hidden_identity(call: Browser) -> str:
+    [item] = call("GET", "/files/hidden").json()["items"]
+    identity: str = item["hash"]
+    return identity

@@ -12,6 +12,7 @@ import pytest
 from starlette.types import Message
 
 from aeorsync.api import events, news, sse
+from aeorsync.core.apikeys import KeyRule
 from aeorsync.core.hashing import content_hash
 from aeorsync.core.paths import parse
 from aeorsync.core.tokens import SYNC
@@ -375,6 +376,29 @@ def test_a_stream_ends_when_its_key_is_revoked(run: Run, monkeypatch: pytest.Mon
             revoked = msgspec.structs.replace(record, is_revoked=True)
             await asyncio.wrap_future(accounts.save(revoked))
             await stream.rest()
+        await gone(there)
+
+    run(script)
+
+
+def test_a_stream_ends_when_its_user_is_deactivated(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "CHECK_S", 0.05)
+
+    async def script(there: Served) -> None:
+        accounts = there.here.node.accounts
+        rules = (KeyRule("**", "-r--l---"),)
+        user = await asyncio.to_thread(there.here.make_user, rules=rules)
+        text, _ = await asyncio.to_thread(there.here.make_key, user_id=user.user_id)
+        async with there.listen("/system/events", text) as stream:
+            await anext(stream._blocks)  # the ids of who has rules are no numbers
+            await asyncio.sleep(0.2)
+            assert there.here.node.bus._listeners
+            off = msgspec.structs.replace(user, is_active=False)
+            await asyncio.wrap_future(accounts.users.change(user.user_id, lambda _: off))
+            async with asyncio.timeout(10):
+                assert [block async for block in stream._blocks] == []
         await gone(there)
 
     run(script)

@@ -79,7 +79,7 @@ def test_a_cleanup_forgets_what_has_outlived_its_time_and_nothing_else(call: Bro
     call("PUT", "/files/a", content=b"3")
     call("POST", "/versions/snapshots", json={"name": "new"})
     clean = "/system/tasks/cleanup"
-    kept = {"tokens_cleaned": 0, "links_cleaned": 0, "snapshots_pruned": 0}
+    kept = {"tokens_cleaned": 0, "links_cleaned": 0, "snapshots_pruned": 0, "keys_cleaned": 0}
     assert call("POST", clean).json() == kept
     rules(call, snapshot_retention={"auto_months": 1, "manual_months": 2})
     assert call("POST", clean).json()["snapshots_pruned"] == 1

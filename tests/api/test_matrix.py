@@ -46,6 +46,7 @@ class Row:
         status: Of success.
         data: Bytes instead of JSON.
         fields: Of the header.
+        needs_grant: Whether those to whom nothing was granted get 403, as they do without a path.
     """
 
     url: str
@@ -54,6 +55,7 @@ class Row:
     status: int = 200
     data: bytes = b""
     fields: dict[str, str] = field(default_factory=dict)
+    needs_grant: bool = False
 
     @property
     def is_about_paths(self) -> bool:
@@ -131,14 +133,35 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ],
     ("GET", "/links/{path:path}"): [Row("/links/{top}/link", "r")],
     ("DELETE", "/links/{path:path}"): [Row("/links/{top}/link", "d")],
-    # Blobs
-    ("GET", "/blobs/config"): [Row("/blobs/config", ROOT)],
-    ("POST", "/blobs/check"): [Row("/blobs/check", ROOT, {"hashes": []})],
+    # Blobs: which chunks somebody may use, `test_grants` looks after
+    ("GET", "/blobs/config"): [Row("/blobs/config", TOKEN)],
+    ("POST", "/blobs/check"): [Row("/blobs/check", SOMEBODY, {"hashes": []})],
     ("PUT", "/blobs/chunks/{hash}"): [
-        Row(f"/blobs/chunks/{chunk_id(b'data').hex()}", ROOT, data=b"data", status=LET_IN)
+        Row(f"/blobs/chunks/{chunk_id(b'data').hex()}", SOMEBODY, data=b"data", status=LET_IN)
     ],
-    ("POST", "/blobs/chunks"): [Row("/blobs/chunks", ROOT, status=LET_IN)],
-    ("POST", "/blobs/commit"): [Row("/blobs/commit", ROOT, {}, LET_IN)],
+    ("POST", "/blobs/chunks"): [Row("/blobs/chunks", SOMEBODY, status=LET_IN)],
+    ("POST", "/blobs/commit"): [
+        Row(
+            "/blobs/commit",
+            "c",
+            {"files": [{"path": "/{top}/new", "chunks": []}]},
+            needs_grant=True,
+        ),
+        Row(
+            "/blobs/commit",
+            "u",
+            {"files": [{"path": "/{top}/a.txt", "chunks": []}]},
+            needs_grant=True,
+        ),
+        Row("/blobs/commit", "d", {"deletes": [{"path": "/{top}/a.txt"}]}, needs_grant=True),
+        Row("/blobs/commit", "c", {"folders": [{"path": "/{top}/made"}]}, needs_grant=True),
+        Row(
+            "/blobs/commit",
+            "c",
+            {"links": [{"path": "/{top}/another", "target": "b"}]},
+            needs_grant=True,
+        ),
+    ],
     # Versions
     ("POST", "/versions/snapshots"): [Row("/versions/snapshots", ROOT, {"name": "s"}, 201)],
     ("GET", "/versions/snapshots"): [Row("/versions/snapshots", SOMEBODY)],
@@ -150,6 +173,10 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("POST", "/versions/restore/{path:path}"): [
         Row("/versions/restore/{top}/a.txt", ROOT, {"snapshot": "kept"})
     ],
+    ("POST", "/versions/export"): [Row("/versions/export", ROOT)],
+    ("POST", "/versions/diff"): [Row("/versions/diff?from=kept&to=kept", ROOT, status=LET_IN)],
+    ("POST", "/versions/import"): [Row("/versions/import", ROOT, status=LET_IN)],
+    ("POST", "/versions/promote"): [Row("/versions/promote", ROOT, status=LET_IN)],
     ("POST", "/versions/forks"): [Row("/versions/forks", ROOT, {"name": "f"}, 201)],
     ("GET", "/versions/forks"): [Row("/versions/forks", SOMEBODY)],
     ("POST", "/versions/forks/{name}/promote"): [Row("/versions/forks/apart/promote", ROOT)],
@@ -160,7 +187,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
         Row("/sync/diff", SOMEBODY, {}),
         Row("/sync/diff", ROOT, {}, fields={"Accept": "application/vnd.aeorsync.frames"}),
     ],
-    ("POST", "/sync/chunks"): [Row("/sync/chunks", ROOT, {"hashes": []})],
+    ("POST", "/sync/chunks"): [Row("/sync/chunks", SOMEBODY, {"hashes": []})],
     ("POST", "/sync/nodes"): [
         Row("/sync/nodes", ROOT, {"ids": [], "include_system": True}, LET_IN)
     ],
@@ -190,10 +217,16 @@ ROWS: dict[tuple[str, str], list[Row]] = {
         Row("/sync/resolve/{top}/clash", "u", {"pick": "loser"})
     ],
     ("POST", "/sync/dismiss/{path:path}"): [Row("/sync/dismiss/{top}/clash", "u")],
+    ("POST", "/sync/conflicts"): [
+        Row("/sync/conflicts", SOMEBODY, {"paths": [], "pick": "winner"})
+    ],
     # The node
     ("GET", "/system/events"): [Row("/system/events", SOMEBODY)],
     ("GET", "/metrics"): [Row("/metrics", "y")],
     ("GET", "/system/metrics"): [Row("/system/metrics", "y")],
+    ("GET", "/system/stats"): [Row("/system/stats", "y")],
+    ("GET", "/events/me"): [Row("/events/me", TOKEN)],
+    ("POST", "/system/repair"): [Row("/system/repair", ROOT, status=LET_IN)],
     ("POST", "/system/gc"): [Row("/system/gc?dry_run=true", ROOT)],
     ("GET", "/system/tasks"): [Row("/system/tasks", ROOT, status=LET_IN)],
     ("GET", "/system/tasks/{id}"): [Row("/system/tasks/x", ROOT, status=LET_IN)],
@@ -223,14 +256,14 @@ PATH_CASES = [
 
 def expected(caller: Caller, row: Row, top: str, *, in_sync: bool) -> int:
     """The status that a caller is to get."""
-    if row.takes == ANYBODY:
-        return row.status
-    if caller.name in STRANGERS:
-        return 401
+    if row.takes == ANYBODY or caller.name in STRANGERS:
+        return row.status if row.takes == ANYBODY else 401
     if caller.name == "peer":
         return row.status if in_sync and row.takes != ADMIN else 403
     if caller.flags is None or row.takes == TOKEN:
         return row.status
+    if row.needs_grant and not caller.has_grant:
+        return 403
     if not row.is_about_paths or row.takes == "y":
         return row.status if row.takes == SOMEBODY and caller.has_grant else 403
     is_open = top == "open" or "{top}" not in f"{row.url}{row.body}"
@@ -297,6 +330,8 @@ def test_what_is_denied_looks_like_what_is_not_there(
 ) -> None:
     """The same path, hidden in a tree that has it and in one that has not: not a byte differs."""
     denied = [caller for caller in desk.callers if caller.flags is not None]
+    if row.needs_grant:
+        denied = [caller for caller in denied if caller.has_grant]
     for caller in denied:
         desk.reset()
         url, body = fill(row.url, "secret"), fill(row.body, "secret")

@@ -5,9 +5,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aeorsync.cli.client import CommandError
-from aeorsync.cli.rules import rules_of
+from aeorsync.cli.rules import rules_of, shown
 from aeorsync.core.access import Access, Op
 from aeorsync.core.keyrules import read_rules
+
+
+def test_a_folder_and_what_is_in_it_are_shown_on_one_line() -> None:
+    stated = read_rules(rules_of(["/x=crudl---"], ["docs", "/"], None, ["docs/private"]) or [])
+    listed = [{"glob": one.glob, "permitted": one.permitted} for one in stated]
+    assert shown(listed).splitlines() == [
+        "crudl--- /x",
+        "-------- /docs/private and inside",
+        "-r--l--- /docs and inside",
+        "-r--l--- **",
+    ]
+    apart = [{"glob": "/a", "permitted": "-r--l---"}, {"glob": "/a/**", "permitted": "--------"}]
+    assert shown(apart).splitlines() == ["-r--l--- /a", "-------- /a/**"]
+
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\x00"), min_size=1, max_size=8)
 

@@ -21,6 +21,10 @@ def test_rules_may_be_given_as_they_are_listed() -> None:
     assert read_rules(listed) == (KeyRule("/a/**", "-r--l---"),)
 
 
+def test_the_root_itself_is_a_path() -> None:
+    assert read_rules([{"/": "-------y"}]) == (KeyRule("/", "-------y"),)
+
+
 @pytest.mark.parametrize(
     ("rule", "word"),
     [

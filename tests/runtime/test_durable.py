@@ -103,3 +103,16 @@ def test_a_folder_that_is_none_cannot_be_made_durable(tmp_path: Path) -> None:
     durable.sync_folder(tmp_path)
     with pytest.raises(NotADirectoryError):
         durable.sync_folder(tmp_path / "file")
+
+
+def test_to_start_writing_changes_nothing_and_never_fails(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 100_000)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        durable.start_writing(descriptor, 0, 100_000)
+        durable.start_writing(descriptor, 50_000, 1 << 30)
+    finally:
+        os.close(descriptor)
+    durable.start_writing(descriptor, 0, 10)
+    assert path.read_bytes() == b"x" * 100_000

@@ -86,6 +86,20 @@ def test_a_key_made_for_a_user_while_they_were_deleted_does_not_work() -> None:
         assert not Accounts(node).has_user(found)
 
 
+def test_a_key_is_bound_by_what_its_maker_may_when_it_is_written() -> None:
+    accounts = Accounts(memory_repository(1))
+    _, maker = new_root_key(2 * 10**12)
+    accounts.save(maker).result(30)
+    # Meanwhile, between the request and the commit, the maker is limited.
+    accounts.change(maker.key_id, lambda old: msgspec.structs.replace(old, rules=READ)).result(30)
+    made = accounts.add(new_root_key(2 * 10**12)[1], maker.key_id).result(30)
+    assert made.bounds == (READ,)
+    assert accounts.by_id(made.key_id) == made
+    accounts.revoke([maker.key_id]).result(30)
+    with pytest.raises(NotFoundError):
+        accounts.add(new_root_key(2 * 10**12)[1], maker.key_id).result(30)
+
+
 def test_rules_set_on_two_nodes_at_once_both_bind() -> None:
     a, b, user = pair()
     change(a, user, rules=READ)

@@ -1,0 +1,48 @@
+"""Packs: what a long upload asks of the system on its way."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+from aeorsync.core.hashing import chunk_id
+from aeorsync.storage import packs
+from aeorsync.storage.base import StoredChunk
+from aeorsync.storage.packs import Packs
+
+
+def chunk(number: int, size: int) -> StoredChunk:
+    data = b"%06d" % number + bytes(size - 6)
+    return StoredChunk(chunk_id(data), 0, size, data)
+
+
+def test_a_long_upload_is_on_its_way_to_the_disk_before_its_end(tmp_path: Path) -> None:
+    asked: list[tuple[int, int]] = []
+    with (
+        patch.object(packs, "WRITE_BEHIND", 10_000),
+        patch.object(packs, "SEAL_SIZE", 60_000),
+        patch.object(packs, "start_writing", lambda _, at, size: asked.append((at, size))),
+    ):
+        made = Packs(tmp_path / "packs", 0, 0)
+        places = [made.append([chunk(number, 3000)])[0] for number in range(40)]
+        made.sync()
+    first = [asked[0]]
+    for at, size in asked[1:]:
+        if at == 0:
+            break
+        first.append((at, size))
+    assert len(asked) > len(first) > 1
+    assert all(size >= 10_000 for _, size in asked)
+    ends = [at + size for at, size in first]
+    assert [at for at, _ in first] == [0, *ends[:-1]]
+    for number, place in enumerate(places):
+        name = chunk(number, 3000).id
+        assert made.read(name, place) == chunk(number, 3000)
+    made.close()
+
+
+def test_little_files_ask_for_nothing(tmp_path: Path) -> None:
+    with patch.object(packs, "start_writing", side_effect=AssertionError):
+        made = Packs(tmp_path / "packs", 0, 0)
+        for number in range(100):
+            made.append([chunk(number, 100)])
+        made.sync()
+    made.close()
