@@ -25,7 +25,7 @@ from aeorsync.api.listing import HIDDEN
 from aeorsync.api.node import Caller
 from aeorsync.core import paths
 from aeorsync.core.access import Op, missing
-from aeorsync.core.archives import Names, safe
+from aeorsync.core.archives import Names, fold, folders, safe
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath
 from aeorsync.core.versions import Kind, Version, decode_entry, encode_entry
@@ -67,6 +67,7 @@ class _Member:
 
     name: str
     data: bytes | None
+    is_link: bool = False
 
 
 @dataclass(slots=True)
@@ -90,10 +91,10 @@ class _Plan:
             raise missing(path)
         data = None if found.entry is None else encode_entry(found.entry)
         if found.sight is not None and found.kind != Kind.DIRECTORY:
-            self._take(_Member(top, data), found.sight.winner)
+            self._take(top, data, found.sight.winner)
             return
         if top:
-            self._take(_Member(top + "/", data), None)
+            self._take(top + "/", data, None)
         self._add_inside(path, top)
 
     def _add_inside(self, folder: TreePath, top: str) -> None:
@@ -110,14 +111,15 @@ class _Plan:
             if _is_hidden(path) or not self._shows(path, is_folder=is_folder):
                 continue
             inner = safe(f"{top}{path[cut:]}".lstrip("/"))
-            self._take(_Member(inner + "/" * is_folder, data), version)
+            self._take(inner + "/" * is_folder, data, version)
 
     def _shows(self, path: TreePath, *, is_folder: bool) -> bool:
         access = self.caller.access
         return access.may_enter(path) if is_folder else access.may(path, Op.READ)
 
-    def _take(self, member: _Member, version: Version | None) -> None:
-        self.members.append(member)
+    def _take(self, name: str, data: bytes | None, version: Version | None) -> None:
+        is_link = version is not None and version.kind == Kind.SYMLINK
+        self.members.append(_Member(name, data, is_link))
         if version is not None and version.kind == Kind.FILE:
             self.size += version.content.size
         if self.size > limits.MAX_DOWNLOAD:
@@ -151,7 +153,9 @@ def _plan(repository: Repository, caller: Caller, chosen: list[TreePath]) -> lis
         plan = _Plan(view, caller)
         for path in chosen:
             plan.add(path, names.top(path))
-    return plan.members
+    # What lies in a folder must not be unpacked through a link that goes by the folder's name.
+    taken = folders(member.name for member in plan.members)
+    return [m for m in plan.members if not (m.is_link and fold(m.name) in taken)]
 
 
 def _zip(members: list[_Member], reader: FileReader) -> Generator[bytes, None, None]:

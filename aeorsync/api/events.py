@@ -27,7 +27,7 @@ from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.places import Places
 from aeorsync.api.sse import EventStream, Watch, print_event, print_mark
-from aeorsync.api.stats import figures
+from aeorsync.api.stats import recent_figures
 from aeorsync.core.access import Op
 from aeorsync.core.paths import ROOT, TreePath, is_inside, parse
 from aeorsync.errors import BadRequestError
@@ -216,7 +216,9 @@ class _Reader:
     async def figures(self) -> AsyncGenerator[bytes, None]:
         """The node in figures, for who may know of everything."""
         if self._sees_all and self._wanted.takes_pathless("metrics"):
-            yield self._print("metrics", self._node.wall.now_ms(), await figures(self._node))
+            yield self._print(
+                "metrics", self._node.wall.now_ms(), await recent_figures(self._node)
+            )
 
     def _mark(self, seq: int) -> str:
         return self._wanted.mark(seq, self._node.repository.epoch)

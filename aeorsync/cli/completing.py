@@ -9,7 +9,7 @@ from aeorsync import config
 from aeorsync.core.paths import parse
 from aeorsync.errors import AeorError
 
-_DEADLINE_S: Final = 1.5
+_DEADLINE_S: Final = 3.0
 _MAX_SHOWN: Final = 200
 
 

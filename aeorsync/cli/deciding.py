@@ -2,12 +2,14 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from aeorsync.cli.client import CommandError
+from aeorsync.cli.local_paths import version_shown
 from aeorsync.cli.remotely import Place, on, words
 from aeorsync.cli.words import count, name, say, say_json, size, table, when
 from aeorsync.client import AsyncClient
@@ -26,6 +28,8 @@ _WHAT: Final = {
     "FileDirectory": "a file, and a folder",
 }
 _Told = list[dict[str, str]]
+THIS: Final = "this"
+"""The version that the named file of this machine shows."""
 _MAX_COMPARED: Final = 8 * MIB
 _COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -66,7 +70,7 @@ def compare(where: Place, old: str, new: str) -> None:
 
     async def look(client: AsyncClient) -> tuple[list[tuple[str, bytes]], Conflict]:
         conflict = await client.conflict(where.path)
-        return [await _content(client, conflict, word) for word in (old, new)], conflict
+        return [await _content(client, conflict, word, where) for word in (old, new)], conflict
 
     [(old_name, old_bytes), (new_name, new_bytes)], conflict = on(where.node, look)
     if old_bytes == new_bytes:
@@ -108,9 +112,9 @@ async def _settle(
 ) -> tuple[_Told, _Told]:
     """Settle what is meant; returns what was settled, and why other conflicts were not."""
     done, failed = [], []
-    for conflict in await _meant(client, wanted, are_globs=are_globs):
+    for conflict, where in await _meant(client, wanted, are_globs=are_globs):
         try:
-            version = _chosen(conflict, pick)
+            version = _chosen(conflict, pick, where)
             if not dry_run:
                 await client.resolve(conflict.path, version.id, if_match=conflict.etag)
         except AeorError as error:
@@ -132,28 +136,30 @@ def _tell_settled(done: _Told, *, dry_run: bool, is_none: bool) -> None:
 
 async def _meant(
     client: AsyncClient, wanted: Sequence[Place], *, are_globs: bool
-) -> list[Conflict]:
+) -> list[tuple[Conflict, Place | None]]:
     if not are_globs:
-        return [await client.conflict(one.path) for one in wanted]
+        return [(await client.conflict(one.path), one) for one in wanted]
     try:
         globs = [Glob.parse(one.path) for one in wanted]
     except BadRequestError as error:
         raise CommandError(error.message, Exit.USAGE) from error
     return [
-        conflict
+        (conflict, None)
         for conflict in await client.conflicts()
         if any(glob.matches(conflict.path) for glob in globs)
         or any(_is_below(conflict.path, one) for one in wanted)
     ]
 
 
-def _chosen(conflict: Conflict, word: str) -> ConflictVersion:
+def _chosen(conflict: Conflict, word: str, where: Place | None) -> ConflictVersion:
     """The version that a word, a number or an id means.
 
     Raises:
         CommandError: None.
     """
     versions = conflict.versions
+    if word == THIS:
+        return _shown_by(where.local if where is not None else None, conflict)
     if word == "newest":
         return max(versions, key=lambda version: (version.updated_at, version.is_winner))
     if word == "winner":
@@ -171,11 +177,26 @@ def _chosen(conflict: Conflict, word: str) -> ConflictVersion:
     raise CommandError(f"{conflict.path} has no version {word!r:.40}; say {hint}", Exit.USAGE)
 
 
-async def _content(client: AsyncClient, conflict: Conflict, word: str) -> tuple[str, bytes]:
+def _shown_by(file: Path | None, conflict: Conflict) -> ConflictVersion:
+    """The version that a file of this machine shows."""
+    if file is None:
+        raise CommandError(f"say which version of {conflict.path}: --pick", Exit.USAGE)
+    version = version_shown(file, conflict.versions)
+    if version is None:
+        raise CommandError(
+            f"{file} shows no version of {conflict.path}: it was changed since it was synced, or"
+            " is gone. Run aeorsync sync first, or say --pick"
+        )
+    return version
+
+
+async def _content(
+    client: AsyncClient, conflict: Conflict, word: str, where: Place
+) -> tuple[str, bytes]:
     """A name for a version, and its bytes."""
     if word == "base":
         return await _base(client, conflict)
-    version = _chosen(conflict, word)
+    version = _chosen(conflict, word, where)
     at = conflict.versions.index(version) + 1
     shown = f"{at} ({when(version.updated_at)})"
     if version.deleted:

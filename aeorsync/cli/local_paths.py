@@ -10,13 +10,17 @@ by its content alone; a file that was changed since shows none.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import blake3
 
+from aeorsync import config
+from aeorsync.cli import remotely
+from aeorsync.cli.remotely import Place
+from aeorsync.client.model import ConflictVersion
 from aeorsync.config.folders import parse_local
 from aeorsync.config.state import state_folder
 from aeorsync.config.values import Given
+from aeorsync.core.paths import parse
 from aeorsync.folder.copies import looks_like_copy, may_show
 from aeorsync.folder.places import Note, Places
 
@@ -37,25 +41,35 @@ class Spot:
     path: str
     is_copy: bool
 
-    def version(self, versions: Iterable[dict[str, Any]]) -> str | None:
-        """Return the id of the version that the file shows.
 
-        Args:
-            versions: As ``GET /sync/conflicts/{path}`` tells them.
+def place(text: str, url: str | None, key: str | None) -> Place:
+    """Return where something is meant to be: a path on a server, or of a folder that is kept.
 
-        Returns:
-            None if it shows none of them: it was changed, or is not synced yet.
-        """
-        shown = _content(self.local)
-        for version in versions:
-            if version["deleted"]:
-                continue
-            content = (
-                version["target"] if version["kind"] == "symlink" else version["content_hash"]
-            )
-            if content == shown:
-                return str(version["id"])
-        return None
+    Args:
+        text: A path or a URL of a server, or a path of this machine.
+        url: The text of ``--url``; when given, no folder is looked for.
+        key: The text of ``--key``; None if not given.
+
+    Raises:
+        CommandError: It cannot be a path.
+        StartupError: The URL, the key or the login cannot be used.
+    """
+    is_url = text.startswith(("http://", "https://"))
+    found = None if is_url or url is not None or not text.isprintable() else spot(text)
+    if found is None:
+        return remotely.place(text, url, key)
+    node = config.target(found.note.url, key, profile=found.note.profile)
+    return Place(node, parse(found.path), text.endswith("/"), found.local, found.is_copy)
+
+
+def version_shown(file: Path, versions: Iterable[ConflictVersion]) -> ConflictVersion | None:
+    """Return the version that a file of this machine shows; None if it shows none of them."""
+    content = _content(file)
+    for version in versions:
+        told = version.target if version.kind == "symlink" else version.content_hash
+        if not version.deleted and told == content:
+            return version
+    return None
 
 
 def spot(text: str) -> Spot | None:

@@ -1,6 +1,6 @@
 """The command tree, and the one place where an error becomes a line and an exit code."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -38,7 +38,7 @@ app = typer.Typer(
 )
 app.command("start", epilog=start.EPILOG)(start.start)
 app.command("emergency-reset")(emergency.reset)
-app.add_typer(key.app)
+app.add_typer(key.app, name="key")
 app.add_typer(keys.app, name="keys", epilog=keys.EPILOG)
 app.add_typer(users.app, name="users", epilog=users.EPILOG)
 app.command("login", epilog=login.EPILOG)(login.login)
@@ -70,6 +70,23 @@ app.command("verify", epilog=care.VERIFY_EPILOG)(care.verify)
 app.command("export", epilog=care.EXPORT_EPILOG)(care.export)
 app.command("import", epilog=care.IMPORT_EPILOG)(care.import_)
 profile_option.add_to(app)
+
+_PANELS: Final = {
+    "Files on a server": "login logout ls tree stat cat get put mkdir mv cp ln rm restore history"
+    " events conflicts fork snapshots",
+    "Folders of this machine": "sync",
+    "A running node": "start status peers trigger keys users",
+    "A data folder": "verify gc export import key emergency-reset",
+}
+"""Where each command stands in the help."""
+
+for _panel, _names in _PANELS.items():
+    for _command in app.registered_commands:
+        if _command.name in _names.split():
+            _command.rich_help_panel = _panel
+    for _group in app.registered_groups:
+        if _group.name in _names.split():
+            _group.rich_help_panel = _panel
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so

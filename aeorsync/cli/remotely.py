@@ -12,6 +12,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
@@ -57,11 +58,15 @@ class Place:
         node: The server.
         path: On it.
         is_folder: Whether it was written with a slash at its end.
+        local: The file of this machine it was named by (`cli.local_paths`); None for none.
+        is_copy: Whether that file is a conflict copy.
     """
 
     node: Target
     path: TreePath
     is_folder: bool
+    local: Path | None = None
+    is_copy: bool = False
 
 
 def place(text: str, url: str | None, key: str | None) -> Place:

@@ -116,6 +116,9 @@ class _Run:
             )
         except PreconditionError as error:
             raise PreconditionError(f"{path} exists there; it was left alone") from error
+        except NotFoundError as error:
+            text = f"{path}: this key may not write there, or there is no such fork"
+            raise NotFoundError(text) from error
         self._report.moved.append(path)
         self._report.size += written.size
 

@@ -117,6 +117,7 @@ class Noter:
         self.set(
             state=State.PROBLEMS if failures else state,
             reason="",
+            exit_code=0,
             offline_since=0,
             last_pass=self._clock.now_ms(),
             conflict_count=len(self._conflicts),

@@ -72,8 +72,12 @@ def show_status(local: str | None, *, as_json: bool) -> int:
             console.print(*_lines(note, is_running=is_running), sep="\n")
         if not told:
             console.print("No folder yet. Begin: aeorsync sync LOCAL REMOTE_URL", style="dim")
-    states = {note.state for note, _ in told}
-    return next((_EXITS[state] for state in _WORST_FIRST if state in states), Exit.OK)
+    worst = min((note for note, _ in told), key=_badness, default=None)
+    return Exit.OK if worst is None else worst.exit_code or _EXITS[worst.state]
+
+
+def _badness(note: Note) -> int:
+    return _WORST_FIRST.index(note.state)
 
 
 def _facts(note: Note, *, is_running: bool) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class Keeper:
             if isinstance(error, UnauthorizedError | DeniedError):
                 reason += REFUSED_HINT
             is_offline = code == Exit.NODE_UNREACHABLE
-            await self._stopped(State.OFFLINE if is_offline else State.STOPPED, reason)
+            await self._stopped(State.OFFLINE if is_offline else State.STOPPED, reason, code)
             self._screen.ended(self._name, "stopped", code, reason)
         else:
             self._screen.ended(self._name, self._noter.note.state.value, code, "")
@@ -251,10 +251,15 @@ class Keeper:
         with self._screen.paused():
             return await bridge.run(typer.confirm, question, err=True)
 
-    async def _stopped(self, state: State, reason: str) -> None:
+    async def _stopped(self, state: State, reason: str, code: int) -> None:
         since = self._noter.note.offline_since or SystemClock().now_ms()
         is_offline = state is State.OFFLINE
-        self._noter.set(state=state, reason=reason, offline_since=since if is_offline else 0)
+        self._noter.set(
+            state=state,
+            reason=reason,
+            exit_code=code,
+            offline_since=since if is_offline else 0,
+        )
         await self._noter.write()
 
 

@@ -6,6 +6,7 @@ from typing import Final, Self
 
 from aeorsync.client.conflicts import ConflictCalls
 from aeorsync.client.getting import GetCalls
+from aeorsync.client.keyring import KeyCalls
 from aeorsync.client.listening import EventCalls
 from aeorsync.client.nodes import NodeCalls
 from aeorsync.client.trees import TreeCalls
@@ -19,7 +20,7 @@ _CONNECTIONS: Final = 16
 
 
 class AsyncClient(  # one server, so one thing to call
-    GetCalls, WriteCalls, TreeCalls, VersionCalls, ConflictCalls, EventCalls, NodeCalls
+    GetCalls, WriteCalls, TreeCalls, VersionCalls, ConflictCalls, EventCalls, KeyCalls, NodeCalls
 ):
     """A server, as somebody to call; belongs to one event loop.
 

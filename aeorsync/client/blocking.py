@@ -201,6 +201,10 @@ class Client:
 
     events = _iterates(AsyncClient.events)
 
+    keys = _waits(AsyncClient.keys)
+    make_key = _waits(AsyncClient.make_key)
+    revoke_key = _waits(AsyncClient.revoke_key)
+
     health = _waits(AsyncClient.health)
     status = _waits(AsyncClient.status)
     trigger = _waits(AsyncClient.trigger)

@@ -94,6 +94,8 @@ class GetCalls(ReadCalls):
                 source = self.open(
                     path,
                     start=at,
+                    # Held against its hash by whoever has the part from before, too.
+                    stop=entry.size,
                     version=version,
                     snapshot=snapshot,
                     fork=fork,

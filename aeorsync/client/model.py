@@ -190,6 +190,33 @@ class Event(msgspec.Struct, frozen=True):
     payload: dict[str, Any]
 
 
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key.
+
+    Attributes:
+        key_id: Names it.
+        label: For people.
+        user_id: Whom it speaks for.
+        created_at: When it was made.
+        expires_at: When it ends.
+        is_revoked: Whether it was withdrawn.
+        rules: What it may do, in order, as the server tells them; empty for no limit.
+        key: Its text, only where it was just made. Not in the ``repr``.
+    """
+
+    key_id: str
+    label: str | None = None
+    user_id: str = ""
+    created_at: int = 0
+    expires_at: int = 0
+    is_revoked: bool = False
+    rules: list[Any] = []
+    key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Key(key_id={self.key_id!r}, label={self.label!r})"
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A state of the whole tree that is kept."""
 

@@ -8,10 +8,13 @@
 
 *Nothing is unpacked outside of the folder that somebody unpacks into*: names are those of tree
 paths, which have no ``..`` and no empty component; a backslash and the colon of a drive, which
-some systems read as more than a letter, become ``_``; and nothing lies below a symlink.
+some systems read as more than a letter, become ``_``; and nothing lies below a symlink, not even
+where case or composed letters do not count.
 """
 
 import re
+import unicodedata
+from collections.abc import Iterable
 
 from aeorsync.core.paths import ROOT, TreePath, name
 
@@ -44,3 +47,18 @@ class Names:
 def safe(relative: str) -> str:
     """A relative tree path as a name in an archive."""
     return _DRIVE.sub(r"\1_", relative.replace("\\", "_"))
+
+
+def folders(names: Iterable[str]) -> set[str]:
+    """The names, folded, below which any of some names lie."""
+    found: set[str] = set()
+    for one in names:
+        parent = fold(one).rstrip("/")
+        while (parent := parent.rpartition("/")[0]) and parent not in found:
+            found.add(parent)
+    return found
+
+
+def fold(text: str) -> str:
+    """A name as systems compare it where neither case nor composed letters count."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

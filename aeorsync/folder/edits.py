@@ -74,6 +74,8 @@ async def _edit(work: Work, edit: Edit) -> None:
     await send_file(work, give)
     path = work.scope.absolute(edit.path)
     winner = await bridge.run(work.ledger.agreed, edit.path)
+    if winner is not None and winner.base == edit.copy.etag:
+        winner = None  # what was shown went meanwhile, and this version is shown now
     files = [commit_file(path, give)]
     links = []
     if winner is not None and winner.kind is Kind.FILE:

@@ -272,6 +272,13 @@ def join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
+def ways(path: str) -> Iterator[str]:
+    """A path and the folders above it, nearest first, without the folder itself."""
+    while path:
+        yield path
+        path = parent(path)
+
+
 def is_inside(path: str, folder: str) -> bool:
     """Whether a path is ``folder`` or lies anywhere beneath it."""
     return not folder or path == folder or path.startswith(folder + "/")

@@ -144,7 +144,7 @@ class KernelFeed:
 
     def _entry(self, path: str, mask: Mask) -> Piece:
         if mask & Mask.IS_FOLDER:
-            if mask & (Mask.MOVED_FROM | Mask.DELETE):
+            if mask & Mask.MOVED_FROM:
                 self._drop(path)
             if mask & (Mask.MOVED_TO | Mask.CREATE):
                 self._add(path)

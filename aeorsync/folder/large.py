@@ -28,7 +28,7 @@ from aeorsync.folder.held import HeldFolder
 from aeorsync.folder.ledger_rows import Part
 from aeorsync.folder.placing import Done, Folders, Placer
 from aeorsync.folder.plan import Take
-from aeorsync.folder.root import told
+from aeorsync.folder.root import DiskError, told
 from aeorsync.folder.staging import Staged
 from aeorsync.folder.work import Gauge, Work
 from aeorsync.folder.writing import finish
@@ -102,9 +102,8 @@ class _Large:
             self._work.tally.again.add(self._take.path)
         except CorruptError as error:
             self._work.trouble(self._take.path, Why.MISSING_CONTENT, error.message)
-        except OSError as error:
-            text = f"the disk refused it ({error.strerror}); what was there is kept"
-            self._work.trouble(self._take.path, Why.DISK, text)
+        except DiskError as error:
+            self._work.trouble(self._take.path, Why.DISK, error.message)
         finally:
             self._folders.close()
         return done

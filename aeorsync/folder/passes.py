@@ -24,15 +24,14 @@ from aeorsync.folder.events import (
     Outcome,
     PassEnded,
     PassStarted,
-    Phase,
     Planned,
-    Progress,
     Report,
     Why,
 )
-from aeorsync.folder.facts import Agreed, Found, Trouble, name
+from aeorsync.folder.facts import Found, Trouble, name
 from aeorsync.folder.ignore import FILE_NAME, Ignore
 from aeorsync.folder.ledger import Ledger
+from aeorsync.folder.observing import CURSOR, Observer, all_pending
 from aeorsync.folder.options import Options
 from aeorsync.folder.placing import Placer
 from aeorsync.folder.plan import UNTOLD, Plan, Planner
@@ -44,13 +43,11 @@ from aeorsync.folder.selection import Selection
 from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT, show
 from aeorsync.folder.sweeping import sweep
-from aeorsync.folder.told import Scope, Told
-from aeorsync.folder.work import MADE, Tally, Work
+from aeorsync.folder.told import Scope
+from aeorsync.folder.work import Tally, Work
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
-from aeorsync.wire.protocol import DiffReply
 
-CURSOR: Final = "cursor"
 RULES: Final = "rules"
 MAX_ROUNDS: Final = 5
 """Rounds of a pass in which something changes all the time."""
@@ -152,7 +149,7 @@ class _Round:
         await bridge.run(self._prepare)
         newly: set[str] = set()
         if self._look.remote:
-            observing = asyncio.create_task(self._observe())
+            observing = asyncio.create_task(Observer(self._work, self._conflicted).run())
             try:
                 founds = await bridge.run(self._scan)
                 newly = await observing
@@ -210,6 +207,10 @@ class _Round:
         engine.swept = True
         if not scan.temps:
             return found
+        for part in self._ledger.parts():
+            if self._ledger.change_of(part.path) is None:
+                # Nobody waits for that download any more.
+                self._ledger.end_part(part.path)
         # What a crash left may be what seems to be gone.
         self._troubles[:] = sweep(engine.root, self._ledger, scan.temps, engine.clock)
         return {found.path: found for found in self._new_scan().all()}
@@ -217,92 +218,6 @@ class _Round:
     def _new_scan(self) -> Scan:
         engine = self._engine
         return Scan(engine.root, self._ledger, self._rules, engine.clock, self._troubles.append)
-
-    async def _observe(self) -> set[str]:
-        """Write down what the server told, and return the paths."""
-        cursor = await bridge.run(self._ledger.noted, CURSOR)
-        newly: set[str] = set()
-        listed: set[str] | None = None
-        is_new = await bridge.run(self._ledger.count) == 0
-        while True:
-            page = await self._engine.server.diff(cursor, self._engine.scope.globs)
-            if page.full and listed is None:
-                listed, newly = set(), set()
-            found = await bridge.run(self._note_page, page, is_new=is_new)
-            newly.update(found.news)
-            if listed is not None:
-                listed.update(found.told)
-            cursor = page.root_hash
-            self._work.report(Progress(Phase.LISTING, len(newly), 0))
-            if not page.more:
-                break
-            if listed is None:
-                await bridge.run(self._ledger.note, CURSOR, cursor)
-        newly.update(await bridge.run(self._note_end, listed, cursor))
-        return newly
-
-    def _note_page(self, page: DiffReply, *, is_new: bool) -> "_Heard":
-        found = told.read_page(page, self._engine.scope)
-        news = []
-        with self._ledger.transaction():
-            made = self._ledger.notes(MADE)
-            for path, state in found.items():
-                if MADE + path in made:
-                    self._ledger.note(MADE + path, None)
-                agreed = None if is_new else self._ledger.agreed(path)
-                if self._is_known(path, agreed, state):
-                    self._ledger.settle(path)
-                    continue
-                self._ledger.postpone(path, told.encode(state))
-                news.append(path)
-        return _Heard(list(found), news)
-
-    def _is_known(self, path: str, agreed: Agreed | None, state: Told | None) -> bool:
-        """Whether nothing is new: most of what is told are our own changes."""
-        if path in self._conflicted:
-            return False
-        if agreed is None or state is None:
-            return agreed is None and state is None
-        if state.losers or state.kind != agreed.kind:
-            return False
-        return (state.version, state.base) == (agreed.version, agreed.base)
-
-    def _note_end(self, listed: set[str] | None, cursor: str) -> list[str]:
-        """The server told everything up to the present."""
-        with self._ledger.transaction():
-            gone = [] if listed is None else self._note_missing(listed)
-            gone += self._note_undone()
-            self._ledger.note(CURSOR, cursor)
-        return gone
-
-    def _note_undone(self) -> list[str]:
-        """What we made since the cursor and is not told was deleted again.
-
-        A difference says nothing of a path that was not there before and is not there now.
-        """
-        made = [name.removeprefix(MADE) for name in self._ledger.notes(MADE)]
-        for path in made:
-            self._ledger.note(MADE + path, None)
-            self._ledger.postpone(path, b"")
-        return made
-
-    def _note_missing(self, listed: set[str]) -> list[str]:
-        """What a whole listing does not tell is not there any more."""
-        gone = [path for path, _ in self._ledger.below() if path not in listed]
-        stale = [path for path, _ in self._pending() if path not in listed]
-        with self._ledger.transaction():
-            self._ledger.settle(*stale)
-            for path in gone:
-                self._ledger.postpone(path, b"")
-        return gone
-
-    def _pending(self) -> list[tuple[str, bytes]]:
-        found: list[tuple[str, bytes]] = []
-        after = ""
-        while some := self._ledger.pending(after):
-            found += some
-            after = some[-1][0]
-        return found
 
     # Planning
 
@@ -340,7 +255,7 @@ class _Round:
 
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
         if self._look.paths is None:
-            return self._pending()
+            return all_pending(self._ledger)
         looked = self._look.paths
         paths = newly | founds.keys() | looked
         if self._ledger.count_pending():
@@ -395,11 +310,3 @@ class _Round:
             work.report(Planned(drop.path, Act.DELETE_REMOTE))
         tally.downloaded, tally.uploaded = len(plan.take), len(plan.give)
         tally.deleted_local, tally.deleted_remote = len(plan.remove), len(plan.drop)
-
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """What a page told: all paths, and those that are not as agreed."""
-
-    told: list[str]
-    news: list[str]

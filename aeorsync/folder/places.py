@@ -66,6 +66,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
         direction: Which way changes travel.
         state: In one word.
         reason: Of ``offline`` and ``stopped``, for a person.
+        exit_code: Of the process that stopped; 0 while it goes on, or ended well.
         last_pass: When a pass ended that reached the server.
         offline_since: When it was first not reached any more; 0 while it is.
         waiting: Paths that are not equal on both sides, as far as known.
@@ -80,6 +81,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     direction: str = "both"
     state: State = State.NEW
     reason: str = ""
+    exit_code: int = 0
     last_pass: int = 0
     offline_since: int = 0
     waiting: int = 0

@@ -156,9 +156,10 @@ class _Push:
                     return
             else:
                 self._work.tally.bytes_sent += sum(len(chunk.stored) for chunk in chunks)
+                self._expect_more(reply)
                 made = [give.path for give in batch.gives if give.was is None]
                 await bridge.run(self._work.settle_made, self._settled(batch, reply), made)
-                self._tell(batch, reply)
+                self._tell(batch)
                 return
 
     async def _sent_whole(self, batch: Batch, path: str, error: AeorError) -> bool:
@@ -205,10 +206,22 @@ class _Push:
             settled.append(Settled(give.path, self._work.seen(_agreed(give, done))))
         return settled
 
-    def _tell(self, batch: Batch, reply: CommitReply) -> None:
+    def _expect_more(self, reply: CommitReply) -> None:
+        """Look once more at what is in conflict now, and forget nothing that was told of it.
+
+        What we sent may be a version that was there already, as when we were killed before we
+        wrote down that we had sent it; then nothing changed on the server, and nothing is told.
+        """
+        work = self._work
+        for done in (*reply.files, *reply.links, *reply.deletes):
+            path = work.scope.relative(done.path) if done.conflict else None
+            if path is not None:
+                work.tally.is_stale = True
+                work.tally.again.add(path)
+                work.shows.add(path)
+
+    def _tell(self, batch: Batch) -> None:
         work, tally = self._work, self._work.tally
-        if any(done.conflict for done in (*reply.files, *reply.links, *reply.deletes)):
-            tally.is_stale = True
         moved: set[str] = set()
         for give in batch.gives:
             source = self._source_of(give)

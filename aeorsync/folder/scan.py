@@ -113,15 +113,15 @@ class Scan:
             UnavailableError: Likewise.
         """
         self._root.check()
-        done: list[str] = []
+        done: set[str] = set()
         for path, named in sorted(self._folders_of(paths).items()):
-            if any(facts.is_inside(path, above) for above in done):
+            if not done.isdisjoint(facts.ways(path)):
                 continue
             frame = self._reach(path)
             if frame is None:
                 continue
             yield from self._walk(frame, named)
-            done += [facts.join(path, name) for name in named]
+            done.update(facts.join(path, name) for name in named)
         self._root.check()
         self._flush()
 

@@ -155,3 +155,11 @@ def test_many_entries_fit(call: Browser) -> None:
     archive = opened(download(call, "/"))
     assert len(archive.namelist()) == 300 + 7 + 1
     assert os.path.commonpath(archive.namelist()) == "d"
+
+
+def test_a_link_that_may_go_by_the_name_of_a_folder_is_left_out(call: Browser) -> None:
+    put(call, "/d/é/x")
+    for name in ("É", "e\u0301", "other"):
+        call("PUT", f"/links/d/{name}", json={"target": "/etc"})
+    archive = opened(download(call, "/d"))
+    assert sorted(archive.namelist()) == ["d/", "d/other", "d/é/", "d/é/x"]

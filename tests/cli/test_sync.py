@@ -207,6 +207,7 @@ def test_what_stops_a_pass_has_an_exit_code_and_is_noted(
     assert error.message in capsys.readouterr().out
     ((_, note),) = Places(home / "state" / "aeorsync").all()
     assert note.reason.startswith(error.message)
+    assert sync("status") == code
 
 
 def test_json_is_one_event_a_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

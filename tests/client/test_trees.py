@@ -6,7 +6,13 @@ import httpx
 import pytest
 
 from aeorsync.client import Client, trees
-from aeorsync.errors import BadRequestError, ConflictError, NotFoundError
+from aeorsync.errors import (
+    BadRequestError,
+    ConflictError,
+    DeniedError,
+    NotFoundError,
+    UnauthorizedError,
+)
 from tests.client.conftest import store
 from tests.support.nodes import NodeProcess
 
@@ -157,3 +163,30 @@ def test_the_server_tells_of_itself(client: Client) -> None:
     assert client.health()["status"] in {"healthy", "degraded", "unhealthy"}
     assert client.status()["node_id"]
     assert client.trigger()["peers_synced"] == 0
+
+
+def test_a_key_that_is_limited_sees_and_does_no_more_than_it_may(
+    client: Client, node: NodeProcess, folder: str
+) -> None:
+    client.put(f"{folder}/mine/a", b"a")
+    client.put(f"{folder}/other/b", b"b")
+    made = client.make_key("guest", days=1, rules=[{f"{folder}/mine/**": "crudl---"}])
+    assert made.key
+    assert made.key not in repr(made)
+    body = bytes(range(256)) * 20_000
+    with Client(node.url, made.key) as guest:
+        assert guest.read(f"{folder}/mine/a") == b"a"
+        assert not guest.exists(f"{folder}/other/b")
+        assert guest.put(f"{folder}/mine/long", body).size == len(body)
+        assert guest.read(f"{folder}/mine/long") == body
+        for data in (b"x", body):
+            with pytest.raises((NotFoundError, DeniedError)):
+                guest.put(f"{folder}/other/c", data)
+        assert [entry.name for entry in guest.list(f"{folder}/mine")] == ["a", "long"]
+        assert [entry.name for entry in guest.list(folder)] == ["mine"]
+        assert made.key_id in {key.key_id for key in tuple(guest.keys())}
+        client.revoke_key(made.key_id)
+        with pytest.raises(UnauthorizedError):
+            guest.stat(f"{folder}/mine/a")
+    found = list(client.keys())
+    assert [key.is_revoked for key in found if key.key_id == made.key_id] == [True]

@@ -1,4 +1,4 @@
-"""A real node for the tests of the engine."""
+"""A folder with its ledger for the tests of the disk side, a real node for the engine's."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,10 +6,19 @@ from pathlib import Path
 import pytest
 
 from aeorsync.folder.options import DeleteLimit, Options
+from tests.support.folders import World
 from tests.support.nodes import NodeProcess
 from tests.support.people import Synced
 
 ALL = DeleteLimit.parse("100%")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A folder and its ledger, without a server."""
+    world = World(tmp_path)
+    yield world
+    world.close()
 
 
 @pytest.fixture(scope="module")

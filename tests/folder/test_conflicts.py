@@ -170,3 +170,23 @@ def test_the_same_edit_on_both_sides_is_no_conflict(person: Make) -> None:
     for who in (a, b, a, b):
         assert who.sync().conflicts == 0
     assert tree(a.path) == tree(b.path)
+
+
+def test_an_upload_that_was_not_written_down_before_a_kill_is_one_of_the_versions(
+    person: Make,
+) -> None:
+    a, b = person("a"), person("b")
+    a.write("f.txt", "old")
+    a.sync()
+    b.sync()
+    a.write("f.txt", "by a")
+    b.write("f.txt", "by b")
+    before = b.ledger.read_bytes()
+    b.sync()
+    b.ledger.write_bytes(before)
+    a.sync()
+    for who in (b, a):
+        who.sync()
+    assert tree(a.path) == tree(b.path)
+    assert {b.read("f.txt"), *(b.read(copy) for copy in b.copies)} == {"by a", "by b"}
+    assert len(b.copies) == 1

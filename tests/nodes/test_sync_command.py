@@ -106,6 +106,25 @@ def test_a_conflict_is_shown_counted_and_settled_by_deleting_the_copy(pair: Pair
     assert (other.root / "a.txt").read_text() == kept
 
 
+@pytest.mark.parametrize("keeps", ["copy", "shown"])
+def test_a_conflict_is_settled_by_naming_the_file_that_is_to_stay(pair: Pair, keeps: str) -> None:
+    one, other = pair
+    (one.root / "a.txt").write_text("ada")
+    (other.root / "a.txt").write_text("bob")
+    one.once()
+    assert other.once().returncode == 30
+    (copy,) = other.root.glob("a (conflict *).txt")
+    named = copy if keeps == "copy" else other.root / "a.txt"
+    kept = named.read_text()
+    done = other.aeorsync("conflicts", "diff", str(copy))
+    assert {"-ada", "-bob"} & set(done.stdout.splitlines()), done.stdout
+    done = other.aeorsync("conflicts", "resolve", str(named))
+    assert done.returncode == 0, done.stderr
+    assert other.once().returncode == 0
+    assert [path.name for path in other.root.iterdir()] == ["a.txt"]
+    assert (other.root / "a.txt").read_text() == kept
+
+
 def test_a_mass_deletion_stops_without_a_terminal(pair: Pair) -> None:
     one, other = pair
     fill(one.root)

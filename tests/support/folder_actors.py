@@ -192,7 +192,7 @@ class Editor:
             case 1:
                 self._take_away(path)
             case _:
-                self._take_the_place(path, self._belongs(path))
+                self._take_the_place(path, original_of(path))
 
     def clear_way(self, path: str) -> None:
         """Take something out of the way: the other side has another kind under that name."""
@@ -302,28 +302,21 @@ class Editor:
             self._born(leaf.content, target)
 
     def _born(self, content: str, path: str) -> None:
-        self._model.born(content, self._belongs(path))
+        self._model.born(content, original_of(path))
 
     def _ended(self, content: str, path: str) -> None:
-        self._model.ended(content, self._belongs(path))
+        self._model.ended(content, original_of(path))
 
     def _mark(self, path: str) -> None:
         leaf = leaf_at(self._root / path)
         if leaf is not None:
-            self._model.touch(leaf.content, self._belongs(path))
+            self._model.touch(leaf.content, original_of(path))
 
     def _known(self, body: bytes) -> None:
         self._model.known.add(digest(body))
 
     def _note(self, what: str) -> None:
         self._model.note(self._root.name, what)
-
-    def _belongs(self, path: str) -> str:
-        """The path itself, or that of the file whose conflict copy it is."""
-        if not _is_copy(path):
-            return path
-        folder = path.rpartition("/")[0]
-        return original_of(path, [f"{folder}/{name}" for name in _names(self._root / folder)])
 
     def _some_path(self) -> str:
         folders = ["", *(f"/{folder}" for folder in FOLDERS)]
@@ -371,13 +364,6 @@ class Editor:
 
 def _is_copy(path: str) -> bool:
     return looks_like_copy(path.rpartition("/")[2])
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _all(thing: Path, path: str) -> dict[str, str]:

@@ -69,12 +69,20 @@ class FolderProcess:
             check=False,
         )
 
+    def aeorsync(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run any command as the one who keeps this folder."""
+        return subprocess.run(
+            [sys.executable, "-m", "aeorsync", *words],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=60,
+            check=False,
+        )
+
     def status(self) -> dict[str, Any]:
         """What `aeorsync sync status` says of it."""
-        command = [sys.executable, "-m", "aeorsync", "sync", "status", str(self.root), "--json"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=self.environment, timeout=60, check=False
-        )
+        done = self.aeorsync("sync", "status", str(self.root), "--json")
         found: dict[str, Any] = json.loads(done.stdout)["folders"][0]
         return found
 

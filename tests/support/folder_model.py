@@ -19,7 +19,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.support.folder_trees import Seen
+from tests.support.folder_trees import Seen, original_of
 
 EMPTY: Final = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
 Instance = tuple[str, str]
@@ -61,7 +61,9 @@ class Model:
 
     def wrong(self, seen: Seen) -> list[str]:
         """What must not be as it is, or is not and must be; in words."""
-        places = [(leaf.content, path) for path, leaf in seen.tree.items() if leaf.content]
+        places = [
+            (leaf.content, original_of(path)) for path, leaf in seen.tree.items() if leaf.content
+        ]
         copies = [(content, path) for path, some in seen.copies.items() for content in some]
         present = {content for content, _ in places} | {content for content, _ in copies}
         lost = {(c, p) for c, p in self.alive if c not in present}
@@ -99,7 +101,9 @@ class Model:
 
         Somebody may then choose it: it is as if it were written anew.
         """
-        is_so = path in seen.copies
+        is_so = path in seen.copies or any(
+            original_of(other) == path != other for other in seen.tree
+        )
         if is_so:
             self.births[content, path] += 1
         return is_so

@@ -36,6 +36,7 @@ from tests.support.folder_trees import (
     differences,
     look,
     look_at_server,
+    walk,
     without_times,
 )
 from tests.support.nodes import NodeProcess, is_active, wait_until
@@ -241,7 +242,7 @@ class World:
             folder_actors.unpack(self._archive, self._unpacked)
 
     def _left(self, client: FolderProcess, top: str) -> Tree:
-        return _below(look(client.root).tree, top)
+        return _below(walk(client.root), top)
 
     def _settle(self) -> list[Seen]:
         """Wait until all folders and servers are equal and stay so.
@@ -265,7 +266,7 @@ class World:
             elif now - equal_since > _STEADY_S:
                 return seen
             if wrong and now > nudge_at:
-                nudge_at = end
+                nudge_at = end + QUIET_S
                 self._nudge(wrong)
             if now > end:
                 raise self._report("not equal", wrong)
@@ -282,13 +283,10 @@ class World:
             client.start()
 
     def _look_at_all(self) -> list[Seen]:
+        servers = [self._look_at(server) for server in self._servers]
         while True:
-            try:
-                folders = [look(client.root) for client in self._clients]
-                break
-            except OSError:
-                continue
-        return folders + [self._look_at(server) for server in self._servers]
+            with contextlib.suppress(OSError):
+                return [look(client.root, servers[0].tree) for client in self._clients] + servers
 
     def _look_at(self, server: NodeProcess) -> Seen:
         with server.client() as client:

@@ -2,8 +2,9 @@
 
 import ctypes
 import os
+import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,9 +13,10 @@ from urllib.parse import quote
 import blake3
 import httpx
 
-from aeorsync.folder.copies import looks_like_copy, may_show
+from aeorsync.folder.copies import looks_like_copy
 
 TEMP_PREFIX: Final = ".aeorsync-tmp-"
+_MARK: Final = re.compile(r" \(conflict [0-9a-f]+ [0-9 -]+\)( \d+)?(?=\.[^./]*\Z|\Z)")
 _AT_FDCWD: Final = -100
 _NOREPLACE: Final = 1
 _EXCHANGE: Final = 2
@@ -88,27 +90,26 @@ def walk(root: Path) -> Tree:
     return found
 
 
-def look(root: Path) -> Seen:
-    """See a folder."""
+def look(root: Path, files: Container[str] = ()) -> Seen:
+    """See a folder.
+
+    Args:
+        root: The folder.
+        files: Paths that are files, whatever their names look like: a conflict copy in a folder
+            that somebody renamed is one.
+    """
     tree = walk(root)
     temps = [path for path in tree if TEMP_PREFIX in path]
+    beside = {path for path in tree if _is_copy(path) and path not in files}
     copies: Versions = {}
-    for path in [path for path in tree if looks_like_copy(path.rpartition("/")[2])]:
-        original = original_of(path, tree)
-        copies.setdefault(original, set()).add(tree[path].content)
-    kept = {path: leaf for path, leaf in tree.items() if not _is_copy(path)}
-    return Seen(kept, copies, temps)
+    for path in beside:
+        copies.setdefault(original_of(path), set()).add(tree[path].content)
+    return Seen({path: leaf for path, leaf in tree.items() if path not in beside}, copies, temps)
 
 
-def original_of(path: str, others: Iterable[str]) -> str:
-    """The path that a conflict copy belongs to; it need not be there."""
-    head, slash, name = path.rpartition("/")
-    for other in others:
-        folder, _, candidate = other.rpartition("/")
-        if folder == head and not _is_copy(other) and may_show(name, candidate):
-            return other
-    begin, _, rest = name.partition(" (conflict ")
-    return f"{head}{slash}{begin}{rest.partition(')')[2]}"
+def original_of(path: str) -> str:
+    """The path that a conflict copy belongs to; of everything else, the path itself."""
+    return _MARK.sub("", path)
 
 
 def _is_copy(path: str) -> bool:

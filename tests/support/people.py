@@ -33,6 +33,10 @@ class Synced:
         """One pass."""
         return run(self._sync(options or self.options), 60)
 
+    def key(self) -> str | None:
+        """With which they come."""
+        return self.node.key
+
     def status(self) -> Status:
         """How it stands."""
         assert self.node.key is not None
@@ -41,7 +45,7 @@ class Synced:
 
     async def _sync(self, options: Options) -> Outcome:
         self.events = []
-        async with AsyncClient(self.node.url, self.node.key) as client:
+        async with AsyncClient(self.node.url, self.key()) as client:
             sync = FolderSync(self.path, client, self.remote, options, self.ledger)
             async with sync:
                 return await sync.run_once(self.events.append)

@@ -1,0 +1,134 @@
+"""What the server told since the cursor, written into the ledger.
+
+    page by page    what is not as agreed waits there (`Ledger.pending`), in one transaction
+    a difference    its cursor is written down after each page
+    a listing       only at its end, when what it did not tell is known to be gone
+
+A difference says nothing of a path that was not there at the cursor and is not there now. So what
+we made since then is noted (`work.MADE`): what is not told of it was deleted again by another.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from aeorsync.folder import told
+from aeorsync.folder.events import Phase, Progress
+from aeorsync.folder.facts import Agreed
+from aeorsync.folder.ledger import Ledger
+from aeorsync.folder.told import Told
+from aeorsync.folder.work import MADE, Work
+from aeorsync.runtime import bridge
+from aeorsync.wire.protocol import DiffReply
+
+CURSOR: Final = "cursor"
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What a page told: all paths, and those that are not as agreed."""
+
+    told: list[str]
+    news: list[str]
+
+
+class Observer:
+    """Listens once."""
+
+    def __init__(self, work: Work, conflicted: set[str]) -> None:
+        """Prepare.
+
+        Args:
+            work: The pass.
+            conflicted: Paths that are known to be in conflict.
+        """
+        self._work = work
+        self._ledger = work.ledger
+        self._conflicted = conflicted
+
+    async def run(self) -> set[str]:
+        """Write down what the server told, and return the paths."""
+        cursor = await bridge.run(self._ledger.noted, CURSOR)
+        newly: set[str] = set()
+        listed: set[str] | None = None
+        is_new = await bridge.run(self._ledger.count) == 0
+        while True:
+            page = await self._work.server.diff(cursor, self._work.scope.globs)
+            if page.full and listed is None:
+                listed, newly = set(), set()
+            found = await bridge.run(self._note_page, page, is_new=is_new)
+            newly.update(found.news)
+            if listed is not None:
+                listed.update(found.told)
+            cursor = page.root_hash
+            self._work.report(Progress(Phase.LISTING, len(newly), 0))
+            if not page.more:
+                break
+            if listed is None:
+                await bridge.run(self._ledger.note, CURSOR, cursor)
+        newly.update(await bridge.run(self._note_end, listed, cursor))
+        return newly
+
+    def _note_page(self, page: DiffReply, *, is_new: bool) -> "_Heard":
+        found = told.read_page(page, self._work.scope)
+        news = []
+        with self._ledger.transaction():
+            made = self._ledger.notes(MADE)
+            for path, state in found.items():
+                if MADE + path in made:
+                    self._ledger.note(MADE + path, None)
+                agreed = None if is_new else self._ledger.agreed(path)
+                if self._is_known(path, agreed, state):
+                    self._ledger.settle(path)
+                    continue
+                self._ledger.postpone(path, told.encode(state))
+                news.append(path)
+        return _Heard(list(found), news)
+
+    def _is_known(self, path: str, agreed: Agreed | None, state: Told | None) -> bool:
+        """Whether nothing is new: most of what is told are our own changes."""
+        if path in self._conflicted:
+            return False
+        if agreed is None or state is None:
+            return agreed is None and state is None
+        if state.losers or state.kind != agreed.kind:
+            return False
+        return (state.version, state.base) == (agreed.version, agreed.base)
+
+    def _note_end(self, listed: set[str] | None, cursor: str) -> list[str]:
+        """The server told everything up to the present."""
+        with self._ledger.transaction():
+            gone = [] if listed is None else self._note_missing(listed)
+            gone += self._note_undone()
+            self._ledger.note(CURSOR, cursor)
+        return gone
+
+    def _note_undone(self) -> list[str]:
+        """What we made since the cursor and is not told was deleted again.
+
+        A difference says nothing of a path that was not there before and is not there now.
+        """
+        made = [name.removeprefix(MADE) for name in self._ledger.notes(MADE)]
+        for path in made:
+            self._ledger.note(MADE + path, None)
+            self._ledger.postpone(path, b"")
+        return made
+
+    def _note_missing(self, listed: set[str]) -> list[str]:
+        """What a whole listing does not tell is not there any more."""
+        gone = [path for path, _ in self._ledger.below() if path not in listed]
+        stale = [path for path, _ in all_pending(self._ledger) if path not in listed]
+        with self._ledger.transaction():
+            self._ledger.settle(*stale)
+            for path in gone:
+                self._ledger.postpone(path, b"")
+        return gone
+
+
+def all_pending(ledger: Ledger) -> list[tuple[str, bytes]]:
+    """All that was told and not taken over yet."""
+    found: list[tuple[str, bytes]] = []
+    after = ""
+    while some := ledger.pending(after):
+        found += some
+        after = some[-1][0]
+    return found

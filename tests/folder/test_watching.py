@@ -1,0 +1,132 @@
+"""Two folders that are watched: an edit in one is in the other, a moment later."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from aeorsync import AsyncClient
+from aeorsync.errors import AeorError
+from aeorsync.folder.events import Event, Offline, PassEnded
+from aeorsync.folder.options import DeleteLimit, Options
+from aeorsync.folder.root import RootGoneError
+from aeorsync.folder.session import FolderSync
+from tests.support.loops import run
+from tests.support.nodes import NodeProcess
+from tests.support.people import Synced, tree
+
+Make = Callable[..., Synced]
+
+
+@asynccontextmanager
+async def watched(*people: Synced) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Watch some folders; all have done their first pass."""
+    async with AsyncExitStack() as stack:
+        tasks = []
+        for who in people:
+            client = await stack.enter_async_context(
+                AsyncClient(who.node.url, who.node.key, patience_s=0.2)
+            )
+            options = Options(max_delete=DeleteLimit.parse("100%"))
+            sync = FolderSync(who.path, client, who.remote, options, who.ledger)
+            await stack.enter_async_context(sync)
+            who.events = []
+            tasks.append(asyncio.create_task(sync.watch(who.events.append)))
+        try:
+            for who in people:
+                await until(lambda who=who: has(who, PassEnded))  # type: ignore[misc]
+            # The watcher and the event stream are open a moment later than the first pass ends.
+            await asyncio.sleep(0.5)
+            yield tasks
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def has(who: Synced, kind: type[Event]) -> bool:
+    return any(isinstance(event, kind) for event in who.events)
+
+
+async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # a disk has no event
+            await asyncio.sleep(0.01)
+
+
+def reads(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text() == text
+
+
+def test_edits_moves_and_deletions_come_by_themselves(person: Make) -> None:
+    a, b = person("a"), person("b")
+
+    async def scene() -> None:
+        async with watched(a, b):
+            for number, (one, other) in enumerate([(a, b), (b, a)] * 3):
+                one.write("f.txt", f"text {number}")
+                await until(lambda n=number, o=other: reads(o.path / "f.txt", f"text {n}"))  # type: ignore[misc]
+            a.write("d/e/x", "x")
+            await until(lambda: reads(b.path / "d/e/x", "x"))
+            (b.path / "d").rename(b.path / "moved")
+            await until(lambda: reads(a.path / "moved/e/x", "x") and not (a.path / "d").exists())
+            shutil.rmtree(a.path / "moved")
+            await until(lambda: not (b.path / "moved").exists())
+
+    run(scene(), 90)
+    assert tree(a.path) == tree(b.path)
+
+
+def test_a_server_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path / "node") as node:
+        a, b = (Synced(tmp_path / name, node, "/w", Options()) for name in "ab")
+
+        async def scene() -> None:
+            async with watched(a, b):
+                a.write("before", "1")
+                await until(lambda: reads(b.path / "before", "1"))
+                node.kill()
+                a.write("meanwhile", "2")
+                await until(lambda: has(a, Offline))
+                node.start()
+                await until(lambda: reads(b.path / "meanwhile", "2"), 60)
+
+        run(scene(), 110)
+
+
+def test_a_folder_that_vanishes_ends_the_watch_and_deletes_nothing(person: Make) -> None:
+    a, b = person("a"), person("b")
+    for number in range(3):
+        a.write(f"{number}", f"{number}")
+    a.sync()
+
+    async def scene() -> None:
+        async with watched(a, b) as tasks:
+            a.path.rename(a.path.with_name("gone"))
+            a.path.mkdir()
+            done, _ = await asyncio.wait(tasks[:1], timeout=30)
+            assert done, "it went on watching"
+            with pytest.raises(RootGoneError):
+                tasks[0].result()
+
+    try:
+        run(scene(), 90)
+    finally:
+        assert len(b.names) == 3
+
+
+def test_a_key_that_is_refused_ends_the_watch(person: Make) -> None:
+    a = person("a")
+
+    async def scene() -> None:
+        key = "aeor_k_" + "0" * 16 + "_" + "0" * 64
+        async with AsyncClient(a.node.url, key) as client:
+            sync = FolderSync(a.path, client, a.remote, Options(), a.ledger)
+            async with sync:
+                with pytest.raises(AeorError, match="401"):
+                    await sync.watch()
+
+    run(scene())
