@@ -28,7 +28,7 @@ from aeorsync.folder.events import (
     Report,
     Why,
 )
-from aeorsync.folder.facts import Found, Trouble, name
+from aeorsync.folder.facts import Agreed, Found, Trouble, name
 from aeorsync.folder.ignore import FILE_NAME, Ignore
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.observing import CURSOR, Observer, all_pending
@@ -43,7 +43,7 @@ from aeorsync.folder.selection import Selection
 from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT, show
 from aeorsync.folder.sweeping import sweep
-from aeorsync.folder.told import Scope
+from aeorsync.folder.told import Scope, Told
 from aeorsync.folder.work import Tally, Work
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
@@ -232,12 +232,11 @@ class _Round:
             if found is not None and found.copy is not None:
                 planner.add_copy(found, found.copy)
                 continue
-            agreed = found.was if found is not None else None
-            if found is None and not is_new:
-                agreed = self._ledger.agreed(path)
+            if path in self._work.reborn:
+                found = None
+            agreed = None if is_new else self._was(path, found)
             state = told.decode(row)
-            kind = agreed.kind if state is None and agreed is not None else state and state.kind
-            if selection.takes(path, is_folder=kind == Kind.DIRECTORY):
+            if selection.takes(path, is_folder=_is_folder(state, agreed)):
                 planner.add(path, agreed, found, state)
         for path, found in founds.items():
             if found.copy is not None:
@@ -252,6 +251,9 @@ class _Round:
             self._ledger.note(CURSOR, None)
             self._work.tally.rescans = True
         return plan
+
+    def _was(self, path: str, found: Found | None) -> Agreed | None:
+        return self._ledger.agreed(path) if found is None else found.was
 
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
         if self._look.paths is None:
@@ -310,3 +312,8 @@ class _Round:
             work.report(Planned(drop.path, Act.DELETE_REMOTE))
         tally.downloaded, tally.uploaded = len(plan.take), len(plan.give)
         tally.deleted_local, tally.deleted_remote = len(plan.remove), len(plan.drop)
+
+
+def _is_folder(state: Told | None, agreed: Agreed | None) -> bool:
+    known = agreed if state is None else state
+    return known is not None and known.kind == Kind.DIRECTORY
