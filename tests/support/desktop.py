@@ -63,6 +63,7 @@ class Seen:
     failures: list[str] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
     connects: int = 0
+    pulls: int = 0
 
 
 class Desktop:
@@ -257,6 +258,19 @@ class Desktop:
         items = self._send("GET", f"/files{path}").json()["items"]
         return [(item["name"], item["entry_type"]) for item in items]
 
+    def has_heard(self, data: bytes) -> bool:
+        """Whether it heard of a file of these bytes, and pulled after that.
+
+        Who edits a file before the client heard of its own last edit loses the edit: it pulls
+        what it put over whatever is there.
+        """
+        content = blake3(data).hexdigest()
+        return any(
+            entry.get("hash") == content
+            for event in self.seen.events[: self.seen.pulls]
+            for entry in event["payload"]["entries"]
+        )
+
     # Live
 
     def __enter__(self) -> Self:
@@ -296,6 +310,7 @@ class Desktop:
                     pause = RECONNECT_S
                     self.seen.events.append(event)
                     self.pull()
+                    self.seen.pulls += 1
             self._stopped.wait(pause)
             pause = min(pause * 2, RECONNECT_MAX_S)
 
