@@ -68,11 +68,14 @@ class Look:
         reason: Why there is one; see `events.PassStarted`.
         paths: Local paths to look at; None for all of them.
         remote: Whether the server is asked what is new.
+        waiting: Whether all that the server told and that was not taken over is looked at, too, as
+            after a pass that was broken off.
     """
 
     reason: str = "start"
     paths: frozenset[str] | None = None
     remote: bool = True
+    waiting: bool = False
 
 
 @dataclass(slots=True)
@@ -256,7 +259,7 @@ class _Round:
         return self._ledger.agreed(path) if found is None else found.was
 
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
-        if self._look.paths is None:
+        if self._look.paths is None or self._look.waiting:
             return all_pending(self._ledger)
         looked = self._look.paths
         paths = newly | founds.keys() | looked
