@@ -17,7 +17,7 @@ from aeorsync.errors import (
     StaleError,
 )
 from aeorsync.folder.events import Uploaded, Why
-from aeorsync.folder.facts import Agreed, places
+from aeorsync.folder.facts import Agreed, Copy, places
 from aeorsync.folder.plan import Edit, Give
 from aeorsync.folder.push import commit_file, send_file
 from aeorsync.folder.work import Work
@@ -49,18 +49,25 @@ async def push_edits(work: Work, edits: Iterable[Edit], *, pushes: bool) -> None
 
 
 async def _give_up(work: Work, edit: Edit) -> None:
-    path = work.scope.absolute(edit.path)
+    agreed = await bridge.run(work.ledger.agreed, edit.path)
+    # Whoever moved the copy over the file chose it: the server may have known it by its content,
+    # and then what is in place now is this very version.
+    if agreed is None or agreed.version != edit.copy.version:
+        await _drop(work, work.scope.absolute(edit.path), edit.copy)
+        work.tally.deleted_remote += 1
+    await bridge.run(work.ledger.drop_copy, edit.found.path)
+    work.tally.is_stale = True
+
+
+async def _drop(work: Work, path: str, copy: Copy) -> None:
     try:
         # Where it is no more, somebody was quicker.
         with suppress(NotFoundError):
-            await work.server.give_up(path, edit.copy.version)
+            await work.server.give_up(path, copy.version)
     except ConflictError:
         # What readers saw is gone, so they see this one by now.
-        gone = CommitDelete(path=path, base=edit.copy.etag)
+        gone = CommitDelete(path=path, base=copy.etag)
         await work.server.commit(CommitRequest(deletes=[gone]))
-    await bridge.run(work.ledger.drop_copy, edit.found.path)
-    work.tally.is_stale = True
-    work.tally.deleted_remote += 1
 
 
 async def _edit(work: Work, edit: Edit) -> None:

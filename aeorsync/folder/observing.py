@@ -77,12 +77,24 @@ class Observer:
                 if MADE + path in made:
                     self._ledger.note(MADE + path, None)
                 agreed = None if is_new else self._ledger.agreed(path)
+                if agreed is not None and state is not None and self._is_reborn(path):
+                    self._ledger.forget([path])
+                    self._work.reborn.add(path)
+                    agreed = None
                 if self._is_known(path, agreed, state):
                     self._ledger.settle(path)
                     continue
                 self._ledger.postpone(path, told.encode(state))
                 news.append(path)
         return _Heard(list(found), news)
+
+    def _is_reborn(self, path: str) -> bool:
+        """Whether a path that was gone on the server and is gone here is there again.
+
+        We may have deleted it here and been killed before we wrote that down. Then it was nobody's
+        wish, and must not be done to the new one, which may look just like the old one.
+        """
+        return self._ledger.change_of(path) == b"" and self._work.root.look(path) is None
 
     def _is_known(self, path: str, agreed: Agreed | None, state: Told | None) -> bool:
         """Whether nothing is new: most of what is told are our own changes."""

@@ -28,7 +28,7 @@ from aeorsync.folder.events import (
     Report,
     Why,
 )
-from aeorsync.folder.facts import Found, Trouble, name
+from aeorsync.folder.facts import Agreed, Found, Trouble, name
 from aeorsync.folder.ignore import FILE_NAME, Ignore
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.observing import CURSOR, Observer, all_pending
@@ -43,7 +43,7 @@ from aeorsync.folder.selection import Selection
 from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT, show
 from aeorsync.folder.sweeping import sweep
-from aeorsync.folder.told import Scope
+from aeorsync.folder.told import Scope, Told
 from aeorsync.folder.work import Tally, Work
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
@@ -68,11 +68,14 @@ class Look:
         reason: Why there is one; see `events.PassStarted`.
         paths: Local paths to look at; None for all of them.
         remote: Whether the server is asked what is new.
+        waiting: Whether all that the server told and that was not taken over is looked at, too, as
+            after a pass that was broken off.
     """
 
     reason: str = "start"
     paths: frozenset[str] | None = None
     remote: bool = True
+    waiting: bool = False
 
 
 @dataclass(slots=True)
@@ -232,12 +235,11 @@ class _Round:
             if found is not None and found.copy is not None:
                 planner.add_copy(found, found.copy)
                 continue
-            agreed = found.was if found is not None else None
-            if found is None and not is_new:
-                agreed = self._ledger.agreed(path)
+            if path in self._work.reborn:
+                found = None
+            agreed = None if is_new else self._was(path, found)
             state = told.decode(row)
-            kind = agreed.kind if state is None and agreed is not None else state and state.kind
-            if selection.takes(path, is_folder=kind == Kind.DIRECTORY):
+            if selection.takes(path, is_folder=_is_folder(state, agreed)):
                 planner.add(path, agreed, found, state)
         for path, found in founds.items():
             if found.copy is not None:
@@ -253,8 +255,11 @@ class _Round:
             self._work.tally.rescans = True
         return plan
 
+    def _was(self, path: str, found: Found | None) -> Agreed | None:
+        return self._ledger.agreed(path) if found is None else found.was
+
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
-        if self._look.paths is None:
+        if self._look.paths is None or self._look.waiting:
             return all_pending(self._ledger)
         looked = self._look.paths
         paths = newly | founds.keys() | looked
@@ -310,3 +315,8 @@ class _Round:
             work.report(Planned(drop.path, Act.DELETE_REMOTE))
         tally.downloaded, tally.uploaded = len(plan.take), len(plan.give)
         tally.deleted_local, tally.deleted_remote = len(plan.remove), len(plan.drop)
+
+
+def _is_folder(state: Told | None, agreed: Agreed | None) -> bool:
+    known = agreed if state is None else state
+    return known is not None and known.kind == Kind.DIRECTORY

@@ -78,7 +78,8 @@ class Wake:
         if is_full:
             return Look("retry" if is_retry else "interval", None)
         reason = "local" if paths else "remote"
-        return Look("retry" if is_retry else reason, paths, remote=remote)
+        word = "retry" if is_retry else reason
+        return Look(word, paths, remote=remote, waiting=is_retry)
 
 
 async def hear_server(server: Server, scope: Scope, wake: Wake) -> None:

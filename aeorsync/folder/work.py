@@ -91,6 +91,7 @@ class Work:
         began_ns: When the pass began to look at the disk, by the wall clock.
         tally: What was done so far.
         shows: Paths whose conflict copies are seen to last: what was told of them is kept so long.
+        reborn: Paths that were gone on both sides, and are there again on the server.
     """
 
     root: SafeRoot
@@ -101,6 +102,7 @@ class Work:
     began_ns: int
     tally: Tally = field(default_factory=Tally)
     shows: set[str] = field(default_factory=set)
+    reborn: set[str] = field(default_factory=set)
 
     def trouble(self, path: str, why: Why, message: str) -> None:
         """List a path that could not be made equal."""

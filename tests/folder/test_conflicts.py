@@ -190,3 +190,40 @@ def test_an_upload_that_was_not_written_down_before_a_kill_is_one_of_the_version
     assert tree(a.path) == tree(b.path)
     assert {b.read("f.txt"), *(b.read(copy) for copy in b.copies)} == {"by a", "by b"}
     assert len(b.copies) == 1
+
+
+def test_moving_one_of_many_copies_over_what_is_shown_keeps_it(person: Make) -> None:
+    people = a, *_ = person("a"), person("b"), person("c")
+    a.write("f.txt", "old")
+    for who in people:
+        who.sync()
+    for who in people:
+        who.write("f.txt", f"by {who.path.parent.name}")
+    for who in (*people, *people):
+        who.sync()
+    assert len(a.copies) == 2
+    kept = a.read(a.copies[0])
+    other = a.read(a.copies[1])
+    (a.path / a.copies[0]).replace(a.path / "f.txt")
+    for who in (*people, *people):
+        who.sync()
+    for who in people:
+        assert {who.read("f.txt"), *(who.read(copy) for copy in who.copies)} == {kept, other}
+
+
+def test_moving_a_copy_over_what_was_edited_elsewhere_meanwhile_keeps_it(person: Make) -> None:
+    people = a, _, c = person("a"), person("b"), person("c")
+    a.write("f.txt", "old")
+    for who in people:
+        who.sync()
+    for who in people:
+        who.write("f.txt", f"by {who.path.parent.name}")
+    for who in (*people, *people):
+        who.sync()
+    kept = a.read(a.copies[0])
+    (a.path / a.copies[0]).replace(a.path / "f.txt")
+    c.write("f.txt", "by c, once more")
+    for who in (c, *people, *people):
+        who.sync()
+    for who in people:
+        assert kept in {who.read("f.txt"), *(who.read(copy) for copy in who.copies)}

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,9 @@ from aeorsync.errors import AeorError
 from aeorsync.folder.events import Deleted, Moved, Planned, Side, Why
 from aeorsync.folder.options import DeleteLimit, Options
 from aeorsync.folder.passes import MassDeletionError
+from aeorsync.folder.plan import Settled
 from aeorsync.folder.root import RootGoneError
+from aeorsync.folder.work import Work
 from tests.support.cycles import noise
 from tests.support.nodes import NodeProcess
 from tests.support.people import Synced, tree
@@ -393,3 +395,38 @@ def test_a_server_put_back_to_nothing_deletes_nothing_en_masse(tmp_path: Path) -
         with pytest.raises(MassDeletionError):
             a.sync()
     assert len(a.names) == 20
+
+
+def test_a_kill_in_the_middle_of_a_deletion_does_not_delete_what_was_made_again(
+    two: tuple[Synced, Synced], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = two
+    for path in ("d/x", "d/y"):
+        a.write(path, path)
+    a.sync()
+    b.sync()
+    before = {path: (a.path / path).stat() for path in ("d/x", "d/y")}
+    shutil.rmtree(a.path / "d")
+    a.sync()
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "settle", killed_after_deleting(Work.settle))
+        with pytest.raises(KeyboardInterrupt):
+            b.sync()
+    assert not (b.path / "d").exists()
+    for path, stat in before.items():
+        a.write(path, path)
+        os.utime(a.path / path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    a.sync()
+    for who in (b, a):
+        who.sync()
+        assert (who.read("d/x"), who.read("d/y")) == ("d/x", "d/y")
+
+
+def killed_after_deleting(settle: Callable[..., None]) -> Callable[..., None]:
+    def call(work: Work, settled: Iterable[Settled]) -> None:
+        known = list(settled)
+        if any(agreed is None for _, agreed in known):
+            raise KeyboardInterrupt
+        settle(work, known)
+
+    return call

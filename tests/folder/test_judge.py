@@ -35,6 +35,16 @@ def test_a_version_of_a_conflict_may_have_been_ended_by_somebody_who_saw_no_othe
     assert model.wrong(seen(("x", B), copies={"x": {A}})) == []
 
 
+def test_a_content_that_is_brought_back_shares_the_fate_of_its_version() -> None:
+    model = Model()
+    model.born(A, "x")
+    model.ended(A, "x")
+    model.born(B, "x")
+    model.born(A, "x")
+    assert model.wrong(seen(("x", B))) == []
+    assert model.wrong(seen(("x", A), copies={"x": {B}})) == []
+
+
 def test_bytes_that_nobody_wrote_are_foreign() -> None:
     model = Model()
     model.born(A, "x")

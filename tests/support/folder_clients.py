@@ -83,6 +83,8 @@ class FolderProcess:
     def status(self) -> dict[str, Any]:
         """What `aeorsync sync status` says of it."""
         done = self.aeorsync("sync", "status", str(self.root), "--json")
+        if not done.stdout:
+            return {"state": "new", "problems": [], "is_running": False}
         found: dict[str, Any] = json.loads(done.stdout)["folders"][0]
         return found
 

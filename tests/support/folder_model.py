@@ -42,10 +42,15 @@ class Model:
         self.log.append(f"{time.monotonic() - self.began:9.3f} {who} {what}")
 
     def born(self, content: str, path: str) -> None:
-        """Somebody wrote a content to a path."""
+        """Somebody wrote a content to a path.
+
+        A content that was there before is the same version to all servers, whoever brings it
+        back: who saw it may have ended it meanwhile, so it need not stay.
+        """
         self.known.add(content)
         self.births[content, path] += 1
-        self.alive.add((content, path))
+        if self.births[content, path] == 1:
+            self.alive.add((content, path))
 
     def ended(self, content: str, path: str) -> None:
         """Somebody who saw a content at a path overwrote it, deleted it or moved it away."""
