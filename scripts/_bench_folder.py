@@ -208,7 +208,7 @@ def bench_folder_large(folder: Path, figures: Figures) -> None:
             took = statistics.median(noop.pass_seconds for noop in noops)
             whole = statistics.median(noop.seconds for noop in noops)
             peak = max(noop.peak_mib for noop in noops)
-            name = f"{files:,} files"
+            name = f"{count:,} files"
             figures.add(f"{name}: first pass", first.seconds, "s", "", met=True)
             figures.add(
                 f"{name}: peak memory of it",
