@@ -82,7 +82,7 @@ def join_records(versions: Sequence[UserRecord]) -> UserRecord:
     shown = versions[0]
     if len(versions) == 1:
         return shown
-    # Without rules keys that have none may do nothing; those that have some stay bound by the rest.
+    # Keys without rules of their own may do nothing then; the others stay bound by the rest.
     granted = shown.rules if all(one.rules for one in versions) else ()
     lists = [rules for one in versions for rules in (one.rules, *one.bounds) if rules]
     return msgspec.structs.replace(
