@@ -17,6 +17,7 @@ from aeorsync.api import reach
 from aeorsync.api.diff_page import PROJECTED_MAX, projected
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wanted_encoding, wants_frames
+from aeorsync.api.intake import read_bytes
 from aeorsync.api.node import Node
 from aeorsync.core.hashing import HASH_SIZE, parse_hash
 from aeorsync.errors import (
@@ -25,6 +26,7 @@ from aeorsync.errors import (
     CorruptError,
     DeniedError,
     InvalidFieldError,
+    OverloadedError,
     TooLargeError,
 )
 from aeorsync.runtime import bridge
@@ -75,9 +77,7 @@ class ChunksRefusal(msgspec.Struct, frozen=True):
 async def chunks(call: Call) -> Response:
     """Send the chunks asked for."""
     reach.demand_somebody(call)
-    body = await call.bytes(limits.MAX_CHUNKS_BODY)
-    is_raw = call.request.headers.get("content-type", "").startswith(IDS_TYPE)
-    wanted = await bridge.run(_raw_ids if is_raw else _hex_ids, body)
+    wanted = await _wanted(call)
     repository = call.node.repository
     names = list(dict.fromkeys(wanted.values()))
     allowed: Collection[bytes] = names
@@ -102,6 +102,17 @@ async def chunks(call: Call) -> Response:
             return _refusal(fitting)
     tell = call.node.member.readers.doubt if call.caller.is_peer else None
     return StreamingResponse(_json(repository, pairs, tell), media_type="application/json")
+
+
+async def _wanted(call: Call) -> dict[str, bytes]:
+    """The ids asked for, by how they were spelled."""
+    is_raw = call.request.headers.get("content-type", "").startswith(IDS_TYPE)
+    read = _raw_ids if is_raw else _hex_ids
+    if call.caller.is_peer:
+        # Whoever uploads much is not to keep the nodes of the cluster apart.
+        return await bridge.run(read, await call.bytes(limits.MAX_CHUNKS_BODY))
+    with call.node.budget.share() as share:
+        return await bridge.run(read, await read_bytes(call, share, limits.MAX_CHUNKS_BODY))
 
 
 def _hex_ids(body: bytes) -> dict[str, bytes]:
@@ -297,7 +308,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         access=Access.SYNC,
         request=ChunksRequest,
         reply=ChunksReply,
-        errors=(BadRequestError, InvalidFieldError, DeniedError, TooLargeError),
+        errors=(BadRequestError, InvalidFieldError, DeniedError, OverloadedError, TooLargeError),
         parameters=(
             Parameter("Accept", {"type": "string"}, f"{FRAMES_TYPE} for frames.", "header"),
             ENCODING_PARAMETER,

@@ -78,6 +78,24 @@ class _Failed:
 _Plan = list[_Planned | _Failed]
 
 
+@dataclass(slots=True)
+class _Effort:
+    """Bytes that may still be looked through for lines and values, sent or not."""
+
+    left: int
+
+    def take(self, path: TreePath, size: int) -> None:
+        """Look through so many bytes of a file.
+
+        Raises:
+            TooLargeError: There are not so many left.
+        """
+        if size > self.left:
+            text = f"over {limits.MAX_FETCH} bytes would be looked through; fetch fewer at a time"
+            raise TooLargeError(f"{path}: {text}")
+        self.left -= size
+
+
 async def fetch(call: Call) -> Response:
     """Send the files asked for."""
     with call.node.budget.share() as share:
@@ -110,11 +128,11 @@ def _items(request: FetchRequest) -> list[FetchItem]:
 def _plan(node: Node, caller: Caller, request: FetchRequest, items: list[FetchItem]) -> _Plan:
     """What to send, all of one state of the tree. Blocking."""
     plan: _Plan = []
-    room = request.max_bytes
+    room, effort = request.max_bytes, _Effort(limits.MAX_FETCH)
     with node.repository.view() as view:
         for item in items:
             try:
-                planned = _plan_item(view, node.repository, caller, item)
+                planned = _plan_item(view, node.repository, caller, item, effort)
                 if planned.stop - planned.start > room:
                     text = f"{planned.path} does not fit any more: the answer is limited to"
                     raise TooLargeError(f"{text} {request.max_bytes} bytes")
@@ -130,7 +148,9 @@ def _plan(node: Node, caller: Caller, request: FetchRequest, items: list[FetchIt
     return plan
 
 
-def _plan_item(view: View, repository: Repository, caller: Caller, item: FetchItem) -> _Planned:
+def _plan_item(
+    view: View, repository: Repository, caller: Caller, item: FetchItem, effort: _Effort
+) -> _Planned:
     path = paths.parse(item.path)
     found = resolve.find(view, path, access=caller.access)
     if found.entry is None or found.sight is None or found.kind != Kind.FILE:
@@ -140,7 +160,7 @@ def _plan_item(view: View, repository: Repository, caller: Caller, item: FetchIt
         raise StaleError(f"{path} is not what content_hash names any more; read it again")
     if item.max_bytes is not None and item.max_bytes < 0:
         raise BadRequestError("max_bytes must not be negative")
-    start, stop = _span(repository, path, version, item.range)
+    start, stop = _span(repository, path, version, item.range, effort)
     # A value of a document that is cut is no value any more.
     most = stop if item.max_bytes is None else start + item.max_bytes
     if item.range.mode == "json_pointer" and most < stop:
@@ -148,27 +168,29 @@ def _plan_item(view: View, repository: Repository, caller: Caller, item: FetchIt
     return _Planned(item, path, found.entry, version, start, min(stop, most), most < stop)
 
 
-def _span(repository: Repository, path: TreePath, version: Version, span: Span) -> tuple[int, int]:
+def _span(
+    repository: Repository, path: TreePath, version: Version, span: Span, effort: _Effort
+) -> tuple[int, int]:
     """Where what is asked for begins and ends; of a value that a pointer names, 0 and its size."""
     size = version.content.size
     if span.mode == "full":
         return 0, size
     if span.mode == "json_pointer":
-        return 0, len(_value(repository, path, version, span))
+        return 0, len(_value(repository, path, version, span, effort))
     end = size if span.end is None else span.end
     if not 0 <= span.start <= end:
         raise BadRangeError(
             f"the range of {path} must begin at 0 or later, and not end before", size
         )
     if span.mode == "lines":
-        return _lines(repository, path, version, span)
+        return _lines(repository, path, version, span, effort)
     if span.start > size:
         raise BadRangeError(f"the range begins after the end of {path}", size)
     return span.start, min(end, size)
 
 
 def _lines(
-    repository: Repository, path: TreePath, version: Version, span: Span
+    repository: Repository, path: TreePath, version: Version, span: Span, effort: _Effort
 ) -> tuple[int, int]:
     """Offsets of the lines ``span.start`` to ``span.end``."""
     size = version.content.size
@@ -178,6 +200,7 @@ def _lines(
     number, offset = 0, 0
     for piece in repository.read(version.content):
         data = bytes(piece)
+        effort.take(path, len(data))
         at = -1
         while (at := data.find(b"\n", at + 1)) >= 0:
             number += 1
@@ -189,10 +212,13 @@ def _lines(
     return start, start if span.end == 0 else size
 
 
-def _value(repository: Repository, path: TreePath, version: Version, span: Span) -> bytes:
+def _value(
+    repository: Repository, path: TreePath, version: Version, span: Span, effort: _Effort
+) -> bytes:
     """The value of a document that a pointer names."""
     if version.content.size > limits.MAX_PATCH:
         raise TooLargeError(f"{path} is over {limits.MAX_PATCH} bytes; ask for bytes of it")
+    effort.take(path, version.content.size)
     document = b"".join(repository.read(version.content))
     check_json(document, str(path))
     return resolve_pointer(document, span.pointer or "")

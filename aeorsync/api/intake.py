@@ -24,6 +24,8 @@ from aeorsync.wire.limits import FRAME_COST, KIB, MAX_CHUNK, MIB
 CHUNK_FRAME: Final = MAX_CHUNK + KIB
 _GROUP: Final = 2 * MIB
 """Bytes stored at a time, at least, while there are more."""
+_NAME_COST: Final = 128
+"""Bytes that each chunk counts for to the end of its request, which remembers its name."""
 
 Heard = Callable[[Sequence[StoredChunk], Taken], None]
 """Told of chunks that were stored, in a thread, one call at a time."""
@@ -73,7 +75,7 @@ class Intake:
             if frame.kind is Kind.CHUNK:
                 chunk = StoredChunk(*parse_chunk(frame.payload))
                 size = FRAME_COST + len(chunk.data)
-                self._share.take(size)
+                self._share.take(size + _NAME_COST)
                 self._size += size
                 self._waiting.append(chunk)
             elif frame.kind is not Kind.END:

@@ -8,9 +8,16 @@ from aeorsync.api.replies import RefreshRequest, TokenReply, TokenRequest
 from aeorsync.core import apikeys, refresh, tokens
 from aeorsync.core.apikeys import ApiKey, KeyRecord
 from aeorsync.core.refresh import RefreshToken
-from aeorsync.errors import BadRequestError, InvalidFieldError, RateLimitedError, UnauthorizedError
+from aeorsync.errors import (
+    BadRequestError,
+    InvalidFieldError,
+    RateLimitedError,
+    TooLargeError,
+    UnauthorizedError,
+)
 from aeorsync.runtime import bridge
 from aeorsync.storage.accounts import Accounts
+from aeorsync.wire import limits
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -21,7 +28,7 @@ async def make_token(call: Call) -> Response:
     What is wrong with a key is told only to who has all of it.
     """
     node = call.node
-    request = await call.body(TokenRequest)
+    request = await call.body(TokenRequest, limits.MAX_LOGIN_JSON)
     _count(call)
     key = ApiKey.parse(request.api_key)
     node.logins.take(key.half, node.wall.monotonic())
@@ -46,7 +53,7 @@ async def refresh_token(call: Call) -> Response:
     Why one is refused is never told: all refusals carry the same text.
     """
     node = call.node
-    request = await call.body(RefreshRequest)
+    request = await call.body(RefreshRequest, limits.MAX_LOGIN_JSON)
     _count(call)
     token = RefreshToken.parse(request.refresh_token)
     node.logins.take(token.name, node.wall.monotonic())
@@ -105,7 +112,13 @@ ENDPOINTS = (
         access=Access.OPEN,
         request=TokenRequest,
         reply=TokenReply,
-        errors=(BadRequestError, InvalidFieldError, UnauthorizedError, RateLimitedError),
+        errors=(
+            BadRequestError,
+            InvalidFieldError,
+            UnauthorizedError,
+            RateLimitedError,
+            TooLargeError,
+        ),
     ),
     Endpoint(
         "POST",
@@ -115,6 +128,12 @@ ENDPOINTS = (
         access=Access.OPEN,
         request=RefreshRequest,
         reply=TokenReply,
-        errors=(BadRequestError, InvalidFieldError, UnauthorizedError, RateLimitedError),
+        errors=(
+            BadRequestError,
+            InvalidFieldError,
+            UnauthorizedError,
+            RateLimitedError,
+            TooLargeError,
+        ),
     ),
 )

@@ -113,14 +113,16 @@ def _find(repository: Repository, statement: Statement, access: Access) -> _Old:
     """What to patch. Blocking.
 
     Raises:
-        NotFoundError: The caller may not write there.
+        NotFoundError: The caller may not write there, or not read what is to be patched.
         PreconditionError: The base had seen a version that is not kept any more.
     """
     with repository.view() as view:
         entry = view.entry(to_key(statement.path))
     sight = None if entry is None else see(entry)
     is_there = sight is not None and sight.is_live
-    if not access.may(statement.path, Op.UPDATE if is_there else Op.CREATE):
+    # What comes out, and how long it is, tells of what was there.
+    ops = (Op.UPDATE, Op.READ) if is_there else (Op.CREATE,)
+    if not all(access.may(statement.path, op) for op in ops):
         raise missing(statement.path)
     if entry is None or sight is None:
         return _Old(None, None)

@@ -161,7 +161,7 @@ def access_of(record: KeyRecord, user: Sequence[Sequence[KeyRule]] = ()) -> Acce
 
     Args:
         record: Of the key.
-        user: The lists of rules of its user.
+        user: The lists of rules of its user: what was granted to them, and what else binds them.
 
     Raises:
         BadRequestError: A rule cannot be read.
@@ -170,8 +170,8 @@ def access_of(record: KeyRecord, user: Sequence[Sequence[KeyRule]] = ()) -> Acce
     access = Access.of([(rule.glob, rule.permitted) for rule in rules] for rules in lists)
     if record.user_id == ROOT:
         return access
-    has_lost = record.leans_on_user and not any(user)
-    return NOTHING if access.is_everything or has_lost else access
+    needs_user = record.leans_on_user or not record.is_limited
+    return NOTHING if needs_user and not any(user[:1]) else access
 
 
 _DECODER = msgspec.json.Decoder(KeyRecord)

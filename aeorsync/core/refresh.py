@@ -105,7 +105,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         key_id: The API key they were made with; its rules and its end are theirs.
         current: Digest of the token that is good.
-        rotated_at: When that was given; milliseconds since the Unix epoch.
+        rotated_at: When the one before was used first; milliseconds since the Unix epoch.
         expires_at: Until when it is good; milliseconds since the Unix epoch.
         previous: Digest of the one it was given for; None for the first.
         is_revoked: Whether the chain has ended; for ever.
@@ -182,7 +182,10 @@ def rotate(
 ) -> Chain:
     """Return the chain after a good token was used; the arguments are those of `begin`."""
     fresh = begin(new, chain.key_id, now_ms, until_ms)
-    return msgspec.structs.replace(fresh, previous=old.digest)
+    # Who uses the one before again gets no more time for it.
+    is_again = old.digest == chain.previous
+    rotated_at = chain.rotated_at if is_again else now_ms
+    return msgspec.structs.replace(fresh, previous=old.digest, rotated_at=rotated_at)
 
 
 def join_records(versions: Sequence[Chain]) -> Chain:

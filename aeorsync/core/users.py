@@ -33,7 +33,7 @@ class UserRecord(msgspec.Struct, frozen=True, kw_only=True):
         rules: What all keys of the user may do at most; none leaves it to the rules of each key,
             and a key without any may do nothing.
         bounds: Further lists of rules that have to allow, too: those that were set on several
-            nodes at once.
+            nodes at once. They grant nothing.
         is_active: Whether any key of the user works.
     """
 
@@ -67,8 +67,8 @@ class UserRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def limits(self) -> tuple[tuple[KeyRule, ...], ...]:
-        """All lists of rules that bind the user's keys."""
-        return tuple(rules for rules in (self.rules, *self.bounds) if rules)
+        """All lists of rules that bind the user's keys; the first is what was granted."""
+        return self.rules, *self.bounds
 
 
 _DECODER = msgspec.json.Decoder(UserRecord)
@@ -82,15 +82,14 @@ def join_records(versions: Sequence[UserRecord]) -> UserRecord:
     shown = versions[0]
     if len(versions) == 1:
         return shown
-    others = [rules for one in versions[1:] for rules in (one.rules, *one.bounds) if rules]
-    fresh = dict.fromkeys((*shown.bounds, *(rules for rules in others if rules != shown.rules)))
-    has_rules = all(one.rules for one in versions)
+    # Keys without rules of their own may do nothing then; the others stay bound by the rest.
+    granted = shown.rules if all(one.rules for one in versions) else ()
+    lists = [rules for one in versions for rules in (one.rules, *one.bounds) if rules]
     return msgspec.structs.replace(
         shown,
         is_active=all(one.is_active for one in versions),
-        # Without rules a user's keys may do less, not more: see `core.apikeys.access_of`.
-        rules=shown.rules if has_rules else (),
-        bounds=tuple(fresh) if has_rules else (),
+        rules=granted,
+        bounds=tuple(dict.fromkeys(rules for rules in lists if rules != granted)),
     )
 
 

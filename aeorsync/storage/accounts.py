@@ -29,7 +29,8 @@ SHAPE = Shape("api-keys", KeyRecord.from_json, apikeys.join_records, apikeys.MAX
 KEYS = SHAPE.path
 ROOT_KEY_DAYS = 3650
 MAX_KEYS = 1000
-"""Of one user but root, those that no longer work included until they are swept."""
+"""Of one user, those that no longer work included until they are swept; of root, only those that
+keys with rules made."""
 MAX_NEW = apikeys.MAX_RECORD // 4
 """Bytes of a new record: it may grow when nodes change it at once, and must stay readable."""
 DAY_MS = 86_400_000
@@ -120,7 +121,8 @@ class Accounts:
             DeniedError: By the future: the maker passed through too many hands.
             NotFoundError: By the future: the user, or the maker, is gone.
         """
-        if record.user_id != ROOT:
+        asking = None if maker is None else self.by_id(maker)
+        if record.user_id != ROOT or (asking is not None and asking.is_limited):
             self._demand_room(record.user_id)
 
         def operation(keys: Edit[KeyRecord]) -> KeyRecord:
@@ -237,7 +239,8 @@ class Accounts:
         return maker
 
     def _demand_room(self, user_id: UUID) -> None:
-        if sum(record.user_id == user_id for record in self.all()) >= MAX_KEYS:
+        keys = [record for record in self.all() if record.user_id == user_id]
+        if sum(user_id != ROOT or bool(record.bounds) for record in keys) >= MAX_KEYS:
             raise ConflictError(
                 f"there are {MAX_KEYS} keys of this user; those that expired or were revoked are"
                 f" forgotten after {KEPT_MS // DAY_MS} days"

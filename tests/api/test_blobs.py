@@ -1,6 +1,7 @@
 """`/blobs/*` as clients see it: chunks in, files out, in one step or not at all."""
 
 import os
+from collections.abc import AsyncIterator
 from unittest.mock import patch
 
 import msgspec
@@ -325,6 +326,26 @@ def test_who_takes_in_too_much_at_once_is_told_to_come_again(call: Browser) -> N
     budget.left = left
     assert call("POST", "/blobs/chunks", content=body, headers=FRAMES).status_code == 200
     assert budget.left == left
+
+
+def test_a_body_without_end_of_one_small_chunk_is_stopped(
+    call: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aeorsync.api.intake._GROUP", 1)
+    budget = call.here.node.budget
+    left, budget.left = budget.left, 100_000
+    pieces = [encode(Kind.HEADER, msgspec.msgpack.encode({}))]
+    pieces += [encode_chunk(chunk_id(b"x"), Codec.RAW, 1, b"x")] * 2000
+
+    async def body() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    client = call.here.client()
+    sending = client.post("/blobs/chunks", content=body(), headers=FRAMES)
+    assert call.run(sending).status_code == 429
+    assert budget.left == 100_000
+    budget.left = left
 
 
 # Reading

@@ -206,6 +206,19 @@ def test_a_body_over_the_limit_is_refused(call: Browser) -> None:
     assert reply.status_code == 413
 
 
+def test_who_is_no_peer_asks_within_the_memory_there_is_for_bodies(call: Browser) -> None:
+    budget = call.here.node.budget
+    left, budget.left = budget.left, 100
+    asked = {"json": {"hashes": ["a" * 64] * 10}}
+    assert call("POST", "/sync/chunks", **asked).status_code == 429
+    peer = call.here.mint(scope=SYNC)
+    assert call("POST", "/sync/chunks", token=peer, **asked).status_code == 200
+    assert budget.left == 100
+    budget.left = left
+    assert call("POST", "/sync/chunks", **asked).status_code == 200
+    assert budget.left == left
+
+
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_chunks_of_the_system_are_for_peers_only(call: Browser, *, is_deleted: bool) -> None:
     repository = call.here.node.repository

@@ -177,6 +177,21 @@ def test_limits_are_kept(call: Browser, monkeypatch: pytest.MonkeyPatch) -> None
     assert fetch(call, *([{"path": "/d/a"}] * 3)).status_code == 413
 
 
+@pytest.mark.parametrize(
+    "span",
+    [{"mode": "lines", "start": 9, "end": 10}, {"mode": "json_pointer", "pointer": "/0"}],
+)
+def test_what_is_looked_through_is_bounded_although_little_is_sent(
+    call: Browser, monkeypatch: pytest.MonkeyPatch, span: dict[str, Any]
+) -> None:
+    fill(call, a=b"[1,\n2,\n3]")
+    item = {"path": "/d/a", "range": span}
+    assert fetch(call, *[item] * 3).status_code == 200
+    monkeypatch.setattr(limits, "MAX_FETCH", 25)
+    assert fetch(call, *[item] * 2, max_bytes=20).status_code == 200
+    assert fetch(call, *[item] * 3, max_bytes=20).status_code == 413
+
+
 def test_links_are_followed_and_the_past_can_be_fetched(call: Browser) -> None:
     fill(call, a=b"old")
     call("PUT", "/links/l", json={"target": "/d/a"})

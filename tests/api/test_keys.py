@@ -332,6 +332,19 @@ def test_a_user_has_no_endless_number_of_keys(
     assert make(call, rules=READ)
 
 
+def test_a_limited_key_of_root_makes_no_endless_number_of_keys(
+    call: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aeorsync.storage.accounts.MAX_KEYS", 3)
+    first = make(call, rules=READ)
+    second = make(call, first["key"])
+    third = make(call, second["key"])
+    make(call, third["key"])
+    for one in (first, second, third):
+        assert call("POST", "/auth/keys", json={}, token=one["key"]).status_code == 409
+    assert make(call, rules=READ)
+
+
 def test_rules_that_are_too_long_altogether_make_no_key(call: Browser) -> None:
     def long_rules(mark: int) -> list[dict[str, str]]:
         return [{f"/{mark}-{number}-{'x' * 1000}": "-r--l---"} for number in range(100)]

@@ -64,6 +64,16 @@ def test_a_key_that_is_no_longer_good_says_why_to_its_holder(
     assert word not in wrong.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("url", "field"), [("/auth/token", "api_key"), ("/auth/refresh", "refresh_token")]
+)
+def test_nobody_in_particular_may_send_no_more_than_it_takes(
+    call: Browser, url: str, field: str
+) -> None:
+    told = [call("POST", url, json={field: "x" * size}, token="") for size in (3_000, 5_000)]
+    assert [reply.status_code for reply in told] == [401, 413]
+
+
 def test_guessing_is_slowed_down_for_each_key_alone(call: Browser) -> None:
     text, _ = call.here.make_key()
     other, _ = call.here.make_key()

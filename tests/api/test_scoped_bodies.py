@@ -68,6 +68,18 @@ def test_an_archive_has_what_may_be_read(call: Browser, key: str) -> None:
     assert download("/docs/secret").status_code == 404
 
 
+def test_who_may_not_read_a_document_may_not_patch_it(call: Browser, key: str) -> None:
+    blind = call.here.make_key(rules=(KeyRule("/desk/**", "c-u-----"),))[0]
+
+    def patch(path: str) -> Response:
+        return call("PATCH", f"/files{path}", content=b"{}", headers=PATCH, token=blind)
+
+    told = patch("/desk/d.json")
+    assert (told.status_code, "hash" in told.text) == (404, False)
+    assert patch("/desk/new.json").status_code == 201
+    assert call("GET", "/files/desk/d.json", token=key).text == '{"a":1}'
+
+
 def test_a_patch_needs_the_right_to_change_what_it_changes(call: Browser, key: str) -> None:
     def patch(path: str) -> Response:
         return call("PATCH", f"/files{path}", content=b'{"b":2}', headers=PATCH, token=key)

@@ -150,6 +150,16 @@ def test_what_a_key_opens_is_bounded_by_every_list_that_says_anything(
     assert access.flags("/b") == "--------"
 
 
+def test_what_merely_binds_a_user_grants_nothing() -> None:
+    other = msgspec.structs.replace(RECORD, user_id=ID)
+    ruled = msgspec.structs.replace(other, rules=(KeyRule("**", "crudl---"),))
+    leaning = msgspec.structs.replace(ruled, leans_on_user=True)
+    assert apikeys.access_of(other, ((), (READ,))).is_nobody
+    assert apikeys.access_of(leaning, ((), (READ,))).is_nobody
+    assert apikeys.access_of(ruled, ((), (READ,))).flags("/a/x") == "-r--l---"
+    assert apikeys.access_of(ruled, ((), (READ,))).flags("/b") == "--------"
+
+
 def test_without_any_rule_root_may_do_everything_and_others_nothing() -> None:
     other = msgspec.structs.replace(RECORD, user_id=ID)
     assert apikeys.access_of(RECORD).is_everything

@@ -77,6 +77,14 @@ def test_who_gets_another_makes_the_one_that_was_given_first_a_used_one() -> Non
     assert refresh.standing(chain, token(2), NOW) is Standing.REUSED
 
 
+def test_to_use_the_one_before_again_gives_it_no_more_time() -> None:
+    later = NOW + 59_000
+    chain = refresh.rotate(chain_of(1, 2), token(1), token(3), later, NOW + YEAR)
+    assert refresh.standing(chain, token(1), NOW + 60_000) is Standing.GOOD
+    assert refresh.standing(chain, token(1), NOW + 60_001) is Standing.REUSED
+    assert refresh.standing(chain, token(3), NOW + refresh.LIFE_MS) is Standing.GOOD
+
+
 def test_any_other_token_of_the_chain_is_a_used_one() -> None:
     assert refresh.standing(chain_of(1), token(9), NOW) is Standing.REUSED
 

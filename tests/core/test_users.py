@@ -91,10 +91,12 @@ def test_rules_set_on_two_nodes_at_once_both_bind() -> None:
     assert users.join_records([one, two, one]).limits == ((A,), (B,))
 
 
-def test_who_lost_all_rules_on_one_node_has_none() -> None:
-    ruled = msgspec.structs.replace(ADA, rules=(A,))
+def test_who_lost_all_rules_on_one_node_has_none_but_stays_bound_by_the_others() -> None:
+    ruled = msgspec.structs.replace(ADA, rules=(A,), bounds=((B,),))
     for versions in ([ruled, ADA], [ADA, ruled]):
-        assert users.join_records(versions).limits == ()
+        joined = users.join_records(versions)
+        assert joined.rules == ()
+        assert joined.bounds == ((A,), (B,))
 
 
 @given(st.permutations([ADA, msgspec.structs.replace(ADA, rules=(A,), is_active=False)]))
