@@ -49,6 +49,8 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
 
 RULES: Final = "rules"
+ROOT: Final = "root"
+"""The note of which folder it is."""
 MAX_ROUNDS: Final = 5
 """Rounds of a pass in which something changes all the time."""
 _PATIENCE_S: Final = 0.05
@@ -168,6 +170,7 @@ class _Round:
         if self._options.dry_run:
             self._tell(plan)
             return
+        await bridge.run(self._know_root)
         await self._carry_out(plan)
 
     async def _carry_out(self, plan: Plan) -> None:
@@ -186,6 +189,11 @@ class _Round:
             await push_edits(work, plan.edits, pushes=direction is not Direction.PULL)
         if plan.show:
             await show(work, placer, plan.show)
+
+    def _know_root(self) -> None:
+        """Note which folder it is before anything is agreed: another one must not pass for it."""
+        if self._ledger.noted(ROOT) is None:
+            self._ledger.note(ROOT, str(self._engine.root.id))
 
     # Looking
 
