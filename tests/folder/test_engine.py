@@ -9,13 +9,16 @@ import pytest
 
 from aeorsync.core.reconcile import Direction
 from aeorsync.errors import AeorError
+from aeorsync.folder import passes
 from aeorsync.folder.events import Deleted, Moved, Planned, Side, Why
 from aeorsync.folder.options import DeleteLimit, Options
 from aeorsync.folder.passes import MassDeletionError
-from aeorsync.folder.plan import Settled
+from aeorsync.folder.plan import Plan, Settled
+from aeorsync.folder.pull import pull
 from aeorsync.folder.root import RootGoneError
 from aeorsync.folder.session import FolderSync
 from aeorsync.folder.work import Work
+from aeorsync.runtime.clock import WallClock
 from tests.support.cycles import noise
 from tests.support.nodes import NodeProcess
 from tests.support.people import Synced, tree
@@ -130,6 +133,27 @@ def test_what_was_made_and_deleted_by_another_before_we_looked_again_is_gone(
     b.sync()
     a.sync()
     assert a.names == b.names == ["other"]
+
+
+def test_a_folder_that_goes_here_while_something_in_it_is_deleted_stays_gone(
+    two: tuple[Synced, Synced], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = two
+    a.write("d/x", "x")
+    a.write("d/y", "y")
+    a.sync()
+    b.sync()
+    (a.path / "d/x").unlink()
+    a.sync()
+
+    async def late(work: Work, plan: Plan, clock: WallClock) -> None:
+        shutil.rmtree(b.path / "d", ignore_errors=True)
+        await pull(work, plan, clock)
+
+    monkeypatch.setattr(passes, "pull", late)
+    b.sync()
+    a.sync()
+    assert a.names == b.names == []
 
 
 def test_an_edit_beats_a_deletion_both_ways(two: tuple[Synced, Synced]) -> None:
