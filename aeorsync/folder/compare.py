@@ -117,6 +117,7 @@ class Comparison:
     def _other(self, path: str, look: Look, row: Row | None) -> Iterator[Found]:
         """Something other than a folder that is not as its row, or has none."""
         name = facts.name(path)
+        copy = self._copies.pop(path, None)
         if look == GONE:
             self._leave(name, Flaw.CHANGING, "is being changed; the next scan sees to it")
             return
@@ -126,7 +127,7 @@ class Comparison:
             self._leave(name, Flaw.SPECIAL, "is left out: it is no file, folder or link")
         elif flaw is not None:
             self._leave(name, Flaw.NAME, f"is left out: {flaw}")
-        elif (copy := self._copies.pop(path, None)) is not None:
+        elif copy is not None:
             if fingerprint != copy.fingerprint:
                 yield from self._read(path, fingerprint, None, copy)
         else:

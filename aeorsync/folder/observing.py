@@ -6,6 +6,10 @@
 
 A difference says nothing of a path that was not there at the cursor and is not there now. So what
 we made since then is noted (`work.MADE`): what is not told of it was deleted again by another.
+
+A server that lists everything though we named a cursor may be another one, or one put back to an
+older copy, or our key may see less by now. What it does not tell may be gone, or nobody deleted
+it: that is noted (`DOUBT`), and the brake has a person decide.
 """
 
 from dataclasses import dataclass
@@ -21,6 +25,8 @@ from aeorsync.runtime import bridge
 from aeorsync.wire.protocol import DiffReply
 
 CURSOR: Final = "cursor"
+DOUBT: Final = "doubt"
+"""Noted while changes wait that were told by a server that did not know our cursor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,14 @@ class Observer:
         cursor = await bridge.run(self._ledger.noted, CURSOR)
         newly: set[str] = set()
         listed: set[str] | None = None
+        was_there = cursor is not None
         is_new = await bridge.run(self._ledger.count) == 0
         while True:
             page = await self._work.server.diff(cursor, self._work.scope.globs)
             if page.full and listed is None:
                 listed, newly = set(), set()
+                if was_there and not is_new:
+                    await bridge.run(self._ledger.note, DOUBT, "")
             found = await bridge.run(self._note_page, page, is_new=is_new)
             newly.update(found.news)
             if listed is not None:

@@ -47,12 +47,17 @@ class DeleteLimit:
             raise BadRequestError(f"{text!r} is no limit: write a number, or a percentage")
         return cls(int(found[1]), bool(found[2]))
 
+    @property
+    def is_none(self) -> bool:
+        """Whether everything may be deleted."""
+        return self.is_percent and self.number >= _ALL
+
     def allows(self, deleted: int, known: int) -> bool:
         """Whether ``deleted`` of ``known`` paths may go."""
+        if self.is_none:
+            return True
         if not self.is_percent:
             return deleted <= self.number
-        if self.number >= _ALL:
-            return True
         return deleted <= FEW * (self.number > 0) or deleted * _ALL <= known * self.number
 
     def __str__(self) -> str:

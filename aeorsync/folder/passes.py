@@ -31,10 +31,10 @@ from aeorsync.folder.events import (
 from aeorsync.folder.facts import Agreed, Found, Trouble, name
 from aeorsync.folder.ignore import FILE_NAME, Ignore
 from aeorsync.folder.ledger import Ledger
-from aeorsync.folder.observing import CURSOR, Observer, all_pending
+from aeorsync.folder.observing import CURSOR, DOUBT, Observer, all_pending
 from aeorsync.folder.options import Options
 from aeorsync.folder.placing import Placer
-from aeorsync.folder.plan import UNTOLD, Plan, Planner
+from aeorsync.folder.plan import UNTOLD, Plan, Planner, Take
 from aeorsync.folder.pull import pull
 from aeorsync.folder.push import push
 from aeorsync.folder.root import SafeRoot
@@ -49,6 +49,8 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
 
 RULES: Final = "rules"
+ROOT: Final = "root"
+"""The note of which folder it is."""
 MAX_ROUNDS: Final = 5
 """Rounds of a pass in which something changes all the time."""
 _PATIENCE_S: Final = 0.05
@@ -168,6 +170,7 @@ class _Round:
         if self._options.dry_run:
             self._tell(plan)
             return
+        await bridge.run(self._know_root)
         await self._carry_out(plan)
 
     async def _carry_out(self, plan: Plan) -> None:
@@ -186,6 +189,11 @@ class _Round:
             await push_edits(work, plan.edits, pushes=direction is not Direction.PULL)
         if plan.show:
             await show(work, placer, plan.show)
+
+    def _know_root(self) -> None:
+        """Note which folder it is before anything is agreed: another one must not pass for it."""
+        if self._ledger.noted(ROOT) is None:
+            self._ledger.note(ROOT, str(self._engine.root.id))
 
     # Looking
 
@@ -294,6 +302,31 @@ class _Round:
                     f" gone {other}; the limit is {limit}. Nothing was changed. If that is right,"
                     " run again with --max-delete 100%"
                 )
+        if self._ledger.noted(DOUBT) is not None:
+            self._demand_trust(plan)
+
+    def _demand_trust(self, plan: Plan) -> None:
+        """Stop before a server that did not know where we stood costs a single file.
+
+        Raises:
+            MassDeletionError: It would.
+        """
+        if not self._options.max_delete.is_none:
+            arriving = {take.told.content for take in plan.take}
+            files = [step.path for step in plan.remove if step.here.kind is not Kind.DIRECTORY]
+            gone = [path for path in files if self._content(path) not in arriving]
+            replaced = [take.path for take in plan.take if _goes_back(take)]
+            if gone or replaced:
+                raise MassDeletionError(
+                    f"{len(gone)} files would be deleted here and {len(replaced)} replaced by"
+                    " other versions, because the server does not know where this folder stood:"
+                    " it may be another one, or was put back to an older copy, or the key may"
+                    " see less than before. Nothing was changed. If that is right, run again"
+                    " with --max-delete 100%"
+                )
+        waits = not all(row for _, row in all_pending(self._ledger))
+        if (self._options.max_delete.is_none or not waits) and not self._options.dry_run:
+            self._ledger.note(DOUBT, None)
 
     def _content(self, path: str) -> bytes:
         agreed = self._ledger.agreed(path)
@@ -315,6 +348,24 @@ class _Round:
             work.report(Planned(drop.path, Act.DELETE_REMOTE))
         tally.downloaded, tally.uploaded = len(plan.take), len(plan.give)
         tally.deleted_local, tally.deleted_remote = len(plan.remove), len(plan.drop)
+
+
+def _goes_back(take: Take) -> bool:
+    """Whether the bytes of a file would be replaced by those of no version known to be later."""
+    was = take.was
+    if was is None or was.kind is not Kind.FILE or take.here is None or take.is_held:
+        return False
+    (run, number), (told_run, told_number) = map(_dot, (was.version, take.told.version))
+    return told_run != run or told_number <= number
+
+
+def _dot(version: str) -> tuple[str, int]:
+    """The parts of a version's id; see `core.versions.Version.id`."""
+    run, _, number = version.partition("-")
+    try:
+        return run, int(number, 16)
+    except ValueError:
+        return version, 0
 
 
 def _is_folder(state: Told | None, agreed: Agreed | None) -> bool:

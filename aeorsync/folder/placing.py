@@ -69,11 +69,15 @@ class Folders:
         self._held: dict[str, HeldFolder] = {}
         self._are_many = False
 
-    def of(self, path: str) -> HeldFolder:
+    def of(self, path: str, *, makes: bool = True) -> HeldFolder:
         """The folder that holds a path; made when the server has it only by what is in it.
 
+        Args:
+            path: Of an entry.
+            makes: Whether the folder is made; not for what goes from there.
+
         Raises:
-            LostError: Something on the way is no folder.
+            LostError: Something on the way is no folder, or not there.
             DiskError: The disk refused.
         """
         parent = facts.parent(path)
@@ -83,7 +87,7 @@ class Folders:
                 self._are_many = True
                 self._let_go()
             with told(parent):
-                found = HeldFolder(self._root.owner, self._walk(parent), parent)
+                found = HeldFolder(self._root.owner, self._walk(parent, makes=makes), parent)
             self._held[parent] = found
         return found
 
@@ -100,10 +104,12 @@ class Folders:
         """Let go of all of them."""
         self._let_go()
 
-    def _walk(self, path: str) -> int:
+    def _walk(self, path: str, *, makes: bool) -> int:
         try:
             return self._root.walk(path)
         except FileNotFoundError:
+            if not makes:
+                raise
             names = path.split("/")
             for depth in range(len(names)):
                 with self._root.folder("/".join(names[:depth])) as folder:
@@ -175,7 +181,7 @@ class Placer:
 
         def move(step: Move) -> None:
             take, source = step.take, step.source
-            old, new = folders.of(source.path), folders.of(take.path)
+            old, new = folders.of(source.path, makes=False), folders.of(take.path)
             name = facts.name(take.path)
             with told(take.path):
                 old.move(facts.name(source.path), new, name, source.here)
@@ -215,18 +221,24 @@ class Placer:
                 folder.remove(name, step.here)
             done.add(step.path, None)
 
-        self.each([*leaves, *inner], remove)
+        self.each([*leaves, *inner], remove, makes=False)
         return done
 
     # For all of these
 
-    def each(self, steps: Iterable[S], act: Callable[[HeldFolder, S], None]) -> None:
+    def each(
+        self,
+        steps: Iterable[S],
+        act: Callable[[HeldFolder, S], None],
+        *,
+        makes: bool = True,
+    ) -> None:
         """Do something to some paths, and make their names durable."""
         folders = Folders(self._work.root)
 
         def one(step: S) -> None:
             with told(step.path):
-                act(folders.of(step.path), step)
+                act(folders.of(step.path, makes=makes), step)
 
         try:
             for step in steps:

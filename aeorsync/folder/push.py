@@ -156,6 +156,9 @@ class _Push:
                     return
             else:
                 self._work.tally.bytes_sent += sum(len(chunk.stored) for chunk in chunks)
+                # A cursor from before this would be good for an older copy of the server, too,
+                # which lacks it: then what we made would look deleted.
+                self._work.tally.is_stale = True
                 self._expect_more(reply)
                 made = [give.path for give in batch.gives if give.was is None]
                 await bridge.run(self._work.settle_made, self._settled(batch, reply), made)
@@ -216,7 +219,6 @@ class _Push:
         for done in (*reply.files, *reply.links, *reply.deletes):
             path = work.scope.relative(done.path) if done.conflict else None
             if path is not None:
-                work.tally.is_stale = True
                 work.tally.again.add(path)
                 work.shows.add(path)
 

@@ -24,7 +24,7 @@ from aeorsync.folder.events import Offline, Online, Outcome, Problem, Report, Wh
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.lock import PairLock
 from aeorsync.folder.options import Options
-from aeorsync.folder.passes import Engine, Look
+from aeorsync.folder.passes import ROOT, Engine, Look
 from aeorsync.folder.root import RootGoneError, RootId, SafeRoot
 from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT
@@ -36,7 +36,6 @@ from aeorsync.runtime.tasks import backoff
 
 BASE_S: Final = 0.5
 CAP_S: Final = 60.0
-ROOT: Final = "root"
 ENDED: Final = "ended"
 PROBLEMS: Final = "problems"
 _NOTED_PROBLEMS: Final = 1000
@@ -200,7 +199,6 @@ class FolderSync:
             for problem in outcome.problems[:_NOTED_PROBLEMS]
         ]
         with ledger.transaction():
-            ledger.note(ROOT, str(engine.root.id))
             ledger.note(PROBLEMS, msgspec.json.encode(problems).decode())
             ledger.note(ENDED, str(self._clock.now_ms()))
 

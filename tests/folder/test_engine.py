@@ -9,12 +9,16 @@ import pytest
 
 from aeorsync.core.reconcile import Direction
 from aeorsync.errors import AeorError
+from aeorsync.folder import passes
 from aeorsync.folder.events import Deleted, Moved, Planned, Side, Why
 from aeorsync.folder.options import DeleteLimit, Options
 from aeorsync.folder.passes import MassDeletionError
-from aeorsync.folder.plan import Settled
+from aeorsync.folder.plan import Plan, Settled
+from aeorsync.folder.pull import pull
 from aeorsync.folder.root import RootGoneError
+from aeorsync.folder.session import FolderSync
 from aeorsync.folder.work import Work
+from aeorsync.runtime.clock import WallClock
 from tests.support.cycles import noise
 from tests.support.nodes import NodeProcess
 from tests.support.people import Synced, tree
@@ -129,6 +133,27 @@ def test_what_was_made_and_deleted_by_another_before_we_looked_again_is_gone(
     b.sync()
     a.sync()
     assert a.names == b.names == ["other"]
+
+
+def test_a_folder_that_goes_here_while_something_in_it_is_deleted_stays_gone(
+    two: tuple[Synced, Synced], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = two
+    a.write("d/x", "x")
+    a.write("d/y", "y")
+    a.sync()
+    b.sync()
+    (a.path / "d/x").unlink()
+    a.sync()
+
+    async def late(work: Work, plan: Plan, clock: WallClock) -> None:
+        shutil.rmtree(b.path / "d", ignore_errors=True)
+        await pull(work, plan, clock)
+
+    monkeypatch.setattr(passes, "pull", late)
+    b.sync()
+    a.sync()
+    assert a.names == b.names == []
 
 
 def test_an_edit_beats_a_deletion_both_ways(two: tuple[Synced, Synced]) -> None:
@@ -296,6 +321,25 @@ def test_another_folder_in_its_place_stops_before_anything_is_changed(person: Ma
         a.sync()
 
 
+def test_another_folder_after_a_first_pass_that_broke_off_stops_as_well(
+    person: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = person("a")
+    a.write("x", "x")
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderSync, "_note", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            a.sync()
+    a.path.rename(a.path.with_name("elsewhere"))
+    a.path.mkdir()
+    with pytest.raises(RootGoneError):
+        a.sync()
+
+
+def broken_off(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(two: tuple[Synced, Synced]) -> None:
     a, b = two
     a.write("there", "there")
@@ -395,6 +439,50 @@ def test_a_server_put_back_to_nothing_deletes_nothing_en_masse(tmp_path: Path) -
         with pytest.raises(MassDeletionError):
             a.sync()
     assert len(a.names) == 20
+
+
+def test_another_server_in_its_place_costs_no_file_until_that_is_allowed(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path / "node") as node:
+        a = Synced(tmp_path / "a", node, "/", Options())
+        a.write("one", "1")
+        a.write("both", "of the first")
+        a.sync()
+        node.kill()
+    with NodeProcess(tmp_path / "fresh") as fresh:
+        b = Synced(tmp_path / "b", fresh, "/", Options())
+        b.write("both", "of the second")
+        b.sync()
+        a.node = fresh
+        for _ in range(2):
+            with pytest.raises(MassDeletionError, match=r"1 files .* 1 replaced"):
+                a.sync()
+            assert (a.read("one"), a.read("both")) == ("1", "of the first")
+        a.sync(Options(max_delete=DeleteLimit.parse("100%")))
+        assert tree(a.path) == tree(b.path)
+        (b.path / "both").unlink()
+        b.sync()
+        assert a.sync().deleted_local == 1
+
+
+def test_a_server_put_back_to_an_older_copy_takes_nothing_away(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path / "node") as node:
+        a = Synced(tmp_path / "a", node, "/", Options())
+        a.write("edited", "before")
+        a.sync()
+        node.kill()
+    key = node.key
+    shutil.copytree(tmp_path / "node", tmp_path / "copy")
+    with NodeProcess(tmp_path / "node") as node:
+        a.node, node.key = node, key
+        a.write("edited", "after")
+        a.write("new", "n")
+        a.sync()
+        node.kill()
+    with NodeProcess(tmp_path / "copy") as older:
+        a.node, older.key = older, key
+        with pytest.raises(MassDeletionError):
+            a.sync()
+    assert (a.read("edited"), a.read("new")) == ("after", "n")
 
 
 def test_a_kill_in_the_middle_of_a_deletion_does_not_delete_what_was_made_again(

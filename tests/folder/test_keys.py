@@ -8,6 +8,7 @@ import pytest
 from aeorsync.core.reconcile import Direction
 from aeorsync.folder.events import Why
 from aeorsync.folder.options import Options
+from aeorsync.folder.passes import MassDeletionError
 from tests.support.cycles import noise
 from tests.support.people import Synced, tree
 
@@ -101,6 +102,21 @@ def test_what_a_key_may_not_see_is_not_there_and_not_deleted(
     b.sync()
     assert a.sync().changes == 0
     assert a.read("secret/x") == "x"
+
+
+def test_what_a_key_may_not_see_any_more_is_not_deleted_here(
+    person: Make, guest: Callable[..., Guest]
+) -> None:
+    a, b = person("a"), guest("b", ("@/**", ALL), ("@", ALL), options=Options())
+    a.write("secret/x", "x")
+    a.write("open/y", "y")
+    a.sync()
+    b.sync()
+    narrow = guest("b", ("@/secret/**", "--------"), ("@/**", ALL), ("@", ALL), options=Options())
+    for _ in range(2):
+        with pytest.raises(MassDeletionError, match="may see less"):
+            narrow.sync()
+        assert b.read("secret/x") == "x"
 
 
 def test_a_key_that_only_reads_pulls(person: Make, guest: Callable[..., Guest]) -> None:

@@ -199,6 +199,18 @@ def test_an_unreadable_folder_is_told_and_nothing_in_it_is_gone(
     assert world.scan() == {}
 
 
+def test_a_conflict_copy_that_is_something_special_now_was_not_deleted(world: World) -> None:
+    shown = world.path / "file (conflict 3f2a 2026-11-21 15-04-05)"
+    shown.write_text("theirs")
+    seen = world.root.look(shown.name)
+    assert seen is not None
+    world.ledger.add_copy(shown.name, Copy("file", "v", '"e"', content_hash(b"theirs"), seen))
+    shown.unlink()
+    os.mkfifo(shown)
+    assert world.scan() == {}
+    assert [trouble.flaw for trouble in world.troubles] == [Flaw.SPECIAL]
+
+
 def test_a_conflict_copy_is_told_when_it_changes_or_goes_and_never_as_a_file(
     world: World,
 ) -> None:
