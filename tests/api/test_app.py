@@ -15,6 +15,7 @@ from aeorsync.api.app import ENDPOINTS, App
 from aeorsync.api.endpoint import Access, Call, Endpoint
 from aeorsync.api.gate import Gate
 from aeorsync.errors import AeorError, CorruptError, UnavailableError
+from aeorsync.wire import limits
 from tests.api.conftest import Browser
 from tests.support.clock import FakeClock
 
@@ -155,8 +156,9 @@ def test_an_unexpected_error_is_logged(
 @pytest.mark.parametrize("url", ["/files/mkdir", "/files/copy", "/files/restore", "/auth/token"])
 def test_what_is_not_json_is_refused(call: Browser, url: str, body: bytes) -> None:
     reply = call("POST", url, content=body)
-    assert reply.status_code == 400
-    assert reply.json()["code"] == "INVALID_INPUT"
+    is_long = url == "/auth/token" and len(body) > limits.MAX_LOGIN_JSON
+    assert reply.status_code == (413 if is_long else 400)
+    assert reply.json()["code"] == ("PAYLOAD_TOO_LARGE" if is_long else "INVALID_INPUT")
 
 
 @pytest.mark.parametrize("body", [b"[]", b"5", b'{"path": 5}', b'{"paths": 1}', b"{}"])
