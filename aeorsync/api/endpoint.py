@@ -92,15 +92,22 @@ class Call:
         """
         return parse_body(await self.bytes(limit), shape)
 
-    async def bytes(self, limit: int) -> bytes:
+    async def bytes(self, limit: int, take: Callable[[int], object] | None = None) -> bytes:
         """The raw body.
 
+        Args:
+            limit: Bytes it may have.
+            take: Told of each piece, how long it is, before it is kept; may refuse it.
+
         Raises:
+            BadRequestError: It was cut off.
             TooLargeError: It is longer than ``limit`` bytes.
         """
         data = bytearray()
         try:
             async for piece in self.request.stream():
+                if take is not None:
+                    take(len(piece))
                 data += piece
                 if len(data) > limit:
                     raise TooLargeError(f"the body is over {limit} bytes")

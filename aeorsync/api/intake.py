@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from aeorsync.api.budget import Share
 from aeorsync.api.endpoint import Call
 from aeorsync.core.hashing import chunk_id
-from aeorsync.errors import AeorError, BadRequestError, CorruptError, TooLargeError
+from aeorsync.errors import AeorError, BadRequestError, CorruptError
 from aeorsync.runtime import bridge
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.composing import Taken
@@ -201,13 +201,4 @@ async def read_bytes(call: Call, share: Share, limit: int) -> bytes:
         OverloadedError: There is no memory for it.
         TooLargeError: It is over the limit.
     """
-    data = bytearray()
-    try:
-        async for piece in call.request.stream():
-            share.take(len(piece))
-            data += piece
-            if len(data) > limit:
-                raise TooLargeError(f"the body is over {limit} bytes")
-    except ClientDisconnect as error:
-        raise BadRequestError("the body was cut off") from error
-    return bytes(data)
+    return await call.bytes(limit, share.take)

@@ -14,6 +14,7 @@ from aeorsync.core.chunking import Chunker
 from aeorsync.core.hashing import chunk_id, hasher
 from aeorsync.runtime import bridge
 from aeorsync.runtime.squeeze import squeeze
+from aeorsync.runtime.together import together
 from aeorsync.wire.framing import Chunk, Codec
 from aeorsync.wire.limits import MIB
 
@@ -95,22 +96,19 @@ class Upload:
 
     async def send(self, cutter: Cutter) -> None:
         """Send all that a cutter cuts, and that is not there yet."""
-        try:
-            await self._send_all(cutter)
-        except BaseExceptionGroup as group:
-            raise _first(group) from group
+        turn = asyncio.Lock()
 
-    async def _send_all(self, cutter: Cutter) -> None:
-        free = asyncio.Semaphore(AHEAD)
-        async with asyncio.TaskGroup() as group:
+        async def work() -> None:
             while True:
-                await free.acquire()
-                before = cutter.size
-                batch = await bridge.run(cutter.batch)
+                async with turn:
+                    before = cutter.size
+                    batch = await bridge.run(cutter.batch)
+                    size = cutter.size - before
                 if not batch:
-                    break
-                task = group.create_task(self._send(batch, cutter.size - before))
-                task.add_done_callback(lambda _: free.release())
+                    return
+                await self._send(batch, size)
+
+        await together(*(work() for _ in range(AHEAD)))
 
     async def _send(self, batch: dict[bytes, bytes], size: int) -> None:
         needed = await self._taker.check(list(batch))
@@ -119,12 +117,6 @@ class Upload:
         self._done += size
         if self._progress is not None:
             self._progress(self._done, self._total)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """One of the errors in a group: all came of one cause, most likely."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _squeezed(chunks: Sequence[tuple[bytes, bytes]]) -> list[Chunk]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
+from aeorsync.client.uploading import pack
 from aeorsync.core.versions import Kind
 from aeorsync.errors import AeorError, StaleError
 from aeorsync.folder import facts
@@ -13,8 +14,7 @@ from aeorsync.folder.content import read_place
 from aeorsync.folder.facts import Content, Fingerprint, Place
 from aeorsync.folder.held import HeldFolder
 from aeorsync.folder.root import SafeRoot, told
-from aeorsync.runtime.squeeze import squeeze
-from aeorsync.wire.framing import Chunk, Codec
+from aeorsync.wire.framing import Chunk
 
 
 class Source(Protocol):
@@ -136,17 +136,10 @@ def opened(held: Holder, path: str, here: Fingerprint) -> Iterator[int]:
 
 def _read_places(held: Holder, source: Source, places: list[Place]) -> list[Chunk]:
     with opened(held, source.path, source.here) as handle:
-        return [_pack(place, read_place(handle, place)) for place in places]
+        return [pack(place.id, read_place(handle, place)) for place in places]
 
 
 def _demand(handle: int, here: Fingerprint) -> None:
     found = Fingerprint.of(os.fstat(handle))
     if found is None or found.kind is not Kind.FILE or found != here:
         raise StaleError("it changed while it was read; it is looked at again")
-
-
-def _pack(place: Place, plain: bytes) -> Chunk:
-    squeezed = squeeze(plain)
-    if squeezed is None:
-        return Chunk(place.id, Codec.RAW, place.size, plain)
-    return Chunk(place.id, Codec.ZSTD, place.size, squeezed)
