@@ -24,6 +24,11 @@ def sync_file(descriptor: int) -> None:
     os.fdatasync(descriptor)
 
 
+def sync_whole(descriptor: int) -> None:
+    """Make an open file durable with its times and its mode, though not its name."""
+    os.fsync(descriptor)
+
+
 def start_writing(descriptor: int, start: int, size: int) -> None:
     """Have the system begin to write a part of an open file; promises nothing.
 
