@@ -12,6 +12,7 @@ is the machine's.
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -41,6 +42,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object a world")
     parser.add_argument("--keep", type=Path, help="where everything lies (a temporary folder)")
     options = parser.parse_args()
+    # Whoever ends the script ends its nodes with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     seed = options.seed if options.seed is not None else random.randrange(10**6)
     end = time.monotonic() + options.minutes * 60
     base = options.keep or Path(tempfile.mkdtemp(prefix="aeorsync-kills-"))

@@ -63,6 +63,13 @@ class Worker(threading.Thread):
                     time.sleep(0.02)
         except Exception as error:  # noqa: BLE001 - a worker that died has seen nothing
             self.stage.findings.add(f"{self.name}: {error!r}")
+        finally:
+            self.part()
+
+    def part(self) -> None:
+        """Let go of all connections."""
+        while self._clients:
+            self._clients.popitem()[1].close()
 
     def work(self) -> None:
         """Do one thing."""
@@ -82,6 +89,8 @@ class Worker(threading.Thread):
         answer = self.client(number).get(f"/files{path}")
         if answer.status_code == 404:
             return answer, None
+        if answer.status_code == 503:
+            raise httpx.ReadError("it is being stopped")
         if answer.status_code != 200:
             self.wrong(f"GET {path}: {answer.status_code} {answer.text:.200}")
             raise httpx.ReadError("not to be read")

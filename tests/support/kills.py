@@ -80,6 +80,8 @@ class Kills:
         self._starts = [1] * nodes
         self._running = [threading.Event() for _ in range(nodes)]
         self._snapshots: set[str] = set()
+        self._ears: list[Ear] = []
+        self._workers: list[Worker] = []
         self._stack = contextlib.ExitStack()
         try:
             self._start_nodes(work, nodes)
@@ -88,7 +90,7 @@ class Kills:
             raise
         self._writers = [OwnWriter(self, seed, n, n % nodes) for n in range(max(2, nodes))]
         self._ears = [Ear(self, number) for number in range(nodes)]
-        self._workers: list[Worker] = [
+        self._workers = [
             *self._writers,
             *(SharedWriter(self, seed, n) for n in range(2)),
             Reader(self, seed, self._writers),
@@ -104,6 +106,10 @@ class Kills:
         """End everything."""
         self.is_over.set()
         self._stack.close()
+        for worker in (*self._ears, *self._workers):
+            if worker.ident is not None:
+                worker.join(30)
+            worker.part()
 
     def run(self, times: int, until: float) -> Record:
         """Kill so often, or until a moment of the monotonic clock; then judge."""
