@@ -1,7 +1,6 @@
 """`/system/tasks` and `/system/cron`: what this node does in the background, and when."""
 
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -18,6 +17,7 @@ from aeorsync.errors import (
     NotFoundError,
     UnavailableError,
 )
+from aeorsync.runtime import chance
 from aeorsync.storage.taskbook import CronItem, Task
 
 
@@ -158,7 +158,7 @@ async def add_item(call: Call) -> Response:
     """Add an item to the timetable."""
     request = await call.body(CronRequest)
     item = CronItem(
-        id=str(uuid4()) if request.id is None else request.id,
+        id=str(chance.uuid()) if request.id is None else request.id,
         task_type=request.task_type,
         schedule=request.schedule,
         args=request.args,

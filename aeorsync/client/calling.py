@@ -14,7 +14,6 @@ twice is only repeated when the server said that it did nothing.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -32,6 +31,7 @@ from aeorsync.errors import (
     UntrustedError,
 )
 from aeorsync.remote.connection import CALL_S, Connection, Request
+from aeorsync.runtime import chance
 from aeorsync.wire.limits import MIB
 
 T = TypeVar("T")
@@ -219,7 +219,7 @@ class Pauses:
             return float(error.retry_after)
         pause = self._pause_s
         self._pause_s = min(LAST_PAUSE_S, 2 * pause)
-        return pause * random.uniform(0.5, 1.5)  # noqa: S311  # nobody guesses it
+        return pause * (0.5 + chance.fraction())
 
 
 def place(prefix: str, path: str) -> str:
