@@ -2,7 +2,7 @@
 
 A key that was revoked on one node is refused there with the next request; on the others as soon
 as they hear of it, which is timed as any other change. An event stream with it ends within five
-seconds after that. Amid trouble (a node or a wire is away) only the node that revoked it is judged.
+seconds after that. Amid trouble (a node or a wire is away) only the node that revoked is judged.
 """
 
 import asyncio
