@@ -9,7 +9,6 @@ finds the row of the table, asks who is calling, and turns whatever is raised in
 import re
 from functools import partial
 from urllib.parse import quote
-from uuid import uuid4
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -62,6 +61,7 @@ from aeorsync.api.gate import Gate
 from aeorsync.api.node import Node
 from aeorsync.api.problems import MethodError, RouteError
 from aeorsync.api.router import Router
+from aeorsync.runtime import chance
 from aeorsync.runtime.log import get_logger
 
 _TABLE = (
@@ -217,7 +217,7 @@ def _request_id(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.match(value):
             return bytes(value)
-    return str(uuid4()).encode()
+    return str(chance.uuid()).encode()
 
 
 def _report(error: Exception, scope: Scope, marked: _Marked) -> None:

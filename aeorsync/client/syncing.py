@@ -13,7 +13,7 @@ import msgspec
 
 from aeorsync.client.calling import LONG_S, Call, Caller, place
 from aeorsync.core.hashing import parse_hash
-from aeorsync.errors import BadRequestError, UnavailableError
+from aeorsync.errors import UNREADABLE, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Request
 from aeorsync.runtime.redact import redact
 from aeorsync.wire import blobs, framing
@@ -130,7 +130,7 @@ class SyncCalls(Caller):
         answer = await self._send(self._framed("/blobs/commit", body), LONG_S)
         try:
             return msgspec.json.decode(answer, type=blobs.CommitReply)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
 
     async def committed(self, op: str) -> blobs.CommitReply:
@@ -191,7 +191,7 @@ class _Failure(msgspec.Struct, frozen=True):
 def _reason(payload: bytes) -> str:
     try:
         return redact(msgspec.msgpack.decode(payload, type=_Failure).error) or "no reason"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return "no reason"
 
 

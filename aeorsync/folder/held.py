@@ -17,7 +17,6 @@ that may happen is that a name stands for the wrong version of two for some micr
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +28,7 @@ from aeorsync.errors import ConflictError, StaleError
 from aeorsync.folder import facts, names, temps
 from aeorsync.folder.facts import Fingerprint
 from aeorsync.folder.staging import Owner, Staged, with_executable
-from aeorsync.runtime import durable, leases, renaming
+from aeorsync.runtime import chance, durable, leases, renaming
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _AGAIN: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -385,7 +384,7 @@ class HeldFolder:
 
 def _rescued(name: str) -> str:
     """Another name beside ``name``, of a length that the disk can hold."""
-    mark = f" (rescued {secrets.token_hex(2)})"
+    mark = f" (rescued {chance.token_hex(2)})"
     stem, dot, suffix = name.rpartition(".")
     if not stem or len(suffix.encode()) > MAX_NAME // 4:
         stem, dot, suffix = name, "", ""

@@ -90,9 +90,9 @@ class _Showing:
                 failed = True
             else:
                 names.append(name)
-        await bridge.run(self._drop, spare)
+        is_done = await bridge.run(self._drop, spare)
         self._note(sorted(names))
-        if not failed:
+        if is_done and not failed:
             await bridge.run(self._work.ledger.settle, self._path)
 
     def _note(self, names: list[str]) -> None:
@@ -186,13 +186,20 @@ class _Showing:
         except LostError:
             return None
 
-    def _drop(self, spare: dict[str, Copy]) -> None:
-        """Remove the copies of versions that are no more; an edited one is a new version."""
+    def _drop(self, spare: dict[str, Copy]) -> bool:
+        """Remove the copies of versions that are no more; an edited one is a new version.
+
+        Returns:
+            Whether all are seen to. One that looks otherwise than it did is looked at again: only
+            a scan tells whether somebody edited it or merely touched it.
+        """
+        changed, refused = [], False
         for path, copy in spare.items():
             try:
                 with self._work.root.folder(facts.parent(path)) as folder, told(path):
                     here = folder.look(facts.name(path))
                     if here is not None and here != copy.fingerprint:
+                        changed.append(path)
                         continue
                     if here is not None:
                         folder.remove(facts.name(path), copy.fingerprint)
@@ -200,11 +207,16 @@ class _Showing:
             except LostError:
                 pass
             except StaleError:
+                changed.append(path)
                 continue
             except AeorError as error:
                 self._work.trouble(path, Why.DISK, error.message)
+                refused = True
                 continue
             self._work.ledger.drop_copy(path)
+        if changed:
+            self._work.tally.again.update(changed, (self._path,))
+        return not (changed or refused)
 
 
 def _is_visible(loser: Loser) -> bool:

@@ -8,9 +8,10 @@ Blocking; safe from any thread.
 
 import ctypes
 import os
-import secrets
 from pathlib import Path
 from typing import Final
+
+from aeorsync.runtime import chance
 
 _START_WRITING: Final = 2
 """SYNC_FILE_RANGE_WRITE of Linux."""
@@ -90,7 +91,7 @@ def write_once(path: Path, data: bytes, mode: int = 0o600) -> None:
         data: All of the file.
         mode: Permission bits, whatever the umask says.
     """
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    staged = path.with_name(f".{path.name}.{chance.token_hex(8)}.tmp")
     try:
         _stage(staged, data, mode)
         # Order matters: data, then name, then folder.

@@ -14,7 +14,6 @@ Every write also writes the fork's record again, as it is. So who deletes the fo
 else, elsewhere, writes into it has not deleted that: the record is in conflict and stays.
 """
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
@@ -36,6 +35,7 @@ from aeorsync.core.versions import (
     encode_entry,
 )
 from aeorsync.errors import BadRequestError, NotFoundError
+from aeorsync.runtime import chance
 from aeorsync.storage.changes import make_folder
 from aeorsync.storage.draft import Draft, State, state_of
 from aeorsync.storage.version_records import Fork
@@ -48,7 +48,7 @@ _NOTHING = Content(content_hash(b""), 0)
 
 def new_fork_id() -> str:
     """A random id, short because it is a part of every path of the fork."""
-    return secrets.token_hex(8)
+    return chance.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)
