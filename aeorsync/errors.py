@@ -24,6 +24,12 @@ status that carries it.
     └── StartupError           -      the node cannot start; carries the exit code
 """
 
+from typing import Final
+
+UNREADABLE: Final = (ValueError, OverflowError, RecursionError)
+"""What a decoder raises for bytes from elsewhere that are not what they should be: the errors of
+msgspec and of text that is no UTF-8 are ValueErrors, and what is nested too deeply is neither."""
+
 
 class AeorError(Exception):
     """Base of all errors raised on purpose.

@@ -19,6 +19,7 @@ from aeorsync.api.endpoint import Access, Call, Endpoint, Sees, answer, parse_bo
 from aeorsync.api.intake import Intake, read_bytes, read_frames
 from aeorsync.api.node import Node
 from aeorsync.errors import (
+    UNREADABLE,
     BadRequestError,
     ConflictError,
     DeniedError,
@@ -85,7 +86,7 @@ def _parse_header(frame: Frame) -> CommitRequest:
         return _decode(frame.payload)
     except msgspec.ValidationError as error:
         raise InvalidFieldError(f"the header does not fit: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"the header is broken: {error}") from error
 
 

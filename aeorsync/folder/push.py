@@ -23,7 +23,7 @@ from aeorsync.folder.events import Deleted, Moved, Phase, Side, Uploaded, Why
 from aeorsync.folder.facts import Agreed, Place, places
 from aeorsync.folder.plan import Drop, Give, Plan, Settled
 from aeorsync.folder.reading import read_some, read_wanted
-from aeorsync.folder.work import Gauge, Work
+from aeorsync.folder.work import Gauge, Made, Work
 from aeorsync.runtime import bridge
 from aeorsync.runtime.together import together
 from aeorsync.wire.blobs import (
@@ -160,8 +160,8 @@ class _Push:
                 # which lacks it: then what we made would look deleted.
                 self._work.tally.is_stale = True
                 self._expect_more(reply)
-                made = [give.path for give in batch.gives if give.was is None]
-                await bridge.run(self._work.settle_made, self._settled(batch, reply), made)
+                settled, made = self._settled(batch, reply), self._made(batch, reply)
+                await bridge.run(self._work.settle_made, settled, made)
                 self._tell(batch)
                 return
 
@@ -208,6 +208,19 @@ class _Push:
             done = told.get(give.path)
             settled.append(Settled(give.path, self._work.seen(_agreed(give, done))))
         return settled
+
+    def _made(self, batch: Batch, reply: CommitReply) -> dict[str, Made]:
+        """What the server has to tell of, by what it did."""
+        relative = self._work.scope.relative
+        done = {relative(one.path): one.version for one in (*reply.files, *reply.links)}
+        deleted = {relative(one.path) for one in reply.deletes if one.version}
+        made = {drop.path: Made.DELETED for drop in batch.drops if drop.path in deleted}
+        for give in batch.gives:
+            if give.was is None:
+                made[give.path] = Made.NEW
+            elif done.get(give.path, "") not in {"", give.was.version}:
+                made[give.path] = Made.EDITED
+        return made
 
     def _expect_more(self, reply: CommitReply) -> None:
         """Look once more at what is in conflict now, and forget nothing that was told of it.

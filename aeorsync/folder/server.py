@@ -1,11 +1,11 @@
 """What a folder client needs of a server; `aeorsync.client.AsyncClient` is one."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aeorsync.wire.blobs import CommitReply, CommitRequest
 from aeorsync.wire.framing import Chunk
-from aeorsync.wire.protocol import DiffReply
+from aeorsync.wire.protocol import DiffReply, Held, SeenReply
 
 
 class Server(Protocol):
@@ -15,6 +15,9 @@ class Server(Protocol):
         self, cursor: str | None = None, paths: Sequence[str] | None = None
     ) -> DiffReply:
         """One page of what changed."""
+
+    async def seen(self, versions: Mapping[str, Held]) -> SeenReply:
+        """What became of some versions, by their paths there."""
 
     async def check(self, hashes: Sequence[bytes]) -> set[bytes]:
         """Which chunks have to be sent."""

@@ -1,7 +1,8 @@
 """What the parts of a pass share: where things are, and what was done so far."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Final
 
 from aeorsync.folder.events import Outcome, Phase, Problem, Progress, Report, Why
@@ -14,7 +15,15 @@ from aeorsync.folder.told import Scope
 
 _MAX_PROBLEMS: Final = 10_000
 MADE: Final = "made "
-"""What the names of notes about paths begin with that we made since the cursor."""
+"""What the names of notes about paths begin with that we changed since the cursor: see `Made`."""
+
+
+class Made(Enum):
+    """What we did there; the value is that of the note."""
+
+    NEW = ""
+    EDITED = "edited"
+    DELETED = "deleted"
 
 
 @dataclass(slots=True)
@@ -92,6 +101,7 @@ class Work:
         tally: What was done so far.
         shows: Paths whose conflict copies are seen to last: what was told of them is kept so long.
         reborn: Paths that were gone on both sides, and are there again on the server.
+        undone: Paths of our edits that the server tells nothing of, though it should.
     """
 
     root: SafeRoot
@@ -103,6 +113,7 @@ class Work:
     tally: Tally = field(default_factory=Tally)
     shows: set[str] = field(default_factory=set)
     reborn: set[str] = field(default_factory=set)
+    undone: set[str] = field(default_factory=set)
 
     def trouble(self, path: str, why: Why, message: str) -> None:
         """List a path that could not be made equal."""
@@ -123,12 +134,15 @@ class Work:
             for path, agreed in settled
         )
 
-    def settle_made(self, settled: Iterable[Settled], made: Iterable[str]) -> None:
-        """The same for what was committed; ``made`` was not there before. Blocking."""
+    def settle_made(self, settled: Iterable[Settled], made: Mapping[str, Made]) -> None:
+        """The same for what was committed; ``made`` is what the server has to tell of.
+
+        Blocking.
+        """
         with self.ledger.transaction():
             self.settle(settled)
-            for path in made:
-                self.ledger.note(MADE + path, "")
+            for path, what in made.items():
+                self.ledger.note(MADE + path, what.value)
 
     def settle(self, settled: Iterable[Settled]) -> None:
         """Write down what both sides have now, in one transaction. Blocking."""

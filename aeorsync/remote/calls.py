@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from aeorsync.core.knowledge import is_vector
-from aeorsync.errors import AeorError, BadRequestError, UnavailableError
+from aeorsync.errors import UNREADABLE, AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Connection
 from aeorsync.remote.nodes import NodesAnswer, read_nodes
 from aeorsync.remote.sse import EventDecoder
@@ -334,7 +334,7 @@ class Remote:
         try:
             header = msgspec.msgpack.decode(frames[0].payload, type=DiffHeader)
             end = msgspec.msgpack.decode(frames[-1].payload, type=DiffEnd)
-        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken page: {error}") from error
         if end.knowledge is not None and not is_vector(end.knowledge):
             raise BadRequestError(f"{self.address} claims to know what cannot be known")
@@ -344,13 +344,13 @@ class Remote:
     def _parse(self, data: bytes, shape: type[T]) -> T:
         try:
             return msgspec.json.decode(data, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
 
     def _told_error(self, payload: bytes) -> AeorError:
         try:
             text = msgspec.msgpack.decode(payload, type=_Failure).error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             text = ""
         return UnavailableError(f"{self.address} gave up half-way: {redact(text) or 'no reason'}")
 

@@ -18,6 +18,7 @@ import httpx
 import msgspec
 
 from aeorsync.errors import (
+    UNREADABLE,
     AeorError,
     BadRequestError,
     BusyError,
@@ -394,6 +395,6 @@ def _told(body: bytes) -> _Told:
     """What a refusal says, fit to be shown."""
     try:
         told = msgspec.json.decode(body, type=_Told)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         told = _Told(body[:_ERROR_TEXT].decode("utf-8", "replace"))
     return _Told(redact(told.error[:_ERROR_TEXT]), told.code, told.path)

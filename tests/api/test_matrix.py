@@ -178,6 +178,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
         Row("/sync/diff", SOMEBODY, {}),
         Row("/sync/diff", ROOT, {}, fields={"Accept": "application/vnd.aeorsync.frames"}),
     ],
+    ("POST", "/sync/seen"): [Row("/sync/seen", SOMEBODY, {"versions": {}})],
     ("POST", "/sync/chunks"): [Row("/sync/chunks", SOMEBODY, {"hashes": []})],
     ("POST", "/sync/nodes"): [
         Row("/sync/nodes", ROOT, {"ids": [], "include_system": True}, LET_IN)

@@ -12,6 +12,7 @@ _APART: Final = frozenset(
         "key revoked everywhere",
         "quiet until all is equal",
         "at checkpoints",
+        "waking up after 20 ms (the yardstick)",
     }
 )
 _PROCESS_HEAD: Final = (
