@@ -55,6 +55,20 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folders(path: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it that are not there; durable.
+
+    Args:
+        path: Of the folder; harmless where it is.
+        mode: Permission bits of the folder itself, which the umask may take from.
+    """
+    if path.is_dir():
+        return
+    make_folders(path.parent)
+    path.mkdir(mode=mode, exist_ok=True)
+    sync_folder(path.parent)
+
+
 def sync_handle(folder: int) -> None:
     """Make the names in a folder that is held open durable, as `sync_folder` does."""
     os.fsync(folder)

@@ -181,8 +181,9 @@ class DataFolder:
         return granted
 
     def forget_grant(self) -> None:
-        """Note that the join was carried out."""
+        """Note that the join was carried out; durable on return."""
         (self.path / "join.json").unlink(missing_ok=True)
+        sync_folder(self.path)
 
 
 def read_identity(path: Path) -> Identity | None:
