@@ -25,7 +25,7 @@ from aeorsync.errors import TwinError
 TWIN_S: Final = 60.0
 """So long, in seconds, calls of a run that ended may be on their way."""
 SILENT_S: Final = 300.0
-"""A run that was not heard for so long, in seconds, has ended; one that lives calls each minute."""
+"""A run that was not heard for so long, in seconds, has ended; a living one calls each minute."""
 _REMEMBERED: Final = 100
 
 
