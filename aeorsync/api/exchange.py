@@ -5,7 +5,6 @@ it is whole only with its last frame, and an import believes nothing else. What 
 the data folder until it has been verified, and is joined like a peer's word.
 """
 
-import secrets
 import shutil
 from collections.abc import Generator
 from functools import partial
@@ -32,7 +31,7 @@ from aeorsync.errors import (
     TooLargeError,
     UnavailableError,
 )
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, chance
 from aeorsync.storage import exporting, restoring, versions
 from aeorsync.storage.importing import Imported, import_archive
 from aeorsync.wire import limits
@@ -132,7 +131,7 @@ async def import_(call: Call) -> Response:
         )
     if call.node.folder is None:
         raise UnavailableError("this node has no folder to take files in")
-    path = call.node.folder / FOLDER / secrets.token_hex(8)
+    path = call.node.folder / FOLDER / chance.token_hex(8)
     try:
         await _take_in(call, path)
         found = await bridge.run(_import, call.node, path, system=system)
@@ -232,7 +231,7 @@ ENDPOINTS = (
             _SNAPSHOT,
             Parameter("hash", {"type": "string"}, "Root of a snapshot, or the present one."),
         ),
-        gives_bytes=True,
+        media=("application/octet-stream",),
     ),
     Endpoint(
         "POST",
@@ -244,7 +243,7 @@ ENDPOINTS = (
             Parameter("from", {"type": "string"}, "Name, id or root of a snapshot."),
             Parameter("to", {"type": "string"}, "The same; the present when left out."),
         ),
-        gives_bytes=True,
+        media=("application/octet-stream",),
     ),
     Endpoint(
         "POST",

@@ -9,7 +9,6 @@ at any moment leaves either no trace of it or all that is needed to finish it.
 """
 
 import os
-import secrets
 from pathlib import Path
 
 import msgspec
@@ -17,6 +16,7 @@ import msgspec
 from aeorsync.core.apikeys import KeyRecord
 from aeorsync.core.tokens import SigningKey
 from aeorsync.errors import AeorError, BadRequestError, StartupError
+from aeorsync.runtime import chance
 from aeorsync.runtime.durable import sync_folder, write_once
 from aeorsync.storage.database import REMEDY
 from aeorsync.storage.packs import MAGIC
@@ -150,7 +150,7 @@ class DataFolder:
     @staticmethod
     def fresh_key() -> SigningKey:
         """A new random signing key, kept nowhere yet."""
-        return SigningKey(secrets.token_bytes(32))
+        return SigningKey(chance.token_bytes(32))
 
     def save_signing_key(self, key: SigningKey) -> None:
         """Replace the signing key; durable on return."""
@@ -181,8 +181,9 @@ class DataFolder:
         return granted
 
     def forget_grant(self) -> None:
-        """Note that the join was carried out."""
+        """Note that the join was carried out; durable on return."""
         (self.path / "join.json").unlink(missing_ok=True)
+        sync_folder(self.path)
 
 
 def read_identity(path: Path) -> Identity | None:

@@ -60,7 +60,7 @@ class Repository:
         self._reader = Reader(store)
         self._knowledge = KnowledgeBook(store)
         self._writer = Writer(
-            store, self._cache, self._pins, wall.now_ms, new_incarnation, self._knowledge
+            store, self._cache, self._pins, wall, new_incarnation, self._knowledge
         )
         self._keeper = Keeper(store, self._cache, self._reader, self.settle_trees)
         self._writer.listen(self._keeper.heard)
