@@ -12,13 +12,14 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
 from aeorsync.errors import CorruptError
+from aeorsync.server.protocol import RESERVED_FILES
 from aeorsync.storage.verify import verify
 from tests.support.cycles import noise
 from tests.support.nodes import NodeProcess, wait_until
@@ -131,6 +132,37 @@ def test_a_full_disk_refuses_writes_and_nothing_else(disk: SmallDisk) -> None:
         assert statuses(client, kept) == {200: len(kept)}
         assert node.stop() == 0
     assert '"exception"' not in node.log
+
+
+def test_connections_leave_the_node_the_files_it_needs(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path / "a") as node, ExitStack() as stack:
+        clients = [stack.enter_context(node.client()) for _ in range(12)]
+        kept = {f"f{n}": noise(30_000, n) for n in range(20)}
+        for path, body in kept.items():
+            clients[0].put(f"/files/{path}", content=body).raise_for_status()
+        node.kill()
+        node.start()
+        for client in clients:
+            client.get("/system/health").raise_for_status()
+        limit(node, resource.RLIMIT_NOFILE, RESERVED_FILES + 60)
+        crowd = [stack.enter_context(_connection(node)) for _ in range(MANY)]
+        assert Reading(clients, kept).found == {200: 240, 201: 12}
+        refused = _connection(node)
+        refused.settimeout(10)
+        with refused, suppress(ConnectionResetError):
+            assert b"503" in (refused.recv(1000) or b"503")
+        for connection in crowd:
+            connection.close()
+        with node.client() as client:
+            wait_until(lambda: _answers(client))
+        assert node.stop() == 0
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/system/health").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_too_many_open_files_cost_nothing_that_is_under_way(tmp_path: Path) -> None:
