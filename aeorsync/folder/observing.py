@@ -15,6 +15,7 @@ it: that is noted (`DOUBT`), and the brake has a person decide.
 from dataclasses import dataclass
 from typing import Final
 
+from aeorsync.errors import BadRequestError
 from aeorsync.folder import told
 from aeorsync.folder.events import Phase, Progress
 from aeorsync.folder.facts import Agreed
@@ -64,6 +65,8 @@ class Observer:
                 listed, newly = set(), set()
                 if was_there and not is_new:
                     await bridge.run(self._ledger.note, DOUBT, "")
+            if page.more and page.root_hash == cursor:
+                raise BadRequestError("the server tells the same page again and again")
             found = await bridge.run(self._note_page, page, is_new=is_new)
             newly.update(found.news)
             if listed is not None:
