@@ -1,4 +1,4 @@
-"""A server that means harm to the folder clients that talk to it; what it tells is up to a test."""
+"""A server that means harm to folder clients; what it tells is up to a test."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from aeorsync.errors import BadRequestError
 from aeorsync.folder.events import Event, Outcome
 from aeorsync.folder.options import Options
 from aeorsync.folder.session import FolderSync
-from aeorsync.wire.blobs import CommitReply, Committed, CommitRequest
+from aeorsync.wire.blobs import CommitReply, CommitRequest, Committed
 from aeorsync.wire.framing import Chunk, Codec
 from aeorsync.wire.protocol import DiffReply
 from tests.support.loops import run
