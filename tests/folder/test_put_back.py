@@ -5,6 +5,7 @@ older copy knows, too: nothing tells it that the server is not what it was.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -254,5 +255,38 @@ def test_a_listing_that_we_asked_for_ourselves_is_doubted_as_well(
                 await a.sync(Options(exclude=("*.tmp",)))
             assert (a.path / "link").readlink() == Path("x")
             assert a.texts["x"] == "x"
+
+    run(story())
+
+
+def test_a_write_at_the_very_moment_we_set_the_time_of_a_file_is_seen(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with world(tmp_path) as (_, a, b):
+            for name in ("x", "y"):
+                a.write(name, f"of a: {name}")
+            await a.sync()
+            await b.sync()
+            # One gets another time; the other one another name and another time.
+            (a.path / "y").rename(a.path / "z")
+            for name in ("x", "z"):
+                os.utime(a.path / name, ns=(10**18, 10**18))
+            await a.sync()
+            real = os.utime
+
+            def late(handle: int, **fields: Any) -> None:  # noqa: ANN401 - passed on
+                if isinstance(handle, int):
+                    size = os.fstat(handle).st_size
+                    with Path(f"/proc/self/fd/{handle}").open("r+b") as file:
+                        file.write(b"!" * size)
+                real(handle, **fields)
+
+            with monkeypatch.context() as patch:
+                patch.setattr("aeorsync.folder.held.os.utime", late)
+                await b.sync()
+            for who in (b, a):
+                await who.sync()
+            assert a.texts == b.texts == {"x": "!" * 7, "z": "!" * 7}
 
     run(story())
