@@ -38,6 +38,7 @@ class Tally:
         retried: Paths that the server refused once.
         is_stale: Whether the server has more to tell about what we did.
         rescans: Whether everything has to be looked at again.
+        solved: Paths at which both sides are equal now.
     """
 
     uploaded: int = 0
@@ -52,6 +53,7 @@ class Tally:
     retried: set[str] = field(default_factory=set)
     is_stale: bool = False
     rescans: bool = False
+    solved: set[str] = field(default_factory=set)
 
     def outcome(self, seconds: float, conflicts: int, *, is_dry: bool) -> Outcome:
         """What the pass came to."""
@@ -162,6 +164,7 @@ class Work:
             last: dict[str, Agreed | None] = {}
             for path, agreed in settled:
                 last[path] = agreed
+                self.tally.solved.add(path)
                 self.tally.problems.pop(path, None)
             self.ledger.settle(*(path for path in last if path not in self.shows))
             self.ledger.forget(path for path, agreed in last.items() if agreed is None)

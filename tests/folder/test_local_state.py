@@ -1,6 +1,7 @@
 """What a client remembers may be lost, older than the files, or of another folder: no file is."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 
 from aeorsync.folder.brake import MassDeletionError
+from aeorsync.folder.events import silent
 from aeorsync.folder.ledger import Ledger
-from aeorsync.folder.passes import ROOT
+from aeorsync.folder.options import Options
+from aeorsync.folder.passes import ROOT, Look
 from aeorsync.folder.root import RootGoneError, SafeRoot
+from aeorsync.folder.session import FolderSync
 from tests.folder.test_put_back import Folder
 from tests.support.hosts import Host
 
@@ -221,5 +225,29 @@ def test_an_emptied_folder_and_one_that_is_not_mounted_empty_no_server(
                 await a.sync()
             await b.sync()
             assert len(b.texts) == 24
+
+    run(story())
+
+
+def test_a_problem_is_no_longer_shown_when_a_part_was_looked_at_and_it_is_solved(
+    tmp_path: Path, run: Run
+) -> None:
+    async def story() -> None:
+        async with Host(tmp_path / "node", 1) as host, host.client() as client:
+            folder = tmp_path / "a"
+            folder.mkdir()
+            for name in ("p", "q"):
+                os.mkfifo(folder / name)
+            sync = FolderSync(folder, client, "/", Options(), tmp_path / "ledger")
+            async with sync:
+                await sync.run_once()
+                assert {problem.path for problem in sync.status().problems} == {"p", "q"}
+                (folder / "p").unlink()
+                (folder / "p").write_text("a file")
+                await sync._pass(Look("local", frozenset({"p"}), remote=False), silent)
+                assert {problem.path for problem in sync.status().problems} == {"q"}
+                os.mkfifo(folder / "r")
+                await sync._pass(Look("local", frozenset({"r"}), remote=False), silent)
+                assert {problem.path for problem in sync.status().problems} == {"q", "r"}
 
     run(story())
