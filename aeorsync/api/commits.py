@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from aeorsync.api import reach, seen
 from aeorsync.api.blobs import FRAMES
-from aeorsync.api.budget import Share
+from aeorsync.api.budget import Share, weigh
 from aeorsync.api.bundling import Heard, bundle_of, chunk_names
 from aeorsync.api.commit_book import Remembered
 from aeorsync.api.endpoint import Access, Call, Endpoint, Sees, answer, parse_body
@@ -41,6 +41,8 @@ from aeorsync.wire.blobs import CommitReply, CommitRequest, Committed
 from aeorsync.wire.framing import Frame, Kind
 from aeorsync.wire.protocol import FRAMES_TYPE
 
+_UNPACKED = 4
+"""Bytes that one of a packed header takes once it is read."""
 _decode: Callable[[bytes], CommitRequest] = msgspec.msgpack.Decoder(CommitRequest).decode
 
 
@@ -48,12 +50,13 @@ async def commit(call: Call) -> Response:
     """Make many changes in one step."""
     reach.demand_somebody(call)
     node, caller = call.node, call.caller
-    with node.budget.share() as share:
+    with node.budget.share(caller.owner) as share:
         heard = Heard()
         if call.request.headers.get("content-type", "").startswith(FRAMES_TYPE):
             request = await _framed(call, share, heard)
         else:
             body = await read_bytes(call, share, limits.MAX_BLOBS_JSON)
+            share.take(weigh(body) - len(body))
             request = await bridge.run(parse_body, body, CommitRequest)
         names = await bridge.run(chunk_names, request, heard)
         usable = await node.grants.usable(caller.owner, caller.access, names)
@@ -86,7 +89,7 @@ async def _framed(call: Call, share: Share, heard: Heard) -> CommitRequest:
     """Read a commit that brings its chunks."""
     batches = read_frames(call, share, limits.MAX_BLOBS_JSON)
     first, rest = await _first(batches)
-    share.take(len(first.payload))
+    share.take(_UNPACKED * len(first.payload))
     request = await bridge.run(_parse_header, first)
     await bridge.run(heard.expect, request)
     async with Intake(call, share, heard.note, flushes=False) as intake:

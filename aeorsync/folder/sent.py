@@ -11,7 +11,6 @@ So what others made of our versions meanwhile is later than ours, not beside it,
 deleted does not come back.
 """
 
-import secrets
 from collections.abc import Iterable
 from typing import Final
 
@@ -23,7 +22,7 @@ from aeorsync.folder.facts import Agreed, Fingerprint
 from aeorsync.folder.plan import Settled
 from aeorsync.folder.told import Loser, Told
 from aeorsync.folder.work import Made, Work
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, chance
 from aeorsync.wire.blobs import CommitReply
 
 SENT: Final = "sent "
@@ -60,7 +59,7 @@ _decode: Final = msgspec.json.Decoder(list[Sent]).decode
 
 def note(work: Work, settled: Iterable[Settled], new: set[str]) -> str:
     """Note what is about to be sent, durably, and return the name of the commit. Blocking."""
-    op = secrets.token_hex(16)
+    op = chance.token_hex(16)
     rows = [
         Sent(path, None)
         if agreed is None

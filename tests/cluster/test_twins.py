@@ -2,7 +2,7 @@
 
 import pytest
 
-from aeorsync.cluster.twins import TWIN_S, Twins
+from aeorsync.cluster.twins import SILENT_S, TWIN_S, Twins
 from aeorsync.errors import TwinError
 
 
@@ -63,4 +63,19 @@ def test_a_call_that_was_on_its_way_while_the_node_was_started_anew_accuses_nobo
     twins.hear(7, 1)
     clock.now += 100
     twins.hear(7, 2)
+    twins.hear(7, 2)
+
+
+def test_a_call_that_was_held_up_for_very_long_keeps_nobody_off_for_ever(
+    twins: Twins, clock: Clock
+) -> None:
+    twins.hear(7, 1)
+    twins.hear(7, 2)
+    clock.now += TWIN_S + 1
+    twins.hear(7, 1)
+    with pytest.raises(TwinError):
+        twins.hear(7, 2)
+    clock.now += SILENT_S + 1
+    twins.hear(7, 2)
+    clock.now += 1000
     twins.hear(7, 2)
