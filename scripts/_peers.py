@@ -45,8 +45,9 @@ class Worker:
 
     def act(self) -> None:
         """Do something."""
-        acts = (self.write, self.write, self.append, self.delete, self.move, self.chmod)
-        acts += (self.touch, self.link, self.make_folder, self.move_folder, self.delete_folder)
+        acts: list[Callable[[], None]] = [self.write, self.write, self.append, self.delete]
+        acts += [self.move, self.chmod, self.touch, self.link]
+        acts += [self.make_folder, self.move_folder, self.delete_folder]
         self.random.choice(acts)()
 
     def place(self) -> Path:

@@ -151,10 +151,13 @@ class Work:
             made: What the server has to tell of.
             note: Name of the note that it was sent; goes.
         """
+        known = list(settled)
         with self.ledger.transaction():
-            self.settle(settled)
-            for path, what in made.items():
-                self.ledger.note(MADE + path, what.value)
+            self.settle(known)
+            for path, _ in known:
+                # What the server had already it need not tell of.
+                what = made.get(path)
+                self.ledger.note(MADE + path, None if what is None else what.value)
             self.ledger.note(note, None)
 
     def settle(self, settled: Iterable[Settled]) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from aeorsync.core.apikeys import KeyRule
 from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Outcome
 from aeorsync.folder.options import DeleteLimit, Options
 from aeorsync.folder.session import FolderSync
 from tests.support.hosts import Hook, Host, KilledError, Wire, pull
 from tests.support.people import tree
+from tests.support.repositories import get
 
 ALL = Options(max_delete=DeleteLimit.parse("100%"))
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -38,6 +40,7 @@ class Folder:
         self.path.mkdir(parents=True)
         self.ledger = base / f"{name}.ledger"
         self.host = host
+        self.token: str | None = None
 
     async def sync(
         self, options: Options | None = None, *, dies_after: str = "", hook: Hook | None = None
@@ -45,7 +48,7 @@ class Folder:
         """One pass; None when it died right after the answer to such a request."""
         wire = Wire(self.host)
         wire.hook = hook or _dies(dies_after)
-        async with self.host.client(wire) as client:
+        async with self.host.client(wire, self.token) as client:
             sync = FolderSync(self.path, client, "/", options or Options(), self.ledger)
             try:
                 async with sync:
@@ -255,6 +258,25 @@ def test_a_listing_that_we_asked_for_ourselves_is_doubted_as_well(
                 await a.sync(Options(exclude=("*.tmp",)))
             assert (a.path / "link").readlink() == Path("x")
             assert a.texts["x"] == "x"
+
+    run(story())
+
+
+def test_who_may_write_and_not_read_sends_nothing_twice(tmp_path: Path, run: Run) -> None:
+    async def story() -> None:
+        async with world(tmp_path) as (host, a, _):
+            rules = (KeyRule("/**", "c-u-----"), KeyRule("/", "c-u-----"))
+            key, _record = host.here.make_key(rules=rules)
+            a.token = key
+            for text in ("1", "22"):
+                a.write("x", text)
+                outcomes = [await a.sync(), await a.sync()]
+                assert outcomes[0] is not None
+                assert outcomes[0].uploaded <= 2
+                assert outcomes[1] is not None
+                assert outcomes[1].uploaded == 0
+                assert a.texts == {"x": text}
+                assert get(host.repository, "/x") == text.encode()
 
     run(story())
 
