@@ -27,6 +27,7 @@ from tests.support.soak_folders import OVER_HTTP, TOP, Folders, work_until
 from tests.support.soak_keys import Keys
 from tests.support.soak_oracle import Oracle
 from tests.support.soak_readers import Readers
+from tests.support.soak_report import UNJUDGED, YARDSTICK
 from tests.support.soak_ring import Ring
 from tests.support.soak_streams import Plan
 from tests.support.soak_troubles import Troubles
@@ -38,7 +39,6 @@ _SHARE_OF_READS: Final = 0.65
 _MOST_AT_ONCE: Final = 64
 _OPEN_S: Final = 300.0
 _PATIENCE_S: Final = 90.0
-_YARDSTICK: Final = "waking up after 20 ms (the yardstick)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class Run:
         while True:
             began = time.monotonic()
             await asyncio.sleep(0.02)
-            self.tally.took(_YARDSTICK, max(0.0, time.monotonic() - began - 0.02))
+            self.tally.took(YARDSTICK, max(0.0, time.monotonic() - began - 0.02))
             await asyncio.sleep(1)
 
     async def _request(self, end: float) -> None:
@@ -305,10 +305,8 @@ class Run:
 
     def _judge(self, growth: list[dict[str, Any]]) -> None:
         settings = self._settings
-        untimed = {"the same, amid trouble", "quiet until all is equal", "gc", "at checkpoints"}
-        untimed.add(_YARDSTICK)
         for kind, one in self.tally.latencies.items():
-            if kind not in untimed and one.most > settings.latency_limit_s:
+            if kind not in UNJUDGED and one.most > settings.latency_limit_s:
                 self.tally.complain("latency", kind, f"{one.most:.1f} s")
         limits = {"memory": settings.memory_limit, "handles": settings.handle_limit}
         for row in growth:
