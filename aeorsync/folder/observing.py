@@ -19,7 +19,7 @@ our key may see less by now. What it does not tell may be gone, or nobody delete
 from dataclasses import dataclass
 from typing import Final
 
-from aeorsync.folder import told
+from aeorsync.folder import sent, told
 from aeorsync.folder.events import Phase, Progress
 from aeorsync.folder.facts import Agreed
 from aeorsync.folder.ledger import Ledger
@@ -61,6 +61,7 @@ class Observer:
         newly = await self._hear(await bridge.run(self._ledger.noted, CURSOR))
         if self._has_lost_deletions:
             newly |= await self._hear(None, doubts=False)
+        await bridge.run(sent.end, self._work)
         return newly
 
     async def _hear(self, cursor: str | None, *, doubts: bool = True) -> set[str]:
@@ -95,6 +96,7 @@ class Observer:
             for path, state in found.items():
                 if MADE + path in made:
                     self._ledger.note(MADE + path, None)
+                sent.recognise(self._work, path, state)
                 agreed = None if is_new else self._ledger.agreed(path)
                 if agreed is not None and state is not None and self._is_reborn(path):
                     self._ledger.forget([path])

@@ -16,7 +16,7 @@ from typing import Final
 
 from aeorsync.core.reconcile import Direction, Policy
 from aeorsync.core.versions import Kind
-from aeorsync.folder import told
+from aeorsync.folder import sent, told
 from aeorsync.folder.brake import brake
 from aeorsync.folder.edits import push_edits
 from aeorsync.folder.events import (
@@ -149,6 +149,8 @@ class _Round:
         await bridge.run(self._prepare)
         newly: set[str] = set()
         if self._look.remote:
+            # Before the scan: it compares with what was agreed.
+            await sent.hear(self._work)
             observing = asyncio.create_task(Observer(self._work, self._conflicted).run())
             try:
                 founds = await bridge.run(self._scan)
@@ -280,7 +282,9 @@ class _Round:
         return plan
 
     def _was(self, path: str, found: Found | None) -> Agreed | None:
-        return self._ledger.agreed(path) if found is None else found.was
+        if found is None or path in self._work.recognised:
+            return self._ledger.agreed(path)
+        return found.was
 
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
         if self._look.paths is None or self._look.waiting:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aeorsync.folder.events import Outcome, Phase, Problem, Progress, Report, Why
 from aeorsync.folder.facts import Agreed
@@ -12,6 +12,9 @@ from aeorsync.folder.plan import Settled
 from aeorsync.folder.root import SafeRoot
 from aeorsync.folder.server import Server
 from aeorsync.folder.told import Scope
+
+if TYPE_CHECKING:
+    from aeorsync.folder.sent import Sent
 
 _MAX_PROBLEMS: Final = 10_000
 MADE: Final = "made "
@@ -101,6 +104,8 @@ class Work:
         tally: What was done so far.
         shows: Paths whose conflict copies are seen to last: what was told of them is kept so long.
         reborn: Paths that were gone on both sides, and are there again on the server.
+        sent: What we sent and heard no answer of, by its path (`sent.Sent`).
+        recognised: Paths where one of those was seen after all, maybe after they were scanned.
         undone: Paths of our edits that the server tells nothing of, though it should.
     """
 
@@ -113,6 +118,8 @@ class Work:
     tally: Tally = field(default_factory=Tally)
     shows: set[str] = field(default_factory=set)
     reborn: set[str] = field(default_factory=set)
+    sent: dict[str, list["Sent"]] = field(default_factory=dict)
+    recognised: set[str] = field(default_factory=set)
     undone: set[str] = field(default_factory=set)
 
     def trouble(self, path: str, why: Why, message: str) -> None:
@@ -134,15 +141,19 @@ class Work:
             for path, agreed in settled
         )
 
-    def settle_made(self, settled: Iterable[Settled], made: Mapping[str, Made]) -> None:
-        """The same for what was committed; ``made`` is what the server has to tell of.
+    def settle_made(self, settled: Iterable[Settled], made: Mapping[str, Made], note: str) -> None:
+        """The same for what was committed. Blocking.
 
-        Blocking.
+        Args:
+            settled: What is agreed on.
+            made: What the server has to tell of.
+            note: Name of the note that it was sent; goes.
         """
         with self.ledger.transaction():
             self.settle(settled)
             for path, what in made.items():
                 self.ledger.note(MADE + path, what.value)
+            self.ledger.note(note, None)
 
     def settle(self, settled: Iterable[Settled]) -> None:
         """Write down what both sides have now, in one transaction. Blocking."""
