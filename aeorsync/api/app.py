@@ -10,7 +10,6 @@ import re
 from contextlib import ExitStack
 from functools import partial
 from urllib.parse import quote
-from uuid import uuid4
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -48,6 +47,7 @@ from aeorsync.api import (
     peers,
     problems,
     repairs,
+    standing,
     stats,
     tasks,
     trash,
@@ -62,6 +62,7 @@ from aeorsync.api.gate import Gate
 from aeorsync.api.node import Node
 from aeorsync.api.problems import MethodError, RouteError
 from aeorsync.api.router import Router
+from aeorsync.runtime import chance
 from aeorsync.runtime.log import get_logger
 
 _TABLE = (
@@ -84,6 +85,7 @@ _TABLE = (
     *exchange.ENDPOINTS,
     *histories.ENDPOINTS,
     *diff.ENDPOINTS,
+    *standing.ENDPOINTS,
     *chunks.ENDPOINTS,
     *offers.ENDPOINTS,
     *nodes.ENDPOINTS,
@@ -218,7 +220,7 @@ def _request_id(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.match(value):
             return bytes(value)
-    return str(uuid4()).encode()
+    return str(chance.uuid()).encode()
 
 
 def _report(error: Exception, scope: Scope, marked: _Marked) -> None:

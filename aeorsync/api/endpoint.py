@@ -17,7 +17,13 @@ from aeorsync.api.budget import Share, weigh
 from aeorsync.api.node import Caller, Node
 from aeorsync.core import paths
 from aeorsync.core.paths import TreePath
-from aeorsync.errors import AeorError, BadRequestError, InvalidFieldError, TooLargeError
+from aeorsync.errors import (
+    UNREADABLE,
+    AeorError,
+    BadRequestError,
+    InvalidFieldError,
+    TooLargeError,
+)
 from aeorsync.wire import limits
 
 T = TypeVar("T")
@@ -140,7 +146,7 @@ def parse_body(data: bytes, shape: type[T]) -> T:
     except msgspec.ValidationError as error:
         _check_json(data)
         raise InvalidFieldError(f"the body does not fit: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"the body is not JSON: {error}") from error
 
 
@@ -148,7 +154,7 @@ def _check_json(data: bytes) -> None:
     """Refuse what is no JSON at all; a decoder that knows the shape stops at the first misfit."""
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"the body is not JSON: {error}") from error
 
 

@@ -5,7 +5,6 @@ it is whole only with its last frame, and an import believes nothing else. What 
 the data folder until it has been verified, and is joined like a peer's word.
 """
 
-import secrets
 import shutil
 from collections.abc import Generator
 from functools import partial
@@ -32,7 +31,7 @@ from aeorsync.errors import (
     TooLargeError,
     UnavailableError,
 )
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, chance
 from aeorsync.storage import exporting, restoring, versions
 from aeorsync.storage.importing import Imported, import_archive
 from aeorsync.wire import limits
@@ -132,7 +131,7 @@ async def import_(call: Call) -> Response:
         )
     if call.node.folder is None:
         raise UnavailableError("this node has no folder to take files in")
-    path = call.node.folder / FOLDER / secrets.token_hex(8)
+    path = call.node.folder / FOLDER / chance.token_hex(8)
     try:
         await _take_in(call, path)
         found = await bridge.run(_import, call.node, path, system=system)

@@ -7,6 +7,7 @@ from uuid import UUID
 from aeorsync.api.attempts import Attempts
 from aeorsync.api.budget import Budget
 from aeorsync.api.bulletins import Bulletins
+from aeorsync.api.commit_book import CommitBook
 from aeorsync.api.grants import Grants
 from aeorsync.api.meter import Meter
 from aeorsync.api.taskboard import TaskBoard
@@ -96,6 +97,7 @@ class Node:
         gc_interval: Hours after which garbage is collected at the latest; 0 for never by itself.
         grants: Which chunks callers may have.
         walks: Long walks of the tree that callers wait for.
+        commits: What became of the last commits, for who did not hear it.
     """
 
     repository: Repository
@@ -128,4 +130,5 @@ class Node:
     budget: Budget = field(default_factory=Budget)
     grants: Grants = field(default_factory=Grants)
     walks: Walks = field(default_factory=Walks)
+    commits: CommitBook = field(default_factory=CommitBook)
     shelf: Shelf = field(default_factory=lambda: Shelf(SystemClock().monotonic))

@@ -1,7 +1,6 @@
 """`/system/tasks` and `/system/cron`: what this node does in the background, and when."""
 
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -12,12 +11,14 @@ from aeorsync.api.jobs import Cleaned, GcArgs, ReindexArgs, check_job, clean_up
 from aeorsync.api.node import Node
 from aeorsync.core.schedule import check_schedule, next_ms
 from aeorsync.errors import (
+    UNREADABLE,
     BadRequestError,
     ConflictError,
     InvalidFieldError,
     NotFoundError,
     UnavailableError,
 )
+from aeorsync.runtime import chance
 from aeorsync.storage.taskbook import CronItem, Task
 
 
@@ -158,7 +159,7 @@ async def add_item(call: Call) -> Response:
     """Add an item to the timetable."""
     request = await call.body(CronRequest)
     item = CronItem(
-        id=str(uuid4()) if request.id is None else request.id,
+        id=str(chance.uuid()) if request.id is None else request.id,
         task_type=request.task_type,
         schedule=request.schedule,
         args=request.args,
@@ -202,7 +203,7 @@ async def _args(call: Call, shape: type[msgspec.Struct]) -> dict[str, Any]:
         return dict(msgspec.to_builtins(msgspec.json.decode(data, type=shape)))
     except msgspec.ValidationError as error:
         raise InvalidFieldError(f"the body does not fit: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"the body is not JSON: {error}") from error
 
 

@@ -4,7 +4,7 @@ Root itself is none of them. What a user may do at most is their `rules`; deacti
 one ends all their keys with the next request, on every node.
 """
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
@@ -36,7 +36,7 @@ from aeorsync.errors import (
     InvalidFieldError,
     NotFoundError,
 )
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, chance
 from aeorsync.storage.users import no_user
 
 
@@ -45,7 +45,7 @@ async def make_user(call: Call) -> Response:
     request = await call.body(UserRequest)
     now = call.node.wall.now_ms()
     user = UserRecord(
-        user_id=uuid4(),
+        user_id=chance.uuid(),
         username=check_username(request.username),
         created_at=now,
         updated_at=now,

@@ -14,7 +14,6 @@ twice is only repeated when the server said that it did nothing.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -23,6 +22,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from aeorsync.errors import (
+    UNREADABLE,
     AeorError,
     BadRequestError,
     RateLimitedError,
@@ -32,6 +32,7 @@ from aeorsync.errors import (
     UntrustedError,
 )
 from aeorsync.remote.connection import CALL_S, Connection, Request
+from aeorsync.runtime import chance
 from aeorsync.wire.limits import MIB
 
 T = TypeVar("T")
@@ -138,7 +139,7 @@ class Caller:
         answer = await self._asked(asked)
         try:
             return msgspec.json.decode(answer, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
 
     async def _asked(self, asked: Call) -> bytes:
@@ -219,7 +220,7 @@ class Pauses:
             return float(error.retry_after)
         pause = self._pause_s
         self._pause_s = min(LAST_PAUSE_S, 2 * pause)
-        return pause * random.uniform(0.5, 1.5)  # noqa: S311  # nobody guesses it
+        return pause * (0.5 + chance.fraction())
 
 
 def place(prefix: str, path: str) -> str:

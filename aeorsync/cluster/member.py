@@ -1,7 +1,6 @@
 """This node's part in the cluster: its links, kept running, and what may be done with them."""
 
 import asyncio
-import random
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from typing import Final
@@ -33,7 +32,7 @@ from aeorsync.cluster.terms import RESTARTING, Removal, news, parse_terms
 from aeorsync.errors import ConflictError, NotFoundError
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Mint
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, chance
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.log import get_logger
@@ -69,7 +68,7 @@ class Member:
         grave_retention_s: float | None = None,
         commits: Bus[Committed] | None = None,
         dial: Dial = dial,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = chance.fraction,
         foreign: ForeignBook | None = None,
         tally: Tally | None = None,
     ) -> None:
@@ -100,7 +99,7 @@ class Member:
             repository,
             self.node_id,
             wall,
-            lambda address: dial(address, mint).introduce(self.node_id),
+            lambda address: dial(address, mint).introduce(self.node_id, repository.epoch),
             sync_interval_s,
             jitter,
             foreign or ForeignBook(),

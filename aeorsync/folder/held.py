@@ -17,7 +17,6 @@ that may happen is that a name stands for the wrong version of two for some micr
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +28,7 @@ from aeorsync.errors import ConflictError, StaleError
 from aeorsync.folder import facts, names, temps
 from aeorsync.folder.facts import Fingerprint
 from aeorsync.folder.staging import Owner, Staged, with_executable
-from aeorsync.runtime import durable, leases, renaming
+from aeorsync.runtime import chance, durable, leases, renaming
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _AGAIN: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -216,9 +215,11 @@ class HeldFolder:
             self._changed(name)
 
     def touch(
-        self, name: str, expected: Fingerprint, mtime_ns: int, *, executable: bool
+        self, name: str, seen: Fingerprint, mtime_ns: int, *, executable: bool, syncs: bool = True
     ) -> Fingerprint:
         """Set the times and the executable bit of a file whose content stays.
+
+        ``syncs`` makes that durable; else the caller does, before it is written down anywhere.
 
         Raises:
             ChangedError: It is not as expected.
@@ -227,16 +228,18 @@ class HeldFolder:
         handle = self.open(name)
         try:
             found = os.fstat(handle)
-            if Fingerprint.of(found) != expected:
+            if Fingerprint.of(found) != seen:
                 self._changed(name)
             mode = found.st_mode & 0o777
-            if expected.executable != executable:
+            if seen.executable != executable:
                 os.fchmod(handle, with_executable(mode, executable=executable))
             os.utime(handle, ns=(mtime_ns, mtime_ns))
+            if syncs:
+                durable.sync_whole(handle)
             after = Fingerprint.of(os.fstat(handle))
         finally:
             os.close(handle)
-        if after is None or after.size != expected.size:
+        if after is None or after.size != seen.size:
             self._changed(name)
         return after
 
@@ -385,7 +388,7 @@ class HeldFolder:
 
 def _rescued(name: str) -> str:
     """Another name beside ``name``, of a length that the disk can hold."""
-    mark = f" (rescued {secrets.token_hex(2)})"
+    mark = f" (rescued {chance.token_hex(2)})"
     stem, dot, suffix = name.rpartition(".")
     if not stem or len(suffix.encode()) > MAX_NAME // 4:
         stem, dot, suffix = name, "", ""

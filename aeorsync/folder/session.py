@@ -10,7 +10,6 @@ that cannot be reached is waited for, longer each time; what changed meanwhile i
 """
 
 import asyncio
-import random
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +29,7 @@ from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT
 from aeorsync.folder.told import Scope
 from aeorsync.folder.waking import Wake, hear_folder, hear_server
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, chance
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.tasks import backoff
 
@@ -175,7 +174,7 @@ class FolderSync:
                 if not error.retry or isinstance(error, RootGoneError | UntrustedError):
                     raise
                 failures += 1
-                pause = backoff(failures, BASE_S, CAP_S, random.random())  # noqa: S311 - no secret
+                pause = backoff(failures, BASE_S, CAP_S, chance.fraction())
                 report(Offline(error.message, pause))
                 wake.put_back(look)
                 await asyncio.sleep(pause)

@@ -11,9 +11,10 @@ was the one that was to go (`sweeping`).
 """
 
 import re
-import secrets
 from dataclasses import dataclass
 from typing import Final
+
+from aeorsync.runtime import chance
 
 PREFIX: Final = ".aeorsync-tmp-"
 _FORM: Final = re.compile(
@@ -52,14 +53,14 @@ def parse(name: str) -> Temp | None:
 
 def staged(tag: str) -> str:
     """A new name for content that is being written."""
-    return f"{PREFIX}{tag}-s-{secrets.token_hex(8)}"
+    return f"{PREFIX}{tag}-s-{chance.token_hex(8)}"
 
 
 def armed(tag: str, inode: int) -> str:
     """A new name for staged content that is about to swap places."""
-    return f"{PREFIX}{tag}-x{inode:x}-{secrets.token_hex(8)}"
+    return f"{PREFIX}{tag}-x{inode:x}-{chance.token_hex(8)}"
 
 
 def displaced(tag: str) -> str:
     """A new name for what is about to be deleted."""
-    return f"{PREFIX}{tag}-d-{secrets.token_hex(8)}"
+    return f"{PREFIX}{tag}-d-{chance.token_hex(8)}"

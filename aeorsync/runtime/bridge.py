@@ -1,4 +1,4 @@
-"""The door between the event loop and blocking code; the only thread hop in the package.
+"""The door between the event loop and blocking code, which `runtime.threads` does.
 
 *Cancelling waits*: a call that began in a thread cannot be stopped, so a cancelled caller goes on
 only when the thread is done. Otherwise a closed request could still be writing while the next one,
@@ -9,21 +9,16 @@ import asyncio
 import contextvars
 import functools
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
 import anyio
 
 from aeorsync.errors import UnavailableError
+from aeorsync.runtime import threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# Threads mostly wait for the disk or hash without the interpreter lock; more of them would only
-# fight for it. What exceeds them waits its turn.
-MAX_THREADS = 16
-
-_executor = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="aeorsync")
 
 
 async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -33,7 +28,7 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """
     context = contextvars.copy_context()
     call = functools.partial(function, *args, **kwargs)
-    future: Future[T] = _executor.submit(context.run, _finished, call)
+    future: Future[T] = threads.crew().submit(functools.partial(context.run, _finished, call))
     return await _result(future, on_cancel=future.cancel)
 
 
@@ -59,6 +54,8 @@ def _finished(call: Callable[[], T]) -> T:
 
 
 async def _result(future: Future[T], on_cancel: Callable[[], object] | None) -> T:
+    if future.done() and not future.cancelled():
+        return future.result()
     waiter = asyncio.wrap_future(future)
     try:
         return await asyncio.shield(waiter)

@@ -87,7 +87,8 @@ class Bus(Generic[T]):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._listeners: set[Listener[T]] = set()
+        # A dictionary keeps them in the order in which they came.
+        self._listeners: dict[Listener[T], None] = {}
         self._closed = False
 
     @property
@@ -105,11 +106,11 @@ class Bus(Generic[T]):
         listener: Listener[T] = Listener(limit)
         if self._closed:
             listener.close()
-        self._listeners.add(listener)
+        self._listeners[listener] = None
         try:
             yield listener
         finally:
-            self._listeners.discard(listener)
+            self._listeners.pop(listener, None)
 
     def publish(self, event: T) -> None:
         """Hand ``event`` to every listener; never waits. After `close` it goes nowhere."""

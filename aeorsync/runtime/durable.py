@@ -8,9 +8,10 @@ Blocking; safe from any thread.
 
 import ctypes
 import os
-import secrets
 from pathlib import Path
 from typing import Final
+
+from aeorsync.runtime import chance
 
 _START_WRITING: Final = 2
 """SYNC_FILE_RANGE_WRITE of Linux."""
@@ -22,6 +23,11 @@ def sync_file(descriptor: int) -> None:
     """Make the contents of an open file durable, though not its name (see `sync_folder`)."""
     # Size and contents are all that anybody reads back; fdatasync skips the times.
     os.fdatasync(descriptor)
+
+
+def sync_whole(descriptor: int) -> None:
+    """Make an open file durable with its times and its mode, though not its name."""
+    os.fsync(descriptor)
 
 
 def start_writing(descriptor: int, start: int, size: int) -> None:
@@ -47,6 +53,20 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folders(path: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it that are not there; durable.
+
+    Args:
+        path: Of the folder; harmless where it is.
+        mode: Permission bits of the folder itself, which the umask may take from.
+    """
+    if path.is_dir():
+        return
+    make_folders(path.parent)
+    path.mkdir(mode=mode, exist_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_handle(folder: int) -> None:
@@ -90,7 +110,7 @@ def write_once(path: Path, data: bytes, mode: int = 0o600) -> None:
         data: All of the file.
         mode: Permission bits, whatever the umask says.
     """
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    staged = path.with_name(f".{path.name}.{chance.token_hex(8)}.tmp")
     try:
         _stage(staged, data, mode)
         # Order matters: data, then name, then folder.

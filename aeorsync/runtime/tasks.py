@@ -9,11 +9,11 @@ is logged and it is called again after a pause that grows with each failure in a
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
+from aeorsync.runtime import chance
 from aeorsync.runtime.log import get_logger
 
 BASE_S = 0.5
@@ -50,7 +50,7 @@ class Supervisor:
 
     def __init__(
         self,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = chance.fraction,
         base: float = BASE_S,
         cap: float = CAP_S,
     ) -> None:

@@ -87,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._sending: TimerHandle | None = None
         self._unsent = 0
         # When it began to wait for the head that it waits for.
-        self._since = self.loop.time()
+        self.since = self.loop.time()
 
     # Connection
 
@@ -102,14 +102,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def _make_room(self) -> bool:
         """Close the connection that has waited longest for a head, if one waits for any."""
         others = (other for other in self.connections if other is not self)
-        idle = [other for other in others if isinstance(other, BoundedProtocol) and other._is_idle]
+        idle = [other for other in others if isinstance(other, BoundedProtocol) and other.is_idle]
         if not idle:
             return False
-        min(idle, key=lambda other: other._since).transport.abort()
+        min(idle, key=lambda other: other.since).transport.abort()
         return True
 
     @property
-    def _is_idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether it owes and is owed nothing but the next request."""
         cycle = cast("RequestResponseCycle | None", self.cycle)
         is_answered = cycle is None or cycle.response_complete
@@ -217,7 +217,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on to the next request; of a refused connection nothing more is read."""
         super().on_response_complete()
-        self._since = self.loop.time()
+        self.since = self.loop.time()
         self._watch_sending()
         if self._is_refused:
             self.flow.pause_reading()

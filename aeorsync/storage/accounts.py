@@ -8,10 +8,9 @@ The records are files in the system namespace, so they replicate to every node b
 all files.
 """
 
-import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
@@ -20,6 +19,7 @@ from aeorsync.core.access import Access
 from aeorsync.core.apikeys import ApiKey, KeyRecord
 from aeorsync.core.tokens import ROOT
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError
+from aeorsync.runtime import chance
 from aeorsync.storage.chains import Chains
 from aeorsync.storage.registers import Edit, Register, Shape
 from aeorsync.storage.repository import Repository
@@ -284,8 +284,8 @@ def new_key(record: KeyRecord) -> tuple[str, KeyRecord]:
     Returns:
         The key's text, which is nowhere else and cannot be had again, and its record.
     """
-    key_id = uuid4()
-    text = apikeys.make(key_id, secrets.token_bytes(32))
+    key_id = chance.uuid()
+    text = apikeys.make(key_id, chance.token_bytes(32))
     digest = apikeys.digest(text).hex()
     return text, msgspec.structs.replace(record, key_id=key_id, key_hash=digest)
 

@@ -10,7 +10,6 @@ those of `wire.framing`. Chunks come before the entries that need them, each onc
 """
 
 import os
-import secrets
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -21,7 +20,8 @@ from typing import Self, TypeAlias
 import msgspec
 from blake3 import blake3
 
-from aeorsync.errors import AeorError, BadRequestError, ConflictError, UnavailableError
+from aeorsync.errors import UNREADABLE, AeorError, BadRequestError, ConflictError, UnavailableError
+from aeorsync.runtime import chance
 from aeorsync.runtime.durable import publish, sync_file
 from aeorsync.storage.base import StoredChunk
 from aeorsync.wire.framing import Codec, Frame, Kind, encode, encode_chunk, parse_chunk
@@ -113,7 +113,7 @@ class ArchiveWriter:
         if path.exists():
             raise ConflictError(f"{path} exists already; choose another name")
         self._path = path
-        self._staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        self._staged = path.with_name(f".{path.name}.{chance.token_hex(8)}.tmp")
         self._encoder = ArchiveEncoder()
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -249,7 +249,7 @@ class ArchiveReader:
         """
         try:
             header = msgspec.msgpack.decode(payload, type=Header)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise self._newer() from error
         if header.format != FORMAT:
             raise self._newer()

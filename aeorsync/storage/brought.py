@@ -7,12 +7,12 @@ restarts, or an upload that was interrupted by one would begin anew.
 Each batch is a note in the space `SPACE`, named by its time; the eldest are forgotten first.
 """
 
-import secrets
 import threading
 from collections import deque
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from aeorsync.runtime import chance
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import Store
 from aeorsync.storage.idsets import IdSet
@@ -64,7 +64,7 @@ class Brought:
         with self._lock:
             known = self._load()
             at_ms = self._wall.now_ms()
-            name = f"{at_ms:015d} {owner.hex()} {secrets.token_hex(8)}"
+            name = f"{at_ms:015d} {owner.hex()} {chance.token_hex(8)}"
             self._store.set_note(SPACE, name, b"".join(ids))
             known.add([owner + chunk for chunk in ids], at_ms)
             self._notes.append(_Note(at_ms, name, len(ids)))

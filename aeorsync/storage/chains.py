@@ -1,6 +1,5 @@
 """Chains of refresh tokens, as the tree has them now; `core.refresh` says what they are."""
 
-import secrets
 from collections.abc import Iterable
 from concurrent.futures import Future
 from uuid import UUID
@@ -9,6 +8,7 @@ import msgspec
 
 from aeorsync.core import refresh
 from aeorsync.core.refresh import Chain, RefreshToken, Standing
+from aeorsync.runtime import chance
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.registers import Edit, Register, Shape
 from aeorsync.storage.repository import Repository
@@ -36,7 +36,7 @@ class Chains:
             key_id: The key it speaks for.
             until_ms: When that key expires; milliseconds since the Unix epoch.
         """
-        token = refresh.first(key_id, secrets.token_bytes(refresh.SECRET_SIZE))
+        token = refresh.first(key_id, chance.token_bytes(refresh.SECRET_SIZE))
 
         def operation(chains: Edit[Chain]) -> RefreshToken:
             now = chains.draft.now_ms
@@ -57,7 +57,7 @@ class Chains:
             By the future, the next token; None when this one is not good. Was it used before, the
             chain is revoked by now.
         """
-        secret = secrets.token_bytes(refresh.SECRET_SIZE - len(token.chain) // 2)
+        secret = chance.token_bytes(refresh.SECRET_SIZE - len(token.chain) // 2)
         following = refresh.following(token, secret)
 
         def operation(chains: Edit[Chain]) -> RefreshToken | None:

@@ -14,7 +14,6 @@ Every write also writes the fork's record again, as it is. So who deletes the fo
 else, elsewhere, writes into it has not deleted that: the record is in conflict and stays.
 """
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
@@ -36,6 +35,7 @@ from aeorsync.core.versions import (
     encode_entry,
 )
 from aeorsync.errors import BadRequestError, NotFoundError
+from aeorsync.runtime import chance
 from aeorsync.storage.changes import make_folder
 from aeorsync.storage.draft import Draft, State, state_of
 from aeorsync.storage.version_records import Fork
@@ -48,7 +48,7 @@ _NOTHING = Content(content_hash(b""), 0)
 
 def new_fork_id() -> str:
     """A random id, short because it is a part of every path of the fork."""
-    return secrets.token_hex(8)
+    return chance.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,9 @@ class ForkDraft(Draft):
         changed = dict(self._changed_inside(path))
         return any(changed.values()) or any(key not in changed for key, _ in self._base.walk(path))
 
-    def write(self, path: TreePath, state: State, context: Vector | None = None) -> Version:
+    def write(
+        self, path: TreePath, state: State, context: Vector | None = None, stamp: int = 0
+    ) -> Version:
         """See `Draft`."""
         target = _path(self._fork, path)
         room = MAX_PATH - len(self._folder) - 1
@@ -160,7 +162,7 @@ class ForkDraft(Draft):
         self._note()
         if state.deleted:
             state = _gone(state)
-        version = self._draft.write(target, state, context)
+        version = self._draft.write(target, state, context, stamp)
         seen = _as_seen(Entry((version,)))
         return version if seen is None else seen.versions[0]
 

@@ -21,13 +21,13 @@ Where something is damaged, or a kept tree is not all here yet, what lies below 
 nothing is swept either, and the report says why.
 """
 
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 from aeorsync.errors import BusyError, UnavailableError
+from aeorsync.runtime import chance
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import TOUCH_MS, ChunkRow, Compacted, Head, Store
 from aeorsync.storage.marking import Marking
@@ -144,7 +144,7 @@ class _Run:
     _held_back: str | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self._marking = Marking(self._store, secrets.randbits(64), self._check_stop)
+        self._marking = Marking(self._store, chance.bits(64), self._check_stop)
 
     @property
     def _store(self) -> Store:

@@ -1,10 +1,9 @@
 """Numbers that name things for ever: nodes, databases, and each run of a database."""
 
-import secrets
-
 import msgspec
 
 from aeorsync.core.nodes import EMPTY
+from aeorsync.runtime import chance
 from aeorsync.storage.base import Head, Store
 
 _MAX_EPOCHS = 10_000
@@ -18,12 +17,12 @@ def first_head(node: int) -> Head:
 
 def new_incarnation() -> int:
     """A random id, 1 to 2**63 - 1, under which a database mints its dots."""
-    return secrets.randbelow((1 << 63) - 1) + 1
+    return chance.below((1 << 63) - 1) + 1
 
 
 def new_node_id() -> int:
     """A random node id, 1 to 2**53 - 1, exact in JSON numbers."""
-    return secrets.randbelow((1 << 53) - 1) + 1
+    return chance.below((1 << 53) - 1) + 1
 
 
 def database_id(store: Store) -> int:

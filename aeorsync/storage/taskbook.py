@@ -10,12 +10,12 @@ The last `MAX_ENDED` tasks that ended are kept.
 """
 
 from typing import Any, Final, Literal
-from uuid import uuid4
 
 import msgspec
 
 from aeorsync.core.schedule import check_schedule
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError
+from aeorsync.runtime import chance
 from aeorsync.storage.repository import Repository
 
 MAX_ENDED: Final = 200
@@ -138,7 +138,9 @@ class TaskBook:
         """
         if sum(task.is_open for task in self._tasks.values()) >= MAX_WAITING:
             raise ConflictError(f"{MAX_WAITING} tasks are waiting already; try again later")
-        task = Task(id=str(uuid4()), task_type=task_type, args=args, created_at=now_ms, cron=cron)
+        task = Task(
+            id=str(chance.uuid()), task_type=task_type, args=args, created_at=now_ms, cron=cron
+        )
         self.save(task)
         self._forget()
         return task

@@ -4,7 +4,6 @@ The functions that take a draft are operations, or parts of one, that must have 
 own (`Repository.commit` with ``alone``): what they call the present is the view of the draft.
 """
 
-import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from aeorsync.core.nodes import EMPTY
 from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Content, Version, decode_entry
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError, UnavailableError
+from aeorsync.runtime import chance
 from aeorsync.storage import forks as forking
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.draft import Draft, state_of
@@ -170,7 +170,7 @@ def make_snapshot(
         raise ConflictError(f"there is a snapshot {name} already")
     head = draft.view.head
     snapshot = Snapshot(
-        id=secrets.token_hex(16),
+        id=chance.token_hex(16),
         name=name,
         root=head.root.hex(),
         graves=head.graves.hex(),
@@ -202,7 +202,7 @@ def auto_snapshot(
     restored = None if by is None else (by.name, by.root)
     head = draft.view.head
     snapshot = Snapshot(
-        id=secrets.token_hex(16),
+        id=chance.token_hex(16),
         name=name,
         root=head.root.hex(),
         graves=head.graves.hex(),

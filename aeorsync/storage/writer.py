@@ -8,7 +8,6 @@ draft was opened on is exactly what it changes.
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -16,6 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from aeorsync.errors import StaleError, UnavailableError
+from aeorsync.runtime import threads
+from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.log import get_logger
 from aeorsync.storage.base import Change, Commit, Head, Store
 from aeorsync.storage.draft import Draft
@@ -107,14 +108,14 @@ class Pins:
 
 
 class Writer:
-    """The only thread that commits."""
+    """The only one that commits, in a thread of its own."""
 
     def __init__(
         self,
         store: Store,
         cache: NodeCache,
         pins: Pins,
-        now_ms: Callable[[], int],
+        wall: WallClock,
         new_incarnation: Callable[[], int],
         knowledge: KnowledgeBook,
     ) -> None:
@@ -122,7 +123,7 @@ class Writer:
         self._knowledge = knowledge
         self._cache = cache
         self._pins = pins
-        self._now_ms = now_ms
+        self._wall = wall
         self._new_incarnation = new_incarnation
         self.holdings = Holdings(store)
         self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
@@ -131,8 +132,7 @@ class Writer:
         self._session: int | None = None
         self._is_closed = False
         self._close_lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="aeorsync-writer", daemon=True)
-        self._thread.start()
+        self._attendant = threads.crew().attend("aeorsync-writer", self._serve)
 
     def listen(self, listener: Callable[[Committed], None], *, first: bool = False) -> None:
         """Call ``listener`` in the writer thread after each durable commit; it must not block.
@@ -152,12 +152,13 @@ class Writer:
             run: The operation.
             alone: Give it a commit of its own.
         """
-        future: Future[T] = Future()
+        future: Future[T] = self._attendant.promise()
         with self._close_lock:
             if self._is_closed:
                 future.set_exception(UnavailableError("this node is shutting down"))
                 return future
             self._queue.put(_Operation(run, future, alone))
+        self._attendant.call()
         return future
 
     @property
@@ -170,14 +171,15 @@ class Writer:
         with self._close_lock:
             self._is_closed = True
             self._queue.put(None)
-        self._thread.join()
+        self._attendant.call()
+        self._attendant.join()
 
-    def _run(self) -> None:
-        is_open = True
-        while is_open:
-            group, is_open = self._take_group()
-            if group:
-                self._commit_group(group)
+    def _serve(self) -> bool:
+        """Commit what waits; False when nothing will wait any more."""
+        group, is_open = self._take_group()
+        if group:
+            self._commit_group(group)
+        return is_open
 
     def _take_group(self) -> tuple[list[_Operation], bool]:
         group: list[_Operation] = []
@@ -225,10 +227,10 @@ class Writer:
     def _attempt(
         self, group: list[_Operation]
     ) -> tuple[list[tuple[Any, Exception | None]], Committed | None]:
-        began = time.monotonic()
+        began = self._wall.monotonic()
         head = self._pins.take(self._store.head)
         with View(head, self._cache, self._pins.release) as view:
-            draft = Draft(view, self._now_ms(), self._new_incarnation, self._session)
+            draft = Draft(view, self._wall.now_ms(), self._new_incarnation, self._session)
             results = [self._run_one(draft, operation) for operation in group]
             commit = draft.commit(self._cache)
         if commit is None:
@@ -242,7 +244,7 @@ class Writer:
             self._session = commit.after.incarnation
         if not commit.changes:
             return results, None
-        seconds = time.monotonic() - began
+        seconds = self._wall.monotonic() - began
         return results, Committed(commit.after, tuple(commit.changes), seconds)
 
     def _run_one(self, draft: Draft, operation: _Operation) -> tuple[Any, Exception | None]:

@@ -93,13 +93,18 @@ SHAPES = {
     "return in a value": (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\rX-Y: b\r\n\r\n", {400}),
     "folded with a tab": (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n\tb\r\n\r\n", {400}),
     "h2c without a body": (
-        b"GET /system/health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-        b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+        (
+            b"GET /system/health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+            b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+        ),
         {200},
     ),
     "websocket": (
-        b"GET /system/events HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        (
+            b"GET /system/events HTTP/1.1\r\nHost: x\r\n"
+            b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        ),
         {401},
     ),
     "negative length": (b"GET /system/health HTTP/1.1\r\nContent-Length: -1\r\n\r\n", {400}),
@@ -306,9 +311,7 @@ def test_a_range_is_served_exactly_or_refused(node: NodeProcess, text: str) -> N
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_cursor_of_another_node_starts_again(
-    node: NodeProcess, client: httpx.Client, tmp_path: Path
-) -> None:
+def test_a_cursor_of_another_node_starts_again(client: httpx.Client, tmp_path: Path) -> None:
     accept = {"Accept": FRAMES_TYPE}
     whole = client.post("/sync/diff", json={}, headers=accept).content
     with NodeProcess(tmp_path / "b") as other, other.client() as theirs:
@@ -383,7 +386,7 @@ def test_who_reads_nothing_costs_little_and_the_others_are_served(
 def test_idle_streams_cost_little_and_are_let_go(node: NodeProcess, client: httpx.Client) -> None:
     def sockets() -> int:
         return sum(
-            os.readlink(one).startswith("socket:")
+            str(one.readlink()).startswith("socket:")
             for one in Path(f"/proc/{node.process.pid}/fd").iterdir()
         )
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from aeorsync.errors import UnavailableError
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, threads
 
 
 def test_a_call_runs_in_a_thread_with_the_callers_context() -> None:
@@ -110,7 +110,7 @@ def test_a_call_cancelled_before_its_turn_is_never_made() -> None:
 
     async def caller() -> None:
         busy = [
-            asyncio.create_task(bridge.run(release.wait, 5)) for _ in range(bridge.MAX_THREADS)
+            asyncio.create_task(bridge.run(release.wait, 5)) for _ in range(threads.MAX_THREADS)
         ]
         await asyncio.sleep(0)
         waiting = asyncio.create_task(bridge.run(made.append, 1))

@@ -114,7 +114,7 @@ def test_who_reads_slowly_but_goes_on_gets_it_all() -> None:
     async def run() -> None:
         async with serving(pieces=12) as site:
             with reader(site, 256 * KIB) as talk:
-                talk.setblocking(False)
+                talk.settimeout(0)
                 loop = asyncio.get_running_loop()
                 await loop.sock_sendall(talk, GET)
                 size = 0
