@@ -10,9 +10,10 @@ called sees which runs of a node live:
     an older run, later than that                    both live: the newer one is the copy
 
 The copy is refused, and told why, for as long as the other is heard: a call that was held up for
-very long, as by a network that was cut, must not keep a node off that is alone. Its writes cannot be taken for those of the other, since each
-run mints under an incarnation of its own; but what one of the two wrote would be withheld from the
-other as its own echo, and members would be counted wrong.
+very long, as by a network that was cut, must not keep a node off that is alone. The copy's writes
+cannot be taken for those of the other, since each run mints under an incarnation of its own; but
+what one of the two wrote would be withheld from the other as its own echo, and members would be
+counted wrong.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from aeorsync.errors import TwinError
 TWIN_S: Final = 60.0
 """So long, in seconds, calls of a run that ended may be on their way."""
 SILENT_S: Final = 300.0
-"""A run that was not heard for so long, in seconds, has ended; a living one is heard each minute."""
+"""A run that was not heard for so long, in seconds, has ended; a living one calls each minute."""
 _REMEMBERED: Final = 100
 
 
