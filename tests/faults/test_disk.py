@@ -22,6 +22,7 @@ from aeorsync.errors import CorruptError
 from aeorsync.server.protocol import RESERVED_FILES
 from aeorsync.storage.verify import verify
 from tests.support.cycles import noise
+from tests.support.folder_clients import FolderProcess
 from tests.support.nodes import NodeProcess, wait_until
 from tests.support.repositories import get, open_repository, put
 
@@ -39,7 +40,7 @@ class SmallDisk:
         done = subprocess.run(mount, capture_output=True, check=False)
         self.is_mounted = done.returncode == 0
 
-    def fill(self, node: NodeProcess) -> None:
+    def fill(self, node: NodeProcess | FolderProcess) -> None:
         """Leave no room; without a file system of its own, by a limit to the size of files."""
         if self.is_mounted:
             with suppress_full(), (self.folder / "filler").open("wb", buffering=0) as filler:
@@ -48,7 +49,7 @@ class SmallDisk:
         else:
             limit(node, resource.RLIMIT_FSIZE, 1)
 
-    def empty(self, node: NodeProcess) -> None:
+    def empty(self, node: NodeProcess | FolderProcess) -> None:
         """Make room again."""
         if self.is_mounted:
             (self.folder / "filler").unlink()
@@ -69,8 +70,9 @@ def suppress_full() -> Iterator[None]:
             raise
 
 
-def limit(node: NodeProcess, what: int, most: int | None) -> None:
+def limit(node: NodeProcess | FolderProcess, what: int, most: int | None) -> None:
     """Change what a running node may have; None: all it might."""
+    assert node.process is not None
     hard = resource.prlimit(node.process.pid, what)[1]
     resource.prlimit(node.process.pid, what, (hard if most is None else most, hard))
 
