@@ -35,7 +35,7 @@ def victim(tmp_path: Path) -> Iterator[Victim]:
     made.check_outside()
 
 
-def tell(victim: Victim, **changes: Any) -> None:
+def tell(victim: Victim, **changes: Any) -> None:  # noqa: ANN401  # JSON
     """What the server tells next; an honest file among it."""
     files = [*changes.pop("files_added", []), a_file("/honest")]
     # All it has at first, what is new after that.
