@@ -1,7 +1,7 @@
 """Holds a ring of nodes under load for long, and says what it did and whether anything was wrong.
 
 usage: soak [--minutes M] [--seed S] [--nodes N] [--streams N] [--clients N] [--rate R] [--files N]
-            [--json FILE] [--keep FOLDER]
+            [--latency-limit S] [--json FILE] [--keep FOLDER]
        soak --report FILE...
 
 Real nodes in a ring of wires that are cut now and then, `aeorsync sync --watch` clients with
@@ -53,6 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=2, help="folder clients (2)")
     parser.add_argument("--rate", type=float, default=10.0, help="requests a second (10)")
     parser.add_argument("--files", type=int, default=400, help="paths written over HTTP (400)")
+    parser.add_argument("--latency-limit", type=float, default=10.0, help="seconds (10)")
     parser.add_argument("--json", type=Path, help="write the whole report there")
     parser.add_argument("--keep", type=Path, help="where everything lies (a temporary folder)")
     parser.add_argument("--report", type=Path, nargs="+", help="print tables of earlier reports")
@@ -72,6 +73,7 @@ def main() -> int:
         clients=options.clients,
         rate=options.rate,
         files=options.files,
+        latency_limit_s=options.latency_limit,
     )
     work = options.keep or Path(tempfile.mkdtemp(prefix="aeorsync-soak-"))
     work.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ def one_way(pick: Random) -> Sequence[Way]:
 def test_what_was_promised_survives_a_power_cut_at_every_operation(story: StoreStory) -> None:
     with scratch() as folder:
         recording = record(story, folder / "disk")
-        tally = cut_everywhere(story, recording, folder, SEED, one_way)
+        tally = cut_everywhere(story, recording, folder / "disk", SEED, one_way)
     assert tally.wrong == []
     assert tally.operations > 200
     assert tally.states > tally.operations // 4

@@ -185,6 +185,12 @@ def test_a_stream_that_was_not_told_of_a_change_missed_it() -> None:
     assert hearer.missed({"/x": "h2"}, ["/x"]) == ["/x is h2, told was h1"]
 
 
+def test_a_folder_that_is_told_of_has_taken_the_place_of_a_file() -> None:
+    entry = {"path": "/x", "entry_type": "directory"}
+    hearer = told("", created("1-a", "/x", "h1"), ("2-a", "entries_created", entry))
+    assert hearer.missed({}, ["/x"]) == []
+
+
 def test_a_stream_of_a_folder_hears_of_that_folder_only() -> None:
     hearer = told("/d", created("1-a", "/d/x", "h1"), created("2-a", "/dd/x", "h1"))
     assert len(hearer.wrong) == 1

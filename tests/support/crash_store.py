@@ -116,6 +116,9 @@ class StoreStory:
     name: str
     tell: Callable[[Store], None]
 
+    def prepare(self, folder: Path) -> None:
+        """See `crashes.Story`."""
+
     def play(self, disk: RecordedDisk) -> None:
         """See `crashes.Story`."""
         store = Store(disk)

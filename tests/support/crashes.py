@@ -11,6 +11,7 @@ up to the first mark behind the cut: that is what was under way.
 import hashlib
 import shutil
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,8 +27,8 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - where there is memory to write to, it
 _SHOWN = 6
 
 
-class LostError(AssertionError):
-    """A power cut did what it must not do."""
+Looks = dict[tuple[int, int], tuple[int, int, int]]
+"""By device and inode: ctime in nanoseconds; the inode and the ctime of before the cut."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,16 @@ class Moment:
         folder: What is on the disk.
         allowed: What may be found, in the words of the story.
         past: All that was marked before the cut.
-        inodes: What the system had called what is there, and how it looks now.
+        reached: What others than the disk had come to: what was marked last before the cut, or
+            right where it was.
+        looks: What the system says of what is there, and the inode and the ctime that it had.
     """
 
     folder: Path
     allowed: Sequence[Any]
     past: Sequence[Any]
-    inodes: dict[int, Any]
+    reached: Any
+    looks: Looks
 
 
 class Story(Protocol):
@@ -53,6 +57,9 @@ class Story(Protocol):
     @property
     def name(self) -> str:
         """In one word."""
+
+    def prepare(self, folder: Path) -> None:
+        """Fill the folder with what is on the disk, durably, before it happens."""
 
     def play(self, disk: RecordedDisk) -> None:
         """Let it happen in ``disk.folder``."""
@@ -89,11 +96,14 @@ def scratch() -> Iterator[Path]:
 
 
 def record(story: Story, folder: Path) -> Recording:
-    """Play a story on a new disk."""
+    """Play a story on a new disk; then the folder is free again."""
     folder.mkdir()
+    story.prepare(folder)
     with RecordedDisk(folder) as disk:
         story.play(disk)
         demand_complete(disk)
+    # Not removed, so that no inode is used again.
+    folder.rename(folder.with_name(f"{folder.name}, played"))
     return disk.recording
 
 
@@ -118,46 +128,64 @@ def cut_everywhere(
     Args:
         story: Which.
         recording: Of it.
-        folder: Where to build what is left.
+        folder: Where to build what is left, as it may tell by its path: where it was played.
         seed: Of all choices.
         ways: Which ways to try at a place.
         tell: Is told how it goes.
     """
     cutter, tally = Cutter(recording.base, recording.operations), Tally()
     known: set[bytes] = set()
+    ctimes: dict[int, int] = {}
     for at in range(len(recording.operations) + 1):
         cutter.go_on(at)
+        ctimes.update({thing: time for place, thing, time in recording.ctimes if place == at})
         pick = Random(f"{seed}:{at}")
         for number, way in enumerate(ways(pick)):
             state = cutter.state(way, Random(f"{seed}:{at}:{number}"))
-            allowed, past = _marks(recording, at)
-            print_ = _digest(state, allowed)
-            if print_ in known:
+            marks = _marks(recording, at, pick)
+            digest = _digest(state, marks)
+            if digest in known:
                 continue
-            known.add(print_)
+            known.add(digest)
             tally.states += 1
-            left = folder / "left"
-            inodes = recording.build(state, left)
+            looks = {
+                (look.st_dev, look.st_ino): (
+                    look.st_ctime_ns,
+                    recording.things[thing].inode,
+                    ctimes[thing],
+                )
+                for thing, look in recording.build(state, folder).items()
+            }
             try:
-                story.judge(Moment(left, allowed, past, inodes))
+                story.judge(Moment(folder, *marks, looks))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is wrong
                 tally.wrong.append(_report(story, recording, at, way, error))
-            shutil.rmtree(left)
+            shutil.rmtree(folder)
         tally.operations = at
         tell(tally)
     return tally
 
 
-def _marks(recording: Recording, at: int) -> tuple[list[Any], list[Any]]:
+def _marks(recording: Recording, at: int, pick: Random) -> tuple[list[Any], list[Any], Any]:
+    """What is allowed, what is past, what was reached."""
     marks = recording.marks
     past = [mark for mark in marks if mark.at <= at]
     ahead = [mark for mark in marks if mark.at > at][:1]
     since = max((n for n, mark in enumerate(past) if mark.is_promised), default=0)
-    return [mark.value for mark in past[since:] + ahead], [mark.value for mark in past]
+    before = [mark for mark in past if mark.at < at][-1:]
+    reached = pick.choice(
+        [*before, *(mark for mark in past if mark.at == at), *(ahead if not past else [])]
+    )
+    return (
+        [mark.value for mark in past[since:] + ahead],
+        [mark.value for mark in past],
+        reached.value,
+    )
 
 
-def _digest(state: State, allowed: list[Any]) -> bytes:
-    whole = hashlib.blake2b(repr([id(value) for value in allowed]).encode())
+def _digest(state: State, marks: tuple[list[Any], list[Any], Any]) -> bytes:
+    allowed, _, reached = marks
+    whole = hashlib.blake2b(repr([id(value) for value in (*allowed, reached)]).encode())
     for name in sorted(walk(state)):
         number = state.names[name]
         body = state.bodies.get(number)
@@ -174,5 +202,7 @@ def _report(story: Story, recording: Recording, at: int, way: Way, error: Except
         repr(operation)[:100] + f" [{names.get(getattr(operation, 'thing', -1), '')}]"
         for operation in recording.operations[max(0, at - _SHOWN) : at]
     ]
-    text = f"{type(error).__name__}: {error}"[:1500]
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno} {frame.line}"
+    text = f"{type(error).__name__}: {error}"[:1500] + f" in {where}"
     return f"{story.name}, cut after {at}, {way.value}: {text}\n  " + "\n  ".join(last)

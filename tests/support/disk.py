@@ -58,3 +58,4 @@ class RecordedDisk(Notes):
         TAP.watch(None)
         for one in reversed(self._patches):
             one.stop()
+        self._let_go()

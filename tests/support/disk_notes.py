@@ -33,12 +33,14 @@ class Notes:
         self.folder = folder.absolute()
         self.refuses: Callable[[int, str], None] = lambda _number, _call: None
         self.lock = threading.RLock()
+        self._open = os.open
         self._numbers: dict[tuple[int, int], int] = {}
         self._count = 0
         self.real: dict[str, Any] = {}
-        things = [Thing(ROOT, Sort.FOLDER, self.folder.stat().st_ino)]
-        self._numbers[_key(self.folder.stat())] = ROOT
-        self.recording = Recording(State(), things)
+        # Held open, so that no inode is ever used again.
+        self._held: list[int] = []
+        self.recording = Recording(State(), [])
+        self._new(self.folder.stat(), Sort.FOLDER, "", self.folder)
         self._look_around(ROOT, self.folder)
 
     def mark(self, value: Any, *, is_promised: bool = True) -> None:
@@ -119,6 +121,21 @@ class Notes:
     def note(self, operation: Operation) -> None:
         """Note what was done."""
         self.recording.operations.append(operation)
+        things: list[int | None] = []
+        match operation:
+            case Names(now):
+                things += [thing for _, thing in now]
+            case (
+                model.Write(number) | model.Cut(number) | model.Mode(number) | model.Times(number)
+            ):
+                things.append(number)
+            case _:
+                pass
+        at = len(self.recording.operations)
+        for thing in things:
+            if thing is not None:
+                changed = os.fstat(self._held[thing]).st_ctime_ns
+                self.recording.ctimes.append((at, thing, changed))
 
     def making(
         self, call: str, path: Any, dir_fd: int | None, sort: Sort, act: Callable[[], Any]
@@ -133,7 +150,7 @@ class Notes:
             with suppress(FileNotFoundError):
                 found = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
                 target = os.readlink(path, dir_fd=dir_fd) if sort is Sort.SYMLINK else ""
-                number = self._new(found, sort, target)
+                number = self._new(found, sort, target, path, dir_fd)
                 mode = stat.S_IMODE(found.st_mode)
                 self.recording.base.bodies[number] = Body(mode=mode, mtime_ns=found.st_mtime_ns)
                 self.note(Names((((folder, name), number),)))
@@ -270,11 +287,26 @@ class Notes:
         """What an open file is, if it is ours."""
         return self._numbers.get(_key(os.fstat(handle)))
 
-    def _new(self, found: os.stat_result, sort: Sort, target: str) -> int:
+    def _new(
+        self,
+        found: os.stat_result,
+        sort: Sort,
+        target: str,
+        path: Any,
+        dir_fd: int | None = None,
+    ) -> int:
         number = len(self.recording.things)
         self.recording.things.append(Thing(number, sort, found.st_ino, target))
+        self.recording.ctimes.append((0, number, found.st_ctime_ns))
         self._numbers[_key(found)] = number
+        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._held.append(self._open(path, flags, dir_fd=dir_fd))
         return number
+
+    def _let_go(self) -> None:
+        for handle in self._held:
+            os.close(handle)
+        self._held.clear()
 
     def _look_around(self, parent: int, folder: Path) -> None:
         """Take what is there before as durable."""
@@ -286,7 +318,7 @@ class Notes:
             if number is None:
                 sort = Sort.FOLDER if path.is_dir() and not path.is_symlink() else Sort.FILE
                 target = str(path.readlink()) if path.is_symlink() else ""
-                number = self._new(found, Sort.SYMLINK if target else sort, target)
+                number = self._new(found, Sort.SYMLINK if target else sort, target, path)
                 self.recording.base.bodies[number] = body_of(path, found)
             self.recording.base.names[parent, path.name] = number
             if stat.S_ISDIR(found.st_mode):

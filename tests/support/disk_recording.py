@@ -35,12 +35,15 @@ class Recording:
         things: All that were ever there, by number.
         operations: What was done, in order.
         marks: What the test noted, with the operations that had been done by then.
+        ctimes: When things were changed, by the system: the operations that had been done by
+            then, the thing, and the time in nanoseconds.
     """
 
     base: State
     things: list[Thing]
     operations: list[Operation] = field(default_factory=list)
-    marks: list["Mark"] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    ctimes: list[tuple[int, int, int]] = field(default_factory=list)
 
     @property
     def end(self) -> State:
@@ -55,13 +58,13 @@ class Recording:
         """Make a folder that holds a state of the disk.
 
         Returns:
-            Inodes that the system had given what is there, and how it looks now.
+            Numbers of the things that are there, and how they look now.
         """
         folder.mkdir()
         below: dict[int, list[tuple[str, int]]] = {}
         for (parent, name), number in state.names.items():
             below.setdefault(parent, []).append((name, number))
-        made: dict[int, Path] = {}
+        made = {ROOT: folder}
         todo = [(ROOT, folder)]
         while todo:
             parent, place = todo.pop()
@@ -79,7 +82,7 @@ class Recording:
                 else:
                     _make(path, thing, body)
                     made[number] = path
-        return {self.things[number].inode: path.lstat() for number, path in made.items()}
+        return {number: path.lstat() for number, path in made.items()}
 
 
 def _make(path: Path, thing: Thing, body: Body) -> None:

@@ -67,7 +67,7 @@ class Folders:
 
     def _editor(self, client: FolderProcess, top: str) -> Editor:
         source = random.Random(self._random.getrandbits(64))
-        return Editor(client.root, top, self.model, source)
+        return Editor(client.root, top, self.model, source, client.knows)
 
     def start_missing(self) -> None:
         """Start the clients that do not run."""

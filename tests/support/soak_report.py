@@ -4,16 +4,23 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 _MOST_SHOWN: Final = 20
-_APART: Final = frozenset(
+YARDSTICK: Final = "waking up after 20 ms (the yardstick)"
+UNJUDGED: Final = frozenset(
     {
-        "readable on a peer",
-        "the same, amid trouble",
-        "event on a stream",
-        "key revoked everywhere",
-        "quiet until all is equal",
         "at checkpoints",
+        "gc",
+        "quiet until all is equal",
+        "the same, amid trouble",
+        "until all links are active again",
+        YARDSTICK,
     }
 )
+"""How long they may take is not limited, or otherwise."""
+_NO_REQUESTS: Final = UNJUDGED - {"gc"} | {
+    "event on a stream",
+    "key revoked everywhere",
+    "readable on a peer",
+}
 _PROCESS_HEAD: Final = (
     "process",
     "lives",
@@ -71,7 +78,7 @@ def _facts(report: Report) -> Iterable[tuple[str, object]]:
     loads = report["machine_load"] or [0.0]
     mean = sum(loads) / len(loads)
     latencies = report["latencies"]
-    requests = sum(one["count"] for kind, one in latencies.items() if kind not in _APART)
+    requests = sum(one["count"] for kind, one in latencies.items() if kind not in _NO_REQUESTS)
     per_second = requests / report["load_seconds"]
     minutes, loaded = report["seconds"] / 60, report["load_seconds"] / 60
     yield "commit", machine["commit"]

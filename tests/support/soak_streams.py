@@ -144,9 +144,7 @@ class Hearer:
     def _hear(self, entry: Told, *, is_deletion: bool) -> None:
         if not self._is_mine(entry.path) and entry.path != self.folder:
             self.wrong.append(f"told of {entry.path}, which is not in {self.folder}")
-        # A folder may stand beside a file of its name.
-        if entry.entry_type == "directory":
-            return
+        # A folder that is told of at a path has taken the place of the file there.
         is_file = entry.entry_type == "file" and not is_deletion
         self.heard[entry.path] = entry.hash if is_file else None
         if is_file:

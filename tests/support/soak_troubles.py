@@ -11,6 +11,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -58,12 +59,14 @@ class Troubles:
 
     async def whole(self) -> None:
         """Mend everything, and wait until all links are active."""
+        began = time.monotonic()
         self._ring.mend()
         await asyncio.to_thread(self._folders.start_missing)
         try:
             await asyncio.to_thread(wait_until, self._is_whole, _BACK_S)
         except TimeoutError:
             self._tally.complain("links", "ring", f"not active again after {_BACK_S:.0f} s")
+        self._tally.took("until all links are active again", time.monotonic() - began)
         self._weather.change(is_calm=True)
 
     def _is_whole(self) -> bool:

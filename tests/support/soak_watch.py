@@ -18,6 +18,7 @@ WARM_UP_S: Final = 120.0
 JUDGED_S: Final = 480.0
 _MIB: Final = 1 << 20
 _PAGE: Final = resource.getpagesize()
+_SHOWN: Final = 200
 METRICS: Final = ("memory", "handles", "threads", "disk")
 
 
@@ -98,8 +99,16 @@ class Watch:
                 found = slope(all_lives, since, WARM_UP_S)
                 if points:
                     row[name] = _figures([value for _, value in points], found)
+            row["series"] = {name: _thinned(found) for name, found in lives.metrics.items()}
             rows.append(row)
         return rows
+
+
+def _thinned(lives: list[Life]) -> list[tuple[float, float]]:
+    """Some of the samples, evenly spread."""
+    points = [point for life in lives for point in life.samples]
+    step = len(points) // _SHOWN + 1
+    return [(round(at), round(value, 1)) for at, value in points[::step]]
 
 
 def _figures(values: list[float], found: Slope | None) -> dict[str, float | bool | None]:
