@@ -19,7 +19,7 @@ from aeorsync.errors import AeorError, BadRequestError
 from aeorsync.folder import temps
 from aeorsync.folder.events import Problem, Why
 from aeorsync.folder.options import DeleteLimit, Options
-from aeorsync.folder.passes import MassDeletionError
+from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.root import RootGoneError
 from aeorsync.wire.framing import Chunk, Codec
 from tests.support.bad_names import NAMES, Verdict
