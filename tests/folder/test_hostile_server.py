@@ -19,7 +19,7 @@ from aeorsync.errors import AeorError, BadRequestError
 from aeorsync.folder import temps
 from aeorsync.folder.events import Problem, Why
 from aeorsync.folder.options import DeleteLimit, Options
-from aeorsync.folder.passes import MassDeletionError
+from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.root import RootGoneError
 from aeorsync.wire.framing import Chunk, Codec
 from tests.support.bad_names import NAMES, Verdict
@@ -35,7 +35,7 @@ def victim(tmp_path: Path) -> Iterator[Victim]:
     made.check_outside()
 
 
-def tell(victim: Victim, **changes: Any) -> None:
+def tell(victim: Victim, **changes: Any) -> None:  # noqa: ANN401  # JSON
     """What the server tells next; an honest file among it."""
     files = [*changes.pop("files_added", []), a_file("/honest")]
     # All it has at first, what is new after that.
