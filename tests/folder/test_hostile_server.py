@@ -17,9 +17,9 @@ import zstandard
 from aeorsync.core.hashing import chunk_id
 from aeorsync.errors import AeorError, BadRequestError
 from aeorsync.folder import temps
+from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Problem, Why
 from aeorsync.folder.options import DeleteLimit, Options
-from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.root import RootGoneError
 from aeorsync.wire.framing import Chunk, Codec
 from tests.support.bad_names import NAMES, Verdict
