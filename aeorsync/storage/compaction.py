@@ -141,7 +141,11 @@ class Compaction:
             "SELECT 1 FROM chunks WHERE pack = ? LIMIT 1", (number,)
         ).fetchone()
         if row is None:
-            self._packs.remove(number)
+            try:
+                self._packs.remove(number)
+            except OSError as error:
+                text = f"the disk refused to remove a pack: {error.strerror}; nothing was lost"
+                raise UnavailableError(text) from error
         return row is None
 
 

@@ -20,6 +20,11 @@ def open_repository(folder: DataFolder, node_id: int) -> Repository:
     """
     try:
         store = EmbeddedStore(folder.path, first_head(node_id))
+        try:
+            return Repository(store, SystemClock())
+        except BaseException:
+            store.close()
+            raise
     except AeorError as error:
         is_locked = error.code == "SERVICE_UNAVAILABLE"
         code = DATA_LOCKED if is_locked else DATA_UNUSABLE
@@ -27,4 +32,3 @@ def open_repository(folder: DataFolder, node_id: int) -> Repository:
     except OSError as error:
         text = f"{folder.path} cannot be used: {error.strerror}"
         raise StartupError(text, DATA_UNUSABLE) from error
-    return Repository(store, SystemClock())

@@ -48,6 +48,9 @@ class Repository:
 
     def __init__(self, store: Store, wall: WallClock) -> None:
         """Take over a store; `close` closes it."""
+        # What may fail comes before the writer's thread begins.
+        self.database_id = database_id(store)
+        self._epochs = begin_epoch(store)
         self._store = store
         self._wall = wall
         self._cache = NodeCache(store)
@@ -62,8 +65,6 @@ class Repository:
         self._keeper = Keeper(store, self._cache, self._reader, self.settle_trees)
         self._writer.listen(self._keeper.heard)
         self._lens: Lens | None = None
-        self.database_id = database_id(store)
-        self._epochs = begin_epoch(store)
         self.settle_trees()
 
     # Care of the store
