@@ -149,7 +149,8 @@ class Observer:
             self._ledger.note(name, None)
             if what == Made.DELETED.value:
                 self._has_lost_deletions = True
-            else:
+            elif self._ledger.change_of(path) is None:
+                # Else it was told before, as when the server had the very same already.
                 self._ledger.postpone(path, b"")
                 gone.append(path)
         return gone
