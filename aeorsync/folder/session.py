@@ -29,7 +29,7 @@ from aeorsync.folder.root import RootGoneError, RootId, SafeRoot
 from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT
 from aeorsync.folder.told import Scope
-from aeorsync.folder.waking import Wake, hear_folder, hear_server
+from aeorsync.folder.waking import Refused, Wake, hear_folder, hear_server
 from aeorsync.runtime import bridge, chance
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.tasks import backoff
@@ -167,10 +167,10 @@ class FolderSync:
 
     async def _keep(self, wake: Wake, report: Report) -> None:
         failures = 0
-        look = Look()
+        look, refused = Look(), Refused()
         while True:
             try:
-                await self._pass(look, report)
+                outcome = await self._pass(look, report)
             except AeorError as error:
                 if not error.retry or isinstance(error, RootGoneError | UntrustedError):
                     raise
@@ -183,7 +183,8 @@ class FolderSync:
                 if failures:
                     report(Online())
                 failures = 0
-            look = await wake.next(is_retry=failures > 0)
+                refused.note(look, outcome.problems)
+            look = await wake.next(is_retry=failures > 0, refused=refused)
 
     async def _pass(self, look: Look, report: Report) -> Outcome:
         engine = self._opened
