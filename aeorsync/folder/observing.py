@@ -134,7 +134,9 @@ class Observer:
         """The server told everything up to the present."""
         with self._ledger.transaction():
             gone = self._note_undone() if listed is None else self._note_missing(listed)
-            self._ledger.note(CURSOR, cursor)
+            # Should we be killed before all is listed, the next pass begins with that.
+            has_to_list = listed is None and self._has_lost_deletions
+            self._ledger.note(CURSOR, None if has_to_list else cursor)
         return gone
 
     def _note_undone(self) -> list[str]:
