@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from aeorsync.core.hashing import chunk_id, content_hash
-from aeorsync.errors import BadRequestError
+from aeorsync.errors import BadRequestError, NotFoundError
 from aeorsync.folder.events import Event, Outcome
 from aeorsync.folder.options import Options
 from aeorsync.folder.session import FolderSync
 from aeorsync.wire.blobs import CommitReply, CommitRequest, Committed
 from aeorsync.wire.framing import Chunk, Codec
-from aeorsync.wire.protocol import DiffReply
+from aeorsync.wire.protocol import DiffReply, Held, SeenReply
 from tests.support.loops import run
 
 MTIME = 1_700_000_000_000_000_000
@@ -58,14 +58,14 @@ class HostileServer:
         repeats: Whether it tells the first for ever.
         bodies: The chunks it has.
         lies: Chunks it sends for others.
-        committed: What it was sent.
+        taken: What it was sent.
         refuses: Whether it takes no commit.
     """
 
     pages: list[Any] = field(default_factory=lambda: [a_page()])
     bodies: list[bytes] = field(default_factory=lambda: [b"theirs"])
     lies: dict[bytes, Chunk] = field(default_factory=dict)
-    committed: list[CommitRequest] = field(default_factory=list)
+    taken: list[CommitRequest] = field(default_factory=list)
     sent: list[Chunk] = field(default_factory=list)
     repeats: bool = False
     asked: int = 0
@@ -92,7 +92,7 @@ class HostileServer:
         """What it was sent, as it is told to all others."""
         told = {"etag": '"e"', "version": "9-9"}
         found: dict[str, Any] = {"files_added": [], "symlinks_added": [], "directories_added": []}
-        for request in self.committed:
+        for request in self.taken:
             for one in request.files:
                 size = one.size or 0
                 plain = a_file(one.path, b"", **told, size=size, mtime_ns=one.mtime_ns)
@@ -104,6 +104,14 @@ class HostileServer:
             found["directories_added"] += [{"path": one.path} for one in request.folders]
         return found
 
+    async def seen(self, versions: Mapping[str, Held]) -> SeenReply:
+        """Whatever it is asked about was replaced, it says."""
+        return SeenReply([], [*versions])
+
+    async def committed(self, op: str) -> CommitReply:
+        """Nothing of that name."""
+        raise NotFoundError(op)
+
     async def check(self, hashes: Sequence[bytes]) -> set[bytes]:
         """All of them have to be sent."""
         return set(hashes)
@@ -114,7 +122,7 @@ class HostileServer:
 
     async def commit(self, request: CommitRequest, chunks: Sequence[Chunk] = ()) -> CommitReply:
         """Say yes to everything."""
-        self.committed.append(request)
+        self.taken.append(request)
         self.sent += chunks
 
         def done(items: Iterable[Any]) -> list[Committed]:
