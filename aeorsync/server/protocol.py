@@ -2,7 +2,7 @@
 
     head or trailers      at most `limits.MAX_HEAD` bytes and `limits.MAX_FIELDS` fields
     requests that wait    at most `limits.MAX_WAITING`
-    connections           at most `limits.MAX_CONNECTIONS`; the idlest makes room for a new one
+    connections           at most `most_connections`; the idlest makes room for a new one
     a head, or nothing    `HEAD_SECONDS` until it is whole
     a body                `BODY_SECONDS` from one byte to the next
     an answer             `MIN_SENT` bytes of it in `SEND_SECONDS`, or the rest
@@ -12,6 +12,7 @@ place of an answer: whoever is being answered hears the end of it, and then the 
 A request whose body breaks off is told to its handler as cut off, so its own answer is the truth.
 """
 
+import resource
 from asyncio import TimerHandle, Transport
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ SEND_SECONDS = 60.0
 MIN_SENT = 16 * limits.KIB
 LINGER_SECONDS = 1.0
 """How long a client may read why it was refused, before what it still sends resets it."""
+RESERVED_FILES = 160
+"""Files that this process may always open, whoever connects: packs, the database, peers."""
+_TOLD = 16
+"""Connections over the limit that are told so; those beyond are just closed."""
 
 _DISCONNECT = {"type": "http.disconnect"}
 
@@ -59,6 +64,12 @@ _TOO_LARGE = Refusal(
 _TOO_MANY = Refusal(429, "RATE_LIMITED", "too many requests wait on this connection")
 _SLOW = Refusal(408, "REQUEST_TIMEOUT", "the request did not arrive in time")
 _FULL = Refusal(503, UnavailableError.code, "too many connections are open; try again later")
+
+
+def most_connections() -> int:
+    """Connections that may be open at a time, by our limit and by that of the system."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(limits.MAX_CONNECTIONS, max(files - RESERVED_FILES, files // 4))
 
 
 class _RefusedError(Exception):
@@ -94,7 +105,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin; asyncio calls this."""
         super().connection_made(transport)
-        if len(self.connections) > limits.MAX_CONNECTIONS and not self._make_room():
+        excess = len(self.connections) - most_connections()
+        if excess > 0 and self._make_room():
+            self._watch()
+        elif excess > _TOLD:
+            self.transport.abort()
+        elif excess > 0:
             self._refuse(_FULL)
         else:
             self._watch()
