@@ -80,11 +80,13 @@ def see(entry: Entry) -> Sight:
     if len(entry.versions) == 1:
         return Sight(entry.versions[0])
     ranked = sorted(entry.versions, key=lambda version: version.rank, reverse=True)
-    distinct: list[Version] = []
+    # First who stands: of two that leave the same state perhaps only one is overruled.
+    standing: list[Version] = []
     for version in ranked:
-        if not any(is_same_state(version, better) for better in distinct):
-            distinct.append(version)
-    standing = [v for v in distinct if not any(_overrules(w, v) for w in distinct)]
+        if not any(_overrules(other, version) for other in ranked) and not any(
+            is_same_state(version, better) for better in standing
+        ):
+            standing.append(version)
     return Sight(standing[0], tuple(standing[1:]))
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from aeorsync.core.clock import is_too_far_ahead
-from aeorsync.core.merge import Sight, see
+from aeorsync.core.merge import see
 from aeorsync.core.versions import Dot, Entry, Kind, Version, covers
 
 Seen = frozenset[Dot]
@@ -100,12 +100,15 @@ class History:
                 found |= known.seen
         return frozenset(found)
 
-    def end_commit(self, past: Past, node: int, now_ms: int) -> None:
-        """All paths of a commit have been noted."""
+    def end_commit(self, past: Past, last_stamp: int, node: int, now_ms: int) -> None:
+        """All paths of a commit have been noted.
+
+        A stamp from too far ahead, that of a wrong clock, is not followed: then they go back.
+        """
         if past.fresh:
             first, last = min(past.fresh), max(past.fresh)
             demand(
-                first > past.stamp or is_too_far_ahead(past.stamp, now_ms),
+                first > past.stamp or is_too_far_ahead(last_stamp, now_ms),
                 f"node {node}: stamp {first} after {past.stamp}",
             )
             demand(len(set(past.fresh)) == len(past.fresh), f"node {node} gave out a stamp twice")
@@ -224,7 +227,7 @@ class History:
         sight = see(entry)
         demand(
             sight.winner.deleted <= all(version.deleted for version in entry.versions)
-            or _is_settled(entry, sight),
+            or _is_settled(entry),
             f"node {node} hides what lives at {key!r}",
         )
         shown_states = [_state(version) for version in (sight.winner, *sight.losers)]
@@ -267,11 +270,10 @@ class History:
             )
 
 
-def _is_settled(entry: Entry, sight: Sight) -> bool:
-    """Whether a deletion may win over living versions: it deleted just what each of them says."""
-    return all(
-        version.deleted or version.content.hash == sight.winner.base for version in entry.versions
-    )
+def _is_settled(entry: Entry) -> bool:
+    """Whether deletions may win over living versions: they deleted just what each of them says."""
+    gone = {version.base for version in entry.versions if version.deleted}
+    return all(version.deleted or version.content.hash in gone for version in entry.versions)
 
 
 def _state(version: Version) -> tuple[object, ...]:

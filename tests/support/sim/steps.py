@@ -204,7 +204,11 @@ async def _copy(run: Small, at: int, path: str, to: str) -> None:
 @step("undelete")
 async def _undelete(run: Small, at: int, path: str) -> None:
     """Somebody brings back what was deleted last."""
-    _commit(run.node(at), lambda draft: restore(draft, parse(path)))
+    node = run.node(at)
+    entry = node.entry(to_key(parse(path)))
+    # As the API does: of what was deleted before it came here, the bytes may be elsewhere.
+    if entry is not None and not node.repository.lacking([see(entry).winner.content])[0]:
+        _commit(node, lambda draft: restore(draft, parse(path)))
 
 
 @step("resolve")
