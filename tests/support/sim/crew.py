@@ -1,8 +1,8 @@
 """Blocking work without threads.
 
-    InlineCrew      each call is made where it is handed over
-    DelayedCrew     each call is made a little later, as if a thread had had to wake up; who
-                    waits for a result all the same, in blocking code, does the work meanwhile
+InlineCrew      each call is made where it is handed over
+DelayedCrew     each call is made a little later, as if a thread had had to wake up; who
+                waits for a result all the same, in blocking code, does the work meanwhile
 """
 
 import asyncio

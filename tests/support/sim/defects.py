@@ -1,22 +1,21 @@
 """Deliberate defects, to see that the simulation finds them; each is on for as long as it is held.
 
-    with broken("forgets a loser"):
-        ...
+with broken("forgets a loser"):
+    ...
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import msgspec
-
 from aeorsync.cluster import cycle as cycles
-from aeorsync.cluster import graves
+from aeorsync.cluster import graves, link
 from aeorsync.core import clock, merge
-from aeorsync.core.knowledge import Knowledge
-from aeorsync.core.versions import Entry, Version, covers
-from aeorsync.storage import base, draft, forks, gc, holdings, identities, keeping, memory, settling
+from aeorsync.core.paths import TreePath
+from aeorsync.core.versions import Entry, Vector, Version, decode_entry
+from aeorsync.remote.calls import Remote
+from aeorsync.storage import draft, forks, holdings, keeping
 from aeorsync.storage.draft import Draft
 from tests.support.sim.small import _founded
 
@@ -56,7 +55,10 @@ _write = Draft.write
 
 
 def _write_as_if_all_was_seen(
-    self: Draft, path: Any, state: Any, context: Any = None  # noqa: ANN401
+    self: Draft,
+    path: TreePath,
+    state: draft.State,
+    context: Vector | None = None,
 ) -> Version:
     del context
     return _write(self, path, state, None)
@@ -69,10 +71,14 @@ def _keep_incarnation(self: Draft) -> None:
 def _forgets_early(self: graves.Graves) -> object:
     survey = self._survey()
     with self._repository.view() as view:
-        every = [(key, graves.decode_entry(data)) for key, data in view.graves()]
+        every = [(key, decode_entry(data)) for key, data in view.graves()]
     if every:
         self._repository.forget(every).result()
     return survey
+
+
+async def _settle_at_once(self: link.Link, remote: Remote) -> None:
+    await self._meet(await self._acquaintance.probe(remote))
 
 
 def _patched(target: object, name: str, value: object) -> Defect:
@@ -109,12 +115,13 @@ DEFECTS: dict[str, Defect] = {
     "believes cursors of another epoch": lambda: patch(
         "aeorsync.storage.repository.Repository.has_given_out", lambda _, __, ___: True
     ),
-    "promotes a fork over what came since": _patched(
-        forks, "_promote_one", lambda *_: False
-    ),
+    "promotes a fork over what came since": _patched(forks, "_promote_one", lambda *_: False),
     "keeps what a failed operation did": _patched(Draft, "undo", Draft.keep),
     "hides what a deletion met": _patched(
         merge, "_began_after", lambda newer, older: older.deleted and not newer.deleted
+    ),
+    "moves data before the clocks agree": lambda: patch(
+        "aeorsync.cluster.link.Link._settle", _settle_at_once
     ),
     "shows only the winner": lambda: patch(
         "tests.support.sim.history.see", lambda entry: merge.Sight(merge.see(entry).winner)
@@ -130,6 +137,3 @@ def broken(name: str) -> Iterator[None]:
         stack.enter_context(patch.dict(_founded, clear=True))
         stack.enter_context(DEFECTS[name]())
         yield
-
-
-_ = (Sequence, msgspec, Knowledge, covers, base, identities, memory, settling)

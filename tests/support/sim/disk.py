@@ -43,6 +43,7 @@ class Disk(MemoryStore):
         self.fuse = -1
         self.dies_after = False
         self.is_dead = False
+        self.died: Callable[[], None] = lambda: None
         self._volatile: set[bytes] = set()
 
     def set_fuse(self, operations: int, *, dies_after: bool) -> None:
@@ -98,7 +99,7 @@ class Disk(MemoryStore):
 
 
 def _mortal(real: Callable[..., Any]) -> Callable[..., Any]:
-    def operation(self: Disk, *args: Any, **named: Any) -> Any:
+    def operation(self: Disk, *args: object, **named: object) -> object:
         if self.is_dead:
             raise CrashedError(self)
         self.operations += 1
@@ -108,13 +109,14 @@ def _mortal(real: Callable[..., Any]) -> Callable[..., Any]:
                 if self.dies_after:
                     real(self, *args, **named)
                 self.is_dead = True
+                self.died()
                 raise CrashedError(self)
         return real(self, *args, **named)
 
     return operation
 
 
-for _name, _real in {
+_MORTAL: dict[str, Callable[..., Any]] = {
     "put_chunks": Disk._put,
     "commit": Disk._publish,
     "flush": Disk._settle,
@@ -124,5 +126,6 @@ for _name, _real in {
     "sweep": MemoryStore.sweep,
     "trim_feed": MemoryStore.trim_feed,
     "set_note": MemoryStore.set_note,
-}.items():
+}
+for _name, _real in _MORTAL.items():
     setattr(Disk, _name, _mortal(_real))

@@ -10,7 +10,6 @@ import heapq
 from collections.abc import Callable
 from contextvars import Context
 from random import Random
-from typing import Any
 
 
 class StuckError(AssertionError):
@@ -43,14 +42,16 @@ class Loop(asyncio.BaseEventLoop):
         self,
         when: float,
         callback: Callable[..., object],
-        *args: Any,
+        *args: object,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         # A moment's difference, so that what is due together comes in any order.
-        return super().call_at(when + self._chance.random() * 1e-6, callback, *args, context=context)
+        return super().call_at(
+            when + self._chance.random() * 1e-6, callback, *args, context=context
+        )
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)
 
@@ -80,6 +81,9 @@ class Loop(asyncio.BaseEventLoop):
                 continue
             self.turns += 1
             handle._run()
+
+    def _asyncgen_finalizer_hook(self, agen: object) -> None:
+        """Nobody ends what a dead node has begun."""
 
     def close(self) -> None:
         if not self.is_closed():

@@ -1,5 +1,6 @@
 """Schedules out of a seed."""
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -73,7 +74,7 @@ def make_small(seed: int) -> Schedule:
         weights |= PARTS[name]
     nodes = chance.choice((2, 2, 3))
     paths = chance.sample(PATHS, chance.choice((1, 2, 2, 3)))
-    maker = _Maker(chance, nodes, paths)
+    maker = Maker(chance, nodes, paths)
     steps = maker.some(weights, chance.randint(5, 12))
     for name in sorted(parts or {""}):
         if chance.random() < 0.6:
@@ -81,7 +82,7 @@ def make_small(seed: int) -> Schedule:
     return Schedule(seed, nodes, tuple(steps), is_founded=chance.random() < 0.85)
 
 
-class _Maker:
+class Maker:
     """Fills in what belongs to each step."""
 
     def __init__(self, chance: Random, nodes: int, paths: list[str]) -> None:
@@ -110,7 +111,7 @@ class _Maker:
             "0": 0,
             "1": True,
         }
-        steps = []
+        steps: list[Step] = []
         for line in lines:
             words = line.split()
             given = [cast[word] for word in words if word in cast]
@@ -127,7 +128,7 @@ class _Maker:
         return found
 
     def _arguments(self, name: str) -> list[Any]:
-        make = {
+        make: dict[str, Callable[[], list[Any]]] = {
             "put": lambda: [self._node(), self._path(), self._number()],
             "edit": lambda: [self._client(), self._node(), self._path(), self._number()],
             "stow": lambda: [self._client(), self._node(), self._number()],
@@ -161,8 +162,8 @@ class _Maker:
             "clock": lambda: [self._node(), self._offset()],
             "wait": lambda: [self._chance.choice((1, 1000, 60_000))],
             "grow old": list,
-        }.get(name, lambda: [self._node()])
-        return make()
+        }
+        return make[name]() if name in make else [self._node()]
 
     def _node(self) -> int:
         return self._chance.randrange(self._nodes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from aeorsync.cluster.graves import Graves
 from aeorsync.cluster.offers import Offers
 from aeorsync.core import tree
-from aeorsync.core.nodes import EMPTY
+from aeorsync.core.nodes import EMPTY, Reader
 from aeorsync.core.versions import Entry, Version, decode_entry
 from aeorsync.storage.base import Commit, Head
 from aeorsync.storage.draft import Draft
@@ -26,7 +26,7 @@ Claims = Callable[[bytes, Version], Seen | None]
 """What the writer of a new version at a key has really seen; None for all that is there."""
 
 
-@dataclass(slots=True)
+@dataclass
 class World:
     """What is true everywhere.
 
@@ -190,7 +190,7 @@ class Node:
         return None if data is None else decode_entry(data)
 
     @property
-    def _read(self) -> "tree.Reader":
+    def _read(self) -> Reader:
         return self.repository._cache.read
 
     def entry(self, key: bytes) -> Entry | None:

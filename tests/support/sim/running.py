@@ -4,6 +4,8 @@ Whatever a run depends on comes from its schedule, so a schedule that is run twi
 same way, with the same *trace*: a hash of every commit of every node, in their order.
 """
 
+import gc
+import sys
 import traceback
 from dataclasses import dataclass
 from random import Random
@@ -11,11 +13,13 @@ from random import Random
 import msgspec
 
 from aeorsync.runtime import chance, threads
-from tests.support.sim.crew import InlineCrew
+from tests.support.sim.crew import DelayedCrew, InlineCrew
 from tests.support.sim.loop import Loop
 from tests.support.sim.making import make_small
+from tests.support.sim.making_whole import make_whole
 from tests.support.sim.small import Schedule, Small
 from tests.support.sim.steps import STEPS
+from tests.support.sim.whole import Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +47,14 @@ class Ended:
 
 def make(size: str, seed: int) -> Schedule:
     """The schedule of a seed."""
-    del size
-    return make_small(seed)
+    return make_small(seed) if size == "small" else make_whole(seed)
 
 
 def play(schedule: Schedule) -> Ended:
     """Run a schedule to its end, whatever that is."""
     try:
-        return Ended(schedule, run_small(schedule).trace())
+        run = run_small if schedule.size == "small" else run_whole
+        return Ended(schedule, run(schedule).trace())
     except (Exception, SystemExit) as error:  # noqa: BLE001  # that is what is looked for
         text = f"{type(error).__name__}: {error}"
         return Ended(schedule, "", text, traceback.format_exc())
@@ -71,6 +75,36 @@ def run_small(schedule: Schedule) -> Small:
             return run
     finally:
         loop.close()
+
+
+def run_whole(schedule: Schedule) -> Whole:
+    """Play the schedule of a whole cluster to its end.
+
+    Raises:
+        Exception: What went wrong.
+    """
+    ways = Random(schedule.seed)
+    loop = Loop(ways)
+    loop.set_exception_handler(lambda _, __: None)
+    source = Random(schedule.seed)
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with chance.drawn_from(source), threads.done_by(DelayedCrew(loop, ways)):
+            run = Whole(schedule, loop, ways)
+            try:
+                loop.run_until_complete(run.run(STEPS))
+            finally:
+                loop.run_until_complete(run.dispose())
+            return run
+    finally:
+        loop.close()
+        # What is left of the dead cannot end in good order, and need not.
+        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        gc.collect()
+        sys.unraisablehook = hook
+        if was_collecting:
+            gc.enable()
 
 
 def encode(schedule: Schedule) -> str:

@@ -73,9 +73,9 @@ class Small:
             name there.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, world: World | None = None) -> None:
         self.schedule = schedule
-        self.world = World()
+        self.world = world or World()
         self.history = History()
         self.nodes: list[Node] = []
         self.bases: dict[tuple[int, str], Base] = {}
@@ -145,9 +145,7 @@ class Small:
                 side.members.write(sorted(pair))
         return True
 
-    async def cycle(
-        self, asker: Node, server: Node, fault: tuple[str, int] | None = None
-    ) -> None:
+    async def cycle(self, asker: Node, server: Node, fault: tuple[str, int] | None = None) -> None:
         """``asker`` pulls everything from ``server``."""
         if not self.meet(asker, server):
             return
