@@ -39,7 +39,7 @@ def test_a_defect_is_found_and_made_small(name: str) -> None:
         assert play(least).kind == ended.kind
     assert len(least.steps) <= min(6, len(ended.schedule.steps))
     assert play(least).failure is None
-    assert decode(encode(least)) == least
+    assert encode(decode(encode(least))) == encode(least)
 
 
 def test_every_defect_of_the_list_can_be_switched_on_and_off() -> None:

@@ -101,7 +101,7 @@ def run_whole(schedule: Schedule) -> Whole:
         loop.close()
         # What is left of the dead cannot end in good order, and need not.
         hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-        gc.collect()
+        gc.collect(0)
         sys.unraisablehook = hook
         if was_collecting:
             gc.enable()

@@ -273,9 +273,11 @@ def founded(size: int) -> Small:
     """A cluster of which all nodes have met, and nothing else has happened; made only once."""
     if size not in _founded:
         loop = Loop()
-        with chance.drawn_from(Random(size)), threads.done_by(InlineCrew()):
-            run = Small(Schedule(0, size, (), is_founded=False))
-            loop.run_until_complete(run.heal())
-        loop.close()
+        try:
+            with chance.drawn_from(Random(size)), threads.done_by(InlineCrew()):
+                run = Small(Schedule(0, size, (), is_founded=False))
+                loop.run_until_complete(run.heal())
+        finally:
+            loop.close()
         _founded[size] = run
     return _founded[size]
