@@ -29,7 +29,7 @@ from uuid import UUID
 from starlette.types import Scope
 
 from aeorsync.api.endpoint import Access
-from aeorsync.api.members import caller_id
+from aeorsync.api.members import caller_id, caller_run
 from aeorsync.api.node import Caller, Node
 from aeorsync.core import access as rules
 from aeorsync.core import apikeys, tokens
@@ -99,11 +99,16 @@ class Authenticator:
             UnauthorizedError: Nobody we know.
             DeniedError: Somebody who may not.
             RemovedError: A node that was removed from the cluster.
+            TwinError: A copy of another node.
         """
         caller = await self._known(scope, access)
         node_id = caller_id(scope) if caller.is_peer else None
         if node_id is not None:
-            await self.node.member.roster.refuse_removed(node_id)
+            roster = self.node.member.roster
+            await roster.refuse_removed(node_id)
+            run = caller_run(scope)
+            if run is not None:
+                roster.twins.hear(node_id, run)
         return caller
 
     async def _known(self, scope: Scope, access: Access) -> Caller:

@@ -175,17 +175,19 @@ class _Base:
     Attributes:
         place: Where it stands.
         full: Whether it is given a listing, not a difference.
+        begins: Whether the listing begins here.
     """
 
     place: Place
     full: bool
+    begins: bool = False
 
 
 def _base(repository: Repository, head: Head, since: str | None, places: Places) -> _Base:
     place = None if since is None else _place(repository, since, places)
     if place is not None and is_usable(place.cursor, head, repository):
         return _Base(place, full=place.cursor.phase != 0)
-    return _Base(Place(start(repository, head), exact=True), full=True)
+    return _Base(Place(start(repository, head), exact=True), full=True, begins=True)
 
 
 def _place(repository: Repository, since: str, places: Places) -> Place | None:
@@ -231,7 +233,8 @@ def _page(
                 break
     place = Place(cursor, exact=is_done(cursor, head))
     token = _token(place, head, places)
-    return _encode(page.reply(token, more=not place.exact, full=base.full)), page.told
+    reply = page.reply(token, more=not place.exact, full=base.full, begins=base.begins)
+    return _encode(reply), page.told
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

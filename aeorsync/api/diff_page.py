@@ -125,13 +125,14 @@ class DiffPage:
         """The chunks that the reader is told of, those of losers included."""
         return self._beside.union(self._chunks)
 
-    def reply(self, token: str, *, more: bool, full: bool) -> DiffReply:
+    def reply(self, token: str, *, more: bool, full: bool, begins: bool = False) -> DiffReply:
         """Return the page; nothing may be added afterwards.
 
         Args:
             token: What the reader is to send next.
             more: Whether it should do so at once.
             full: Whether this is a part of a listing, not a difference.
+            begins: Whether the listing begins here.
         """
         for name in Changes.__struct_fields__:
             getattr(self._changes, name).sort(key=_path)
@@ -141,6 +142,7 @@ class DiffPage:
             chunk_hashes_needed=sorted(self._chunks.values()),
             more=more,
             full=full,
+            begins=begins,
         )
 
     def _weigh(self, path: TreePath) -> None:

@@ -254,6 +254,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Stream what happens to files, as server-sent events.",
         access=Access.USER,
         errors=(BadRequestError,),
+        media=("text/event-stream",),
         parameters=(
             Parameter("events", {"type": "string"}, "Types to hear of, separated by commas."),
             Parameter("path_prefix", {"type": "string"}, "Only what lies in this folder."),

@@ -35,5 +35,6 @@ ENDPOINTS = (
         listen,
         "Stream what is addressed to the caller, as server-sent events.",
         access=Access.USER,
+        media=("text/event-stream",),
     ),
 )

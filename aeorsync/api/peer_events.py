@@ -58,6 +58,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         listen,
         "Stream to a peer when there is something to pull.",
         errors=(BadRequestError,),
+        media=("text/event-stream",),
         parameters=(
             Parameter("node_id", {"type": "integer", "minimum": 1}, "Who listens; for no echo."),
         ),

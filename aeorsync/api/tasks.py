@@ -11,6 +11,7 @@ from aeorsync.api.jobs import Cleaned, GcArgs, ReindexArgs, check_job, clean_up
 from aeorsync.api.node import Node
 from aeorsync.core.schedule import check_schedule, next_ms
 from aeorsync.errors import (
+    UNREADABLE,
     BadRequestError,
     ConflictError,
     InvalidFieldError,
@@ -202,7 +203,7 @@ async def _args(call: Call, shape: type[msgspec.Struct]) -> dict[str, Any]:
         return dict(msgspec.to_builtins(msgspec.json.decode(data, type=shape)))
     except msgspec.ValidationError as error:
         raise InvalidFieldError(f"the body does not fit: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"the body is not JSON: {error}") from error
 
 

@@ -42,9 +42,9 @@ from aeorsync.errors import (
     UnavailableError,
 )
 from aeorsync.folder import events
+from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Event, Outcome
 from aeorsync.folder.options import DeleteLimit, Options
-from aeorsync.folder.passes import MassDeletionError
 from aeorsync.folder.places import Places, State
 from aeorsync.folder.root import RootGoneError
 from aeorsync.folder.session import FolderSync, Status

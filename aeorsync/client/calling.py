@@ -22,6 +22,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from aeorsync.errors import (
+    UNREADABLE,
     AeorError,
     BadRequestError,
     RateLimitedError,
@@ -138,7 +139,7 @@ class Caller:
         answer = await self._asked(asked)
         try:
             return msgspec.json.decode(answer, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
 
     async def _asked(self, asked: Call) -> bytes:

@@ -9,7 +9,13 @@ import msgspec
 
 from aeorsync.client.calling import Caller, Pauses, print_query
 from aeorsync.client.model import Event
-from aeorsync.errors import BadRequestError, RateLimitedError, UnavailableError, UntrustedError
+from aeorsync.errors import (
+    UNREADABLE,
+    BadRequestError,
+    RateLimitedError,
+    UnavailableError,
+    UntrustedError,
+)
 from aeorsync.remote.connection import Request
 from aeorsync.remote.sse import EventDecoder
 
@@ -94,7 +100,7 @@ class EventCalls(Caller):
     def _event(self, name: str, data: bytes, mark: str) -> Event:
         try:
             told = msgspec.json.decode(data, type=_Told)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken event: {error}") from error
         return Event(mark, name, told.timestamp, told.payload)
 

@@ -1,28 +1,38 @@
 """Calls for who keeps a copy of files: what changed, which chunks, many changes at once.
 
-    diff -> chunks          take what changed there
+    diff -> seen -> chunks  take what changed there
     check -> send_chunks -> commit    bring what changed here
 
 A chunk is named by `core.hashing.chunk_id`; whoever takes one checks that.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from aeorsync.client.calling import LONG_S, Call, Caller
+from aeorsync.client.calling import LONG_S, Call, Caller, place
 from aeorsync.core.hashing import parse_hash
-from aeorsync.errors import BadRequestError, UnavailableError
+from aeorsync.errors import UNREADABLE, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Request
 from aeorsync.runtime.redact import redact
 from aeorsync.wire import blobs, framing
 from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
 from aeorsync.wire.limits import FRAME_COST, MIB
-from aeorsync.wire.protocol import FRAMES_TYPE, IDS_TYPE, DiffReply, DiffRequest
+from aeorsync.wire.protocol import (
+    FRAMES_TYPE,
+    IDS_TYPE,
+    DiffReply,
+    DiffRequest,
+    Held,
+    SeenReply,
+    SeenRequest,
+)
 
 MAX_CHECKED: Final = 8_192
 """Hashes in one `check`."""
+MAX_ASKED: Final = 2_000
+"""Versions in one `seen`."""
 MAX_SENT: Final = 8 * MIB
 """Bytes of chunks in one body, about."""
 _HEADER: Final = framing.encode(Kind.HEADER, b"\x80")
@@ -55,6 +65,23 @@ class SyncCalls(Caller):
             method="POST", path="/sync/diff", body=asked, may_repeat=True, deadline_s=LONG_S
         )
         return await self._ask(call, DiffReply)
+
+    async def seen(self, versions: Mapping[str, Held]) -> SeenReply:
+        """Ask what became of some versions.
+
+        Args:
+            versions: What is held, by its path there; all were given out by this cluster.
+        """
+        stands: list[str] = []
+        past: list[str] = []
+        some = list(versions.items())
+        for at in range(0, len(some), MAX_ASKED):
+            asked = SeenRequest(dict(some[at : at + MAX_ASKED]))
+            call = Call(method="POST", path="/sync/seen", body=asked, may_repeat=True)
+            reply = await self._ask(call, SeenReply)
+            stands += reply.stands
+            past += reply.past
+        return SeenReply(stands, past)
 
     async def check(self, hashes: Sequence[bytes]) -> set[bytes]:
         """Return which of some chunks have to be sent; the others stay there for a day."""
@@ -103,8 +130,20 @@ class SyncCalls(Caller):
         answer = await self._send(self._framed("/blobs/commit", body), LONG_S)
         try:
             return msgspec.json.decode(answer, type=blobs.CommitReply)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
+
+    async def committed(self, op: str) -> blobs.CommitReply:
+        """Ask what became of a commit whose answer was not heard.
+
+        Args:
+            op: The name that `CommitRequest.op` gave it.
+
+        Raises:
+            NotFoundError: The server does not remember it: it never came, or was long ago.
+        """
+        call = Call(method="GET", path=place("/blobs/commits", op))
+        return await self._ask(call, blobs.CommitReply)
 
     async def chunks(self, ids: Sequence[bytes]) -> AsyncGenerator[Chunk, None]:
         """Fetch chunks as they come; close the iterator to stop.
@@ -152,7 +191,7 @@ class _Failure(msgspec.Struct, frozen=True):
 def _reason(payload: bytes) -> str:
     try:
         return redact(msgspec.msgpack.decode(payload, type=_Failure).error) or "no reason"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return "no reason"
 
 

@@ -25,7 +25,7 @@ from aeorsync.client.calling import LONG_S, place, print_query
 from aeorsync.client.model import Written
 from aeorsync.client.syncing import SyncCalls
 from aeorsync.client.uploading import Cutter, Upload
-from aeorsync.errors import BadRequestError, StaleError
+from aeorsync.errors import UNREADABLE, BadRequestError, StaleError
 from aeorsync.remote.connection import Request
 from aeorsync.runtime import bridge
 from aeorsync.wire import blobs
@@ -192,7 +192,7 @@ class WriteCalls(SyncCalls):
     def _written(self, answer: bytes) -> Written:
         try:
             return msgspec.json.decode(answer, type=Written)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
 
 

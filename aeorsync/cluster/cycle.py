@@ -24,7 +24,7 @@ from aeorsync.core.hashing import content_hash
 from aeorsync.core.knowledge import Knowledge, is_grave, knows
 from aeorsync.core.paths import ROOT, parse_key
 from aeorsync.core.versions import Content, Entry, Kind, Version, covers, parse_entry
-from aeorsync.errors import AeorError, BadRequestError, UnavailableError
+from aeorsync.errors import UNREADABLE, AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.calls import DiffPage, Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.redact import redact
@@ -325,7 +325,7 @@ def _recorded_cursor(peering: Peering) -> str | None:
 def _parse_items(part: bytes) -> list[Item]:
     try:
         return _decode_items(part)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"a page of changes is no list of entries: {error}") from error
 
 

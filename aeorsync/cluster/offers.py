@@ -24,7 +24,14 @@ from aeorsync.core.cursors import Cursor, parse_cursor, print_cursor
 from aeorsync.core.filters import Filter
 from aeorsync.core.knowledge import is_vector
 from aeorsync.core.versions import Content
-from aeorsync.errors import AeorError, BadRequestError, ConflictError, StaleError, TooLargeError
+from aeorsync.errors import (
+    UNREADABLE,
+    AeorError,
+    BadRequestError,
+    ConflictError,
+    StaleError,
+    TooLargeError,
+)
 from aeorsync.runtime import bridge
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import limits
@@ -202,7 +209,7 @@ def parse_header(frames: Sequence[Frame]) -> OfferHeader:
         raise BadRequestError("the frames do not begin with a header")
     try:
         return msgspec.msgpack.decode(frames[0].payload, type=OfferHeader)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"the header is broken: {error}") from error
 
 
@@ -278,7 +285,7 @@ def _matching(part: bytes, sieve: Sieve) -> bytes:
 
     try:
         items = _decode_items(part)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return part
     return pack([item for item in items if is_wanted(item[0])])
 

@@ -16,9 +16,10 @@ from typing import Final
 from aeorsync.cluster.cycle import contents_of
 from aeorsync.cluster.fetch import fetch_contents
 from aeorsync.core.nodes import EMPTY
+from aeorsync.core.paths import ROOT, parse_key
 from aeorsync.core.repair import Descent
 from aeorsync.core.versions import Content, parse_entry
-from aeorsync.errors import AeorError, CorruptError, UnavailableError
+from aeorsync.errors import AeorError, BadRequestError, CorruptError, UnavailableError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
@@ -155,8 +156,11 @@ class Past:
             if not bodies:
                 raise CorruptError(f"tree node {names[0].hex()} is damaged here")
             for name, body in bodies.items():
-                for _, _, data in descent.take(name, body, ours):
+                for key, _, data in descent.take(name, body, ours):
                     if data is not None:
+                        # Whoever reads the tree will take its names as they are.
+                        if parse_key(key, allow_system=True) == ROOT:
+                            raise BadRequestError("the root is no entry")
                         found += contents_of(parse_entry(data).versions)
         return list(dict.fromkeys(found))
 

@@ -126,7 +126,7 @@ class Profiles:
             raise refused(f"no home folder is known to store the key in; set {HOME_VARIABLE}")
         body = json.dumps({"profiles": {one.name: _plain(one) for one in told.values()}}, indent=2)
         try:
-            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.make_folders(self.file.parent, mode=0o700)
             durable.write_once(self.file, body.encode() + b"\n", mode=0o600)
         except OSError as error:
             raise StartupError(

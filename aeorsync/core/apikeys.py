@@ -21,7 +21,7 @@ from blake3 import blake3
 
 from aeorsync.core.access import NOTHING, Access
 from aeorsync.core.tokens import ROOT
-from aeorsync.errors import BadRequestError, UnauthorizedError
+from aeorsync.errors import UNREADABLE, BadRequestError, UnauthorizedError
 
 PREFIX = "aeor_k_"
 SECRET_SIZE = 32  # bytes
@@ -138,7 +138,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
             raise BadRequestError("A key record is too long.")
         try:
             return _DECODER.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError("A key record cannot be read.") from error
 
     def to_json(self) -> bytes:

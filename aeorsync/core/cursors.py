@@ -27,6 +27,7 @@ from typing import Annotated
 import msgspec
 
 from aeorsync.core.paths import MAX_PATH
+from aeorsync.errors import UNREADABLE
 
 _TAG = b"aeorsync page 1\0"
 _FIXED = struct.Struct(">16sQQB")
@@ -79,7 +80,7 @@ def parse_cursor(text: str) -> Cursor | None:
     raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     try:
         cursor = _decoder.decode(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return cursor if print_cursor(cursor) == text else None
 

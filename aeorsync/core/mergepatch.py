@@ -6,17 +6,23 @@
 
 *What a patch does not name stays as it was written*, digit by digit: only the objects on the way
 to a change are taken apart, so no number is rounded and no member changes its place.
+
+Each level on the way costs as much as the document is long, so a patch may have `MAX_LEVELS`.
 """
 
+import re
 from typing import TypeAlias
 
 import msgspec
 
-from aeorsync.errors import BadRequestError
+from aeorsync.errors import UNREADABLE, BadRequestError
 
 ALL = -1
 """Depth that merges objects however deep they lie."""
+MAX_LEVELS = 32
+"""Objects of a patch that lie in each other and are merged; what is replaced may be deeper."""
 
+_OBJECT = re.compile(rb"[ \t\r\n]*\{")
 _Object: TypeAlias = dict[str, msgspec.Raw]
 _decode_object = msgspec.json.Decoder(_Object).decode
 _encode = msgspec.json.Encoder().encode
@@ -32,12 +38,12 @@ def merge_patch(document: bytes | None, patch: bytes, depth: int = ALL) -> bytes
             the patch says there. 0 replaces the document; a negative one merges all.
 
     Raises:
-        BadRequestError: One of them is not JSON.
+        BadRequestError: One of them is not JSON, or the patch is nested too deeply.
     """
     check_json(patch, "the patch")
     if document is not None:
         check_json(document, "the document")
-    return _merge(document, patch, depth)
+    return _merge(document, patch.strip(), depth, MAX_LEVELS)
 
 
 def check_json(text: bytes, what: str) -> None:
@@ -48,25 +54,28 @@ def check_json(text: bytes, what: str) -> None:
     """
     try:
         msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"{what} is not JSON: {error}") from error
 
 
-def _merge(document: bytes | None, patch: bytes, depth: int) -> bytes:
+def _merge(document: bytes | None, patch: bytes, depth: int, levels: int) -> bytes:
+    """Merge a patch without blanks around it; neither is copied more often than it must be."""
     if depth == 0 or not _is_object(patch):
-        return patch.strip()
+        return patch
+    if not levels:
+        raise BadRequestError(f"the patch has more than {MAX_LEVELS} objects in each other")
     is_merged = document is not None and _is_object(document)
     members: _Object = _decode_object(document) if document is not None and is_merged else {}
     for name, value in _decode_object(patch).items():
         change = bytes(value)
-        if change.strip() == b"null":
+        if change == b"null":
             members.pop(name, None)
         else:
-            old = members.get(name)
-            merged = _merge(None if old is None else bytes(old), change, depth - 1)
-            members[name] = msgspec.Raw(merged)
+            old = members.get(name) if _is_object(change) else None
+            before = None if old is None else bytes(old)
+            members[name] = msgspec.Raw(_merge(before, change, depth - 1, levels - 1))
     return _encode(members)
 
 
 def _is_object(text: bytes) -> bool:
-    return text.lstrip()[:1] == b"{"
+    return _OBJECT.match(text) is not None

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import msgspec
 
 from aeorsync.core.hashing import node_id
-from aeorsync.errors import CorruptError
+from aeorsync.errors import UNREADABLE, CorruptError
 
 MAX_LEVEL = 64
 
@@ -45,7 +45,7 @@ def decode_node(body: bytes) -> Node:
     """
     try:
         node = _decoder.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise CorruptError(f"a tree node cannot be read: {error}") from error
     if len(node.keys) != len(node.values) or not 0 <= node.level <= MAX_LEVEL:
         raise CorruptError("a tree node is malformed")

@@ -1,6 +1,8 @@
 """JSON pointers (RFC 6901): one value of a document, as it was written.
 
 {"a": [1.50, {"b/c": 2}]}     /a/0 is 1.50     /a/1/b~1c is 2     the empty pointer is all of it
+
+Each name costs as much as the document is long, so there may be `MAX_NAMES`.
 """
 
 import msgspec
@@ -10,6 +12,8 @@ from aeorsync.errors import BadRequestError, NotFoundError
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _MAX_INDEX_DIGITS = 9
+MAX_NAMES = 32
+"""Of one pointer."""
 
 
 def resolve_pointer(document: bytes, pointer: str) -> bytes:
@@ -21,8 +25,11 @@ def resolve_pointer(document: bytes, pointer: str) -> bytes:
     """
     if pointer and not pointer.startswith("/"):
         raise BadRequestError("a JSON pointer is empty or begins with a slash")
+    names = pointer.split("/")[1:]
+    if len(names) > MAX_NAMES:
+        raise BadRequestError(f"a JSON pointer has at most {MAX_NAMES} names")
     value = document.strip()
-    for name in pointer.split("/")[1:]:
+    for name in names:
         found = _step(value, _unescape(name))
         if found is None:
             raise NotFoundError(f"the document has nothing at {pointer}")

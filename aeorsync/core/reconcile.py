@@ -19,6 +19,9 @@ bits differ, the side that changed is right, or the server's where nobody can te
 older base* is a conflict: the server keeps both versions. A folder and something else cannot both
 be kept under one name: that is a *clash*, which is listed and left alone.
 
+All that holds where the server has seen what was agreed. Where it has not, as after it was put
+back to an older copy, `restate` decides.
+
 A direction takes verbs away; what it leaves undone is *kept* and listed:
 
     verb                          pull     push     and only if
@@ -136,6 +139,22 @@ def reconcile(
         policy: What a person allows.
     """
     return _allowed(_decide(agreed, local, remote, policy.direction), policy)
+
+
+def restate(local: State | None, remote: State | None, policy: Policy) -> Decision:
+    """Decide about a path where the server has never seen what was agreed.
+
+    What is here was made from that, so it is stated again as what it is: later than all that was
+    seen, and beside whatever was not.
+    """
+    if local == remote:
+        return Decision(Verb.FORGET if local is None else Verb.RECORD)
+    if local is None:
+        return _allowed(Decision(Verb.DELETE_REMOTE), policy)
+    folders = (local.kind is Kind.DIRECTORY, remote is not None and remote.kind is Kind.DIRECTORY)
+    if remote is not None and any(folders):
+        return _CLASH
+    return _allowed(_UPLOAD, policy)
 
 
 def is_same(one: State | None, other: State | None) -> bool:

@@ -31,7 +31,7 @@ import msgspec
 from blake3 import blake3
 
 from aeorsync.core.apikeys import Digest
-from aeorsync.errors import BadRequestError, UnauthorizedError
+from aeorsync.errors import UNREADABLE, BadRequestError, UnauthorizedError
 
 PREFIX = "aeor_r_"
 LIFE_MS = 30 * 86_400_000
@@ -127,7 +127,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
         """
         try:
             return _DECODER.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError("A record of refresh tokens cannot be read.") from error
 
     def to_json(self) -> bytes:

@@ -22,6 +22,8 @@ from typing import Annotated
 import msgspec
 from blake3 import blake3
 
+from aeorsync.errors import UNREADABLE
+
 Vector = tuple[tuple[int, int], ...]
 
 MAX_SEAL = 4096  # characters
@@ -58,7 +60,7 @@ def unseal(secret: bytes, path: str, text: str) -> Vector | None:
         return None
     try:
         vector: Vector = _DECODER.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     is_ascending = all(one[0] < other[0] for one, other in itertools.pairwise(vector))
     return vector if is_ascending else None

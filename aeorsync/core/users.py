@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from aeorsync.core.apikeys import KeyRule
-from aeorsync.errors import BadRequestError
+from aeorsync.errors import UNREADABLE, BadRequestError
 
 ROOT_NAME = "root"
 MAX_NAME = 64  # characters
@@ -58,7 +58,7 @@ class UserRecord(msgspec.Struct, frozen=True, kw_only=True):
             raise BadRequestError("A user record is too long.")
         try:
             return _DECODER.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError("A user record cannot be read.") from error
 
     def to_json(self) -> bytes:

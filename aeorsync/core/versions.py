@@ -13,6 +13,8 @@ Rules that every version made here keeps, and that `check_version` demands of a 
 2. Vectors are *closed*: whoever covers a version covers all that version covered. A writer's
    context is always that of a whole entry (`Entry.context`), never of a single dot.
 3. ``refs`` lists whole 40-byte references, and their sizes add up to ``size``.
+
+An entry has one spelling in bytes (`encode_entry`), for trees are compared by hashes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +24,7 @@ from typing import TypeAlias
 import msgspec
 
 from aeorsync.core.clock import MAX_STAMP, wall_ms
-from aeorsync.errors import BadRequestError
+from aeorsync.errors import UNREADABLE, BadRequestError
 
 Dot: TypeAlias = tuple[int, int]
 """(incarnation u64, n >= 1): names one version for ever."""
@@ -180,7 +182,7 @@ def parse_entry(data: bytes) -> Entry:
     """
     try:
         entry = _entry_decoder.decode(data)
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"not an entry: {error}") from error
     if not 1 <= len(entry.versions) <= MAX_VERSIONS:
         raise BadRequestError(f"an entry holds 1 to {MAX_VERSIONS} versions")
@@ -192,6 +194,8 @@ def parse_entry(data: bytes) -> Entry:
     for version in entry.versions:
         if any(covers(other.vector, version.dot) for other in entry.versions):
             raise BadRequestError("an entry holds a version and its ancestor")
+    if encode_entry(entry) != data:
+        raise BadRequestError("the bytes of an entry are not canonical")
     return entry
 
 

@@ -101,7 +101,7 @@ class Comparison:
                 self.is_settled = False
             start, first = stop, f"{last}\0"
         for path, copy in self._copies.items():
-            yield self._found(Found(path, None, copy=copy))
+            yield from self._without(path, copy)
 
     def _others(self, some: list[str], looks: list[Look], known: Known) -> Iterator[Found]:
         for name, look in zip(some, looks, strict=True):
@@ -175,6 +175,9 @@ class Comparison:
             self._desk.ledger.add_copy(path, replace(copy, fingerprint=fingerprint))
             self.is_settled = False
             return None
+        if copy is not None and copy.is_announced:
+            self._desk.ledger.drop_copy(path)
+            found = replace(found, copy=None)
         if was is not None and value == was.content and _is_untouched(was, fingerprint):
             self._desk.fresh.append((path, fingerprint, found.is_racy))
             self.is_settled &= not found.is_racy
@@ -221,7 +224,15 @@ class Comparison:
             yield self._found(Found(below, None, was))
         for below, copy in self._desk.ledger.copies().items():
             if facts.is_inside(below, path):
-                yield self._found(Found(below, None, copy=copy))
+                yield from self._without(below, copy)
+
+    def _without(self, path: str, copy: Copy) -> Iterator[Found]:
+        """A copy that is not there: somebody deleted it, or a crash kept it from being written."""
+        if copy.is_announced:
+            self._desk.ledger.drop_copy(path)
+            self.is_settled = False
+        else:
+            yield self._found(Found(path, None, copy=copy))
 
     def _forget(self, name: str, row: Row | None, *, below: bool = True) -> None:
         """What takes no part is nothing that was agreed: it must not seem gone some day."""

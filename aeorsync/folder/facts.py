@@ -105,6 +105,8 @@ def is_young(time_ns: int, since_ns: int) -> bool:
 
 
 FOLDER: Final = Fingerprint(Kind.DIRECTORY)
+NOWHERE: Final = Fingerprint(Kind.FILE)
+"""Of what was never seen: no file has this inode."""
 
 
 class Content(NamedTuple):
@@ -180,7 +182,7 @@ class Copy:
         version: Id of the version on the server.
         etag: Covers just that version, with its quotes.
         content: Hash of the version's bytes, or target of a link.
-        fingerprint: How the file looked when it was written.
+        fingerprint: How the file looked when it was written; `NOWHERE` when it is about to be.
     """
 
     path: str
@@ -188,6 +190,11 @@ class Copy:
     etag: str
     content: bytes
     fingerprint: Fingerprint
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether it was about to be written, and nobody knows what came of it."""
+        return self.fingerprint == NOWHERE
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,9 +215,11 @@ class HeldFolder:
             self._changed(name)
 
     def touch(
-        self, name: str, expected: Fingerprint, mtime_ns: int, *, executable: bool
+        self, name: str, seen: Fingerprint, mtime_ns: int, *, executable: bool, syncs: bool = True
     ) -> Fingerprint:
         """Set the times and the executable bit of a file whose content stays.
+
+        ``syncs`` makes that durable; else the caller does, before it is written down anywhere.
 
         Raises:
             ChangedError: It is not as expected.
@@ -226,16 +228,18 @@ class HeldFolder:
         handle = self.open(name)
         try:
             found = os.fstat(handle)
-            if Fingerprint.of(found) != expected:
+            if Fingerprint.of(found) != seen:
                 self._changed(name)
             mode = found.st_mode & 0o777
-            if expected.executable != executable:
+            if seen.executable != executable:
                 os.fchmod(handle, with_executable(mode, executable=executable))
             os.utime(handle, ns=(mtime_ns, mtime_ns))
+            if syncs:
+                durable.sync_whole(handle)
             after = Fingerprint.of(os.fstat(handle))
         finally:
             os.close(handle)
-        if after is None or after.size != expected.size:
+        if after is None or after.size != seen.size:
             self._changed(name)
         return after
 

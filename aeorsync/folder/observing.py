@@ -5,28 +5,32 @@
     a listing       only at its end, when what it did not tell is known to be gone
 
 A difference says nothing of a path that was not there at the cursor and is not there now. So what
-we made since then is noted (`work.MADE`): what is not told of it was deleted again by another.
+we did since then is noted (`work.MADE`), and what is not told of that
 
-A server that lists everything though we named a cursor may be another one, or one put back to an
-older copy, or our key may see less by now. What it does not tell may be gone, or nobody deleted
-it: that is noted (`DOUBT`), and the brake has a person decide.
+    was made        was deleted again by another, or the server forgot it: `judging` finds out
+    was edited      the server may have forgotten: likewise
+    was deleted     the server forgot, so it has to list everything
+
+A server that lists everything may be another one than before, or one put back to an older copy, or
+our key may see less by now. What it does not tell may be gone, or nobody deleted it: that is noted
+(`DOUBT`), and where it has never seen what we hold (`judging`), the brake has a person decide.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-from aeorsync.folder import told
+from aeorsync.folder import sent, told
 from aeorsync.folder.events import Phase, Progress
 from aeorsync.folder.facts import Agreed
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.told import Told
-from aeorsync.folder.work import MADE, Work
+from aeorsync.folder.work import MADE, Made, Work
 from aeorsync.runtime import bridge
 from aeorsync.wire.protocol import DiffReply
 
 CURSOR: Final = "cursor"
 DOUBT: Final = "doubt"
-"""Noted while changes wait that were told by a server that did not know our cursor."""
+"""Noted while changes wait that were told by a listing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +54,26 @@ class Observer:
         self._work = work
         self._ledger = work.ledger
         self._conflicted = conflicted
+        self._has_lost_deletions = False
 
     async def run(self) -> set[str]:
         """Write down what the server told, and return the paths."""
-        cursor = await bridge.run(self._ledger.noted, CURSOR)
+        newly = await self._hear(await bridge.run(self._ledger.noted, CURSOR))
+        if self._has_lost_deletions:
+            newly |= await self._hear(None, doubts=False)
+        await bridge.run(sent.end, self._work)
+        return newly
+
+    async def _hear(self, cursor: str | None, *, doubts: bool = True) -> set[str]:
         newly: set[str] = set()
         listed: set[str] | None = None
-        was_there = cursor is not None
         is_new = await bridge.run(self._ledger.count) == 0
         while True:
             page = await self._work.server.diff(cursor, self._work.scope.globs)
-            if page.full and listed is None:
+            if page.full and (listed is None or page.begins):
+                # Also in the middle of another one, when the server was replaced meanwhile.
                 listed, newly = set(), set()
-                if was_there and not is_new:
+                if doubts and not is_new:
                     await bridge.run(self._ledger.note, DOUBT, "")
             found = await bridge.run(self._note_page, page, is_new=is_new)
             newly.update(found.news)
@@ -85,6 +96,7 @@ class Observer:
             for path, state in found.items():
                 if MADE + path in made:
                     self._ledger.note(MADE + path, None)
+                sent.recognise(self._work, path, state)
                 agreed = None if is_new else self._ledger.agreed(path)
                 if agreed is not None and state is not None and self._is_reborn(path):
                     self._ledger.forget([path])
@@ -118,27 +130,37 @@ class Observer:
     def _note_end(self, listed: set[str] | None, cursor: str) -> list[str]:
         """The server told everything up to the present."""
         with self._ledger.transaction():
-            gone = [] if listed is None else self._note_missing(listed)
-            gone += self._note_undone()
+            gone = self._note_undone() if listed is None else self._note_missing(listed)
             self._ledger.note(CURSOR, cursor)
         return gone
 
     def _note_undone(self) -> list[str]:
-        """What we made since the cursor and is not told was deleted again.
+        """What we did since the cursor and is not told: deleted again, or the server forgot it.
 
-        A difference says nothing of a path that was not there before and is not there now.
+        A difference says nothing of a path that was not there before and is not there now. What
+        we edited stays noted until the server has said whether it has ever seen that.
         """
-        made = [name.removeprefix(MADE) for name in self._ledger.notes(MADE)]
-        for path in made:
-            self._ledger.note(MADE + path, None)
-            self._ledger.postpone(path, b"")
-        return made
+        gone = []
+        for name, what in self._ledger.notes(MADE).items():
+            path = name.removeprefix(MADE)
+            if what == Made.EDITED.value:
+                self._work.undone.add(path)
+                continue
+            self._ledger.note(name, None)
+            if what == Made.DELETED.value:
+                self._has_lost_deletions = True
+            else:
+                self._ledger.postpone(path, b"")
+                gone.append(path)
+        return gone
 
     def _note_missing(self, listed: set[str]) -> list[str]:
         """What a whole listing does not tell is not there any more."""
         gone = [path for path, _ in self._ledger.below() if path not in listed]
         stale = [path for path, _ in all_pending(self._ledger) if path not in listed]
         with self._ledger.transaction():
+            for note in self._ledger.notes(MADE):
+                self._ledger.note(note, None)
             self._ledger.settle(*stale)
             for path in gone:
                 self._ledger.postpone(path, b"")

@@ -16,8 +16,8 @@ from typing import Final
 
 from aeorsync.core.reconcile import Direction, Policy
 from aeorsync.core.versions import Kind
-from aeorsync.errors import ConflictError
-from aeorsync.folder import told
+from aeorsync.folder import sent, told
+from aeorsync.folder.brake import brake
 from aeorsync.folder.edits import push_edits
 from aeorsync.folder.events import (
     Act,
@@ -30,11 +30,12 @@ from aeorsync.folder.events import (
 )
 from aeorsync.folder.facts import Agreed, Found, Trouble, name
 from aeorsync.folder.ignore import FILE_NAME, Ignore
+from aeorsync.folder.judging import Verdict, as_found, judge
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.observing import CURSOR, DOUBT, Observer, all_pending
 from aeorsync.folder.options import Options
 from aeorsync.folder.placing import Placer
-from aeorsync.folder.plan import UNTOLD, Plan, Planner, Take
+from aeorsync.folder.plan import UNTOLD, Plan, Planner
 from aeorsync.folder.pull import pull
 from aeorsync.folder.push import push
 from aeorsync.folder.root import SafeRoot
@@ -54,12 +55,6 @@ ROOT: Final = "root"
 MAX_ROUNDS: Final = 5
 """Rounds of a pass in which something changes all the time."""
 _PATIENCE_S: Final = 0.05
-
-
-class MassDeletionError(ConflictError):
-    """A pass would delete more than it may; nothing was changed."""
-
-    code = "MASS_DELETION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +149,8 @@ class _Round:
         await bridge.run(self._prepare)
         newly: set[str] = set()
         if self._look.remote:
+            # Before the scan: it compares with what was agreed.
+            await sent.hear(self._work)
             observing = asyncio.create_task(Observer(self._work, self._conflicted).run())
             try:
                 founds = await bridge.run(self._scan)
@@ -165,8 +162,10 @@ class _Round:
             founds = await bridge.run(self._scan)
         for trouble in self._troubles:
             self._work.trouble(trouble.path, Why(trouble.flaw.value), trouble.message)
-        plan = await bridge.run(self._plan, founds, newly)
-        await bridge.run(self._brake, plan)
+        waiting = await bridge.run(self._waiting, founds, newly)
+        verdict = await judge(self._work, waiting)
+        plan = await bridge.run(self._plan, founds, waiting, verdict)
+        await bridge.run(brake, self._ledger, self._options, plan, verdict.unseen)
         if self._options.dry_run:
             self._tell(plan)
             return
@@ -232,28 +231,47 @@ class _Round:
 
     # Planning
 
-    def _plan(self, founds: dict[str, Found], newly: set[str]) -> Plan:
+    def _plan(
+        self, founds: dict[str, Found], waiting: list[tuple[str, bytes]], verdict: Verdict
+    ) -> Plan:
         options = self._options
         policy = Policy(options.direction, options.delete_local, options.delete_remote)
         planner = Planner(policy, self._conflicted)
         selection = Selection(self._engine.root, self._rules)
         is_new = self._ledger.count() == 0
-        for path, row in self._waiting(founds, newly):
+        # In doubt a person is asked who is right; nothing is sent before they have answered.
+        is_asked = self._ledger.noted(DOUBT) is not None
+        unseen = frozenset[str]() if is_asked else verdict.unseen
+        for path, row in (*waiting, *self._undone(waiting, unseen)):
+            if path in verdict.stands:
+                continue
             found = founds.pop(path, None)
             if found is not None and found.copy is not None:
                 planner.add_copy(found, found.copy)
                 continue
-            if path in self._work.reborn:
-                found = None
+            found = None if path in self._work.reborn else found
             agreed = None if is_new else self._was(path, found)
             state = told.decode(row)
             if selection.takes(path, is_folder=_is_folder(state, agreed)):
-                planner.add(path, agreed, found, state)
+                is_unseen = path in unseen
+                if is_unseen and agreed is not None:
+                    found = found or as_found(self._work, path, agreed)
+                planner.add(path, agreed, found, state, is_unseen=is_unseen)
         for path, found in founds.items():
             if found.copy is not None:
                 planner.add_copy(found, found.copy)
             else:
                 planner.add(path, found.was, found, UNTOLD)
+        return self._finish(planner)
+
+    def _undone(
+        self, waiting: list[tuple[str, bytes]], unseen: frozenset[str]
+    ) -> list[tuple[str, bytes]]:
+        """Our own edits that the server has never seen, as if they were gone there."""
+        lost = (self._work.undone & unseen) - {path for path, _ in waiting}
+        return [(path, b"") for path in sorted(lost)]
+
+    def _finish(self, planner: Planner) -> Plan:
         plan = planner.finish()
         moved = {take.path for take in plan.take} | {give.path for give in plan.give}
         moved |= {step.path for step in plan.remove} | {drop.path for drop in plan.drop}
@@ -264,7 +282,9 @@ class _Round:
         return plan
 
     def _was(self, path: str, found: Found | None) -> Agreed | None:
-        return self._ledger.agreed(path) if found is None else found.was
+        if found is None or path in self._work.recognised:
+            return self._ledger.agreed(path)
+        return found.was
 
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
         if self._look.paths is None or self._look.waiting:
@@ -276,61 +296,6 @@ class _Round:
             paths = paths.union(*map(self._ledger.waiting_inside, looked))
         rows = ((path, self._ledger.change_of(path)) for path in sorted(paths))
         return [(path, row) for path, row in rows if row is not None]
-
-    def _brake(self, plan: Plan) -> None:
-        """Stop before a mass deletion.
-
-        Raises:
-            MassDeletionError: It would be one.
-        """
-        limit, known = self._options.max_delete, self._ledger.count()
-        here = [step.path for step in plan.remove if step.here.kind is not Kind.DIRECTORY]
-        there = [step.path for step in plan.drop if step.kind is not Kind.DIRECTORY]
-        if not limit.allows(len(here), known):
-            arriving = {take.told.content for take in plan.take}
-            here = [path for path in here if self._content(path) not in arriving]
-        if not limit.allows(len(there), known):
-            leaving = {give.content.hash for give in plan.give if give.content is not None}
-            there = [path for path in there if self._content(path) not in leaving]
-        for paths, where, other in (
-            (here, "here", "on the server"),
-            (there, "on the server", "here"),
-        ):
-            if not limit.allows(len(paths), known):
-                raise MassDeletionError(
-                    f"{len(paths)} of {known} files would be deleted {where}, because they are"
-                    f" gone {other}; the limit is {limit}. Nothing was changed. If that is right,"
-                    " run again with --max-delete 100%"
-                )
-        if self._ledger.noted(DOUBT) is not None:
-            self._demand_trust(plan)
-
-    def _demand_trust(self, plan: Plan) -> None:
-        """Stop before a server that did not know where we stood costs a single file.
-
-        Raises:
-            MassDeletionError: It would.
-        """
-        if not self._options.max_delete.is_none:
-            arriving = {take.told.content for take in plan.take}
-            files = [step.path for step in plan.remove if step.here.kind is not Kind.DIRECTORY]
-            gone = [path for path in files if self._content(path) not in arriving]
-            replaced = [take.path for take in plan.take if _goes_back(take)]
-            if gone or replaced:
-                raise MassDeletionError(
-                    f"{len(gone)} files would be deleted here and {len(replaced)} replaced by"
-                    " other versions, because the server does not know where this folder stood:"
-                    " it may be another one, or was put back to an older copy, or the key may"
-                    " see less than before. Nothing was changed. If that is right, run again"
-                    " with --max-delete 100%"
-                )
-        waits = not all(row for _, row in all_pending(self._ledger))
-        if (self._options.max_delete.is_none or not waits) and not self._options.dry_run:
-            self._ledger.note(DOUBT, None)
-
-    def _content(self, path: str) -> bytes:
-        agreed = self._ledger.agreed(path)
-        return b"" if agreed is None else agreed.content
 
     def _tell(self, plan: Plan) -> None:
         """Say what would be done."""
@@ -348,24 +313,6 @@ class _Round:
             work.report(Planned(drop.path, Act.DELETE_REMOTE))
         tally.downloaded, tally.uploaded = len(plan.take), len(plan.give)
         tally.deleted_local, tally.deleted_remote = len(plan.remove), len(plan.drop)
-
-
-def _goes_back(take: Take) -> bool:
-    """Whether the bytes of a file would be replaced by those of no version known to be later."""
-    was = take.was
-    if was is None or was.kind is not Kind.FILE or take.here is None or take.is_held:
-        return False
-    (run, number), (told_run, told_number) = map(_dot, (was.version, take.told.version))
-    return told_run != run or told_number <= number
-
-
-def _dot(version: str) -> tuple[str, int]:
-    """The parts of a version's id; see `core.versions.Version.id`."""
-    run, _, number = version.partition("-")
-    try:
-        return run, int(number, 16)
-    except ValueError:
-        return version, 0
 
 
 def _is_folder(state: Told | None, agreed: Agreed | None) -> bool:

@@ -109,7 +109,7 @@ class Place:
         Raises:
             OSError: The disk refuses.
         """
-        self.folder.mkdir(mode=_MODE, parents=True, exist_ok=True)
+        durable.make_folders(self.folder, mode=_MODE)
 
     def read(self) -> Note | None:
         """Return the note, or None where there is none that can be read."""

@@ -64,10 +64,16 @@ class Done:
 class Folders:
     """Folders held open while their entries change. For one thread at a time."""
 
-    def __init__(self, root: SafeRoot) -> None:
+    def __init__(self, root: SafeRoot, *, are_many: bool = False) -> None:
+        """Hold none yet.
+
+        Args:
+            root: Above all of them.
+            are_many: Make more durable in the end than names: all that was done.
+        """
         self._root = root
         self._held: dict[str, HeldFolder] = {}
-        self._are_many = False
+        self._are_many = are_many
 
     def of(self, path: str, *, makes: bool = True) -> HeldFolder:
         """The folder that holds a path; made when the server has it only by what is in it.
@@ -92,7 +98,7 @@ class Folders:
         return found
 
     def sync(self) -> None:
-        """Make all names durable that changed in them."""
+        """Make all names durable that changed in them, and where there are many, all else."""
         if self._are_many or len(self._held) > FEW:
             self._root.sync()
             return
@@ -114,6 +120,7 @@ class Folders:
             for depth in range(len(names)):
                 with self._root.folder("/".join(names[:depth])) as folder:
                     folder.make_folder(names[depth])
+                    folder.sync()
             return self._root.walk(path)
 
     def _let_go(self) -> None:
@@ -156,28 +163,31 @@ class Placer:
                 staged.close()
             done.add(take.path, self.agreed(here, take.told, b""))
 
-        self.each(takes, make)
+        # Nobody can sync the times of a link, but for those of all that there is.
+        self.each(takes, make, are_many=True)
         return done
 
-    def touch(self, takes: Iterable[Take]) -> Done:
+    def touch(self, takes: Sequence[Take]) -> Done:
         """Set the times and the executable bit of files whose bytes are right."""
         done = Done()
+        are_few = len(takes) <= FEW
 
         def touch(folder: HeldFolder, take: Take) -> None:
             if take.here is None or take.held is None:
                 raise StaleError("it is not there any more")
             mtime, executable = take.told.mtime_ns, take.told.executable
             name = facts.name(take.path)
-            here = folder.touch(name, take.here, mtime, executable=executable)
+            here = folder.touch(name, take.here, mtime, executable=executable, syncs=are_few)
             done.add(take.path, self.agreed(here, take.told, take.held.chunks))
 
-        self.each(takes, touch)
+        self.each(takes, touch, are_many=not are_few)
         return done
 
     def move(self, moves: Sequence["Move"]) -> Done:
         """Give files that go the places of files that come; those that changed are left."""
         done = Done()
-        folders = Folders(self._work.root)
+        are_few = len(moves) <= FEW
+        folders = Folders(self._work.root, are_many=not are_few)
 
         def move(step: Move) -> None:
             take, source = step.take, step.source
@@ -190,7 +200,7 @@ class Placer:
                     raise StaleError("it is not there any more")
                 mtime, executable = take.told.mtime_ns, take.told.executable
                 if (here.mtime_ns, here.executable) != (mtime, executable):
-                    here = new.touch(name, here, mtime, executable=executable)
+                    here = new.touch(name, here, mtime, executable=executable, syncs=are_few)
             done.add(source.path, None)
             done.add(take.path, self.agreed(here, take.told, step.chunks))
 
@@ -232,9 +242,10 @@ class Placer:
         act: Callable[[HeldFolder, S], None],
         *,
         makes: bool = True,
+        are_many: bool = False,
     ) -> None:
-        """Do something to some paths, and make their names durable."""
-        folders = Folders(self._work.root)
+        """Do something to some paths, and make their names durable; of many all that was done."""
+        folders = Folders(self._work.root, are_many=are_many)
 
         def one(step: S) -> None:
             with told(step.path):

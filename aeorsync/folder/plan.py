@@ -25,6 +25,7 @@ from aeorsync.core.reconcile import (
     Verb,
     is_same,
     reconcile,
+    restate,
 )
 from aeorsync.core.versions import Kind
 from aeorsync.folder.events import Problem, Why
@@ -167,6 +168,8 @@ class Planner:
         agreed: Agreed | None,
         found: Found | None,
         told: Told | _Untold | None = UNTOLD,
+        *,
+        is_unseen: bool = False,
     ) -> None:
         """Take a path.
 
@@ -175,11 +178,15 @@ class Planner:
             agreed: What both sides last had.
             found: How the disk differs from that; None for not at all.
             told: What the server has now; `UNTOLD` for what was agreed.
+            is_unseen: Whether the server has never seen what was agreed.
         """
         before = None if agreed is None else state_of_agreed(agreed)
         here = before if found is None else _state_of_found(found)
         there = before if isinstance(told, _Untold) else _state_of_told(told)
-        decision = reconcile(before, here, there, self._policy)
+        if is_unseen:
+            decision = restate(here, there, self._policy)
+        else:
+            decision = reconcile(before, here, there, self._policy)
         known = None if isinstance(told, _Untold) else told
         self._carry_out(path, decision, _Facts(agreed, found, known))
         # What is uploaded is told again; what is kept waits.

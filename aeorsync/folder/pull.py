@@ -13,7 +13,7 @@ each whole file, and written down when it is durable; so what breaks off is gone
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from aeorsync.core.versions import Kind
@@ -84,7 +84,7 @@ class _Pull:
         await self._step(self._placer.make_links, links)
         await self._files([take for take in takes if take.told.kind == Kind.FILE])
 
-    async def _step(self, act: Callable[[Iterable[Take]], Done], takes: list[Take]) -> None:
+    async def _step(self, act: Callable[[Sequence[Take]], Done], takes: list[Take]) -> None:
         for at in range(0, len(takes), MAX_FILES):
             some = takes[at : at + MAX_FILES]
             await self._record(some, await bridge.run(act, some))

@@ -17,13 +17,20 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from aeorsync.core.versions import Kind
-from aeorsync.errors import AeorError, BadRequestError, StaleError, UnauthorizedError
+from aeorsync.errors import (
+    AeorError,
+    BadRequestError,
+    StaleError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from aeorsync.folder import sent
 from aeorsync.folder.batches import LARGE, Batch, batches
 from aeorsync.folder.events import Deleted, Moved, Phase, Side, Uploaded, Why
 from aeorsync.folder.facts import Agreed, Place, places
 from aeorsync.folder.plan import Drop, Give, Plan, Settled
 from aeorsync.folder.reading import read_some, read_wanted
-from aeorsync.folder.work import Gauge, Work
+from aeorsync.folder.work import Gauge, Made, Work
 from aeorsync.runtime import bridge
 from aeorsync.runtime.together import together
 from aeorsync.wire.blobs import (
@@ -138,11 +145,14 @@ class _Push:
 
     async def _commit(self, batch: Batch, chunks: list[Chunk]) -> None:
         while batch.count:
+            new = {give.path for give in batch.gives if give.was is None}
+            op = await bridge.run(sent.note, self._work, self._settled(batch), new)
             try:
-                reply = await self._work.server.commit(self._request(batch), chunks)
-            except UnauthorizedError:
+                reply = await self._work.server.commit(self._request(batch, op), chunks)
+            except (UnauthorizedError, UnavailableError):
                 raise
             except AeorError as error:
+                await bridge.run(sent.forget, self._work, op)
                 path = None if error.path is None else self._work.scope.relative(error.path)
                 left = batch if path is None else batch.without(path)
                 if path is None or left.count == batch.count:
@@ -160,8 +170,8 @@ class _Push:
                 # which lacks it: then what we made would look deleted.
                 self._work.tally.is_stale = True
                 self._expect_more(reply)
-                made = [give.path for give in batch.gives if give.was is None]
-                await bridge.run(self._work.settle_made, self._settled(batch, reply), made)
+                settled, made = self._settled(batch, reply), self._made(batch, reply)
+                await bridge.run(self._work.settle_made, settled, made, sent.SENT + op)
                 self._tell(batch)
                 return
 
@@ -179,7 +189,7 @@ class _Push:
             return False
         return True
 
-    def _request(self, batch: Batch) -> CommitRequest:
+    def _request(self, batch: Batch, op: str) -> CommitRequest:
         absolute = self._work.scope.absolute
         files, links, folders = [], [], []
         for give in batch.gives:
@@ -198,16 +208,31 @@ class _Push:
                 case Kind.FILE:
                     files.append(commit_file(absolute(give.path), give))
         deletes = [_delete(absolute(drop.path), drop) for drop in batch.drops]
-        return CommitRequest(deletes=deletes, folders=folders, files=files, links=links)
+        return CommitRequest(deletes=deletes, folders=folders, files=files, links=links, op=op)
 
-    def _settled(self, batch: Batch, reply: CommitReply) -> list[Settled]:
+    def _settled(self, batch: Batch, reply: CommitReply | None = None) -> list[Settled]:
+        """What is agreed on when a batch is done; without an answer, but for the versions."""
         relative = self._work.scope.relative
-        told = {relative(done.path): done for done in (*reply.files, *reply.links)}
+        dones = () if reply is None else (*reply.files, *reply.links)
+        told = {relative(done.path): done for done in dones}
         settled = [Settled(drop.path, None) for drop in batch.drops]
         for give in batch.gives:
             done = told.get(give.path)
             settled.append(Settled(give.path, self._work.seen(_agreed(give, done))))
         return settled
+
+    def _made(self, batch: Batch, reply: CommitReply) -> dict[str, Made]:
+        """What the server has to tell of, by what it did."""
+        relative = self._work.scope.relative
+        done = {relative(one.path): one.version for one in (*reply.files, *reply.links)}
+        deleted = {relative(one.path) for one in reply.deletes if one.version}
+        made = {drop.path: Made.DELETED for drop in batch.drops if drop.path in deleted}
+        for give in batch.gives:
+            if give.was is None:
+                made[give.path] = Made.NEW
+            elif done.get(give.path, "") not in {"", give.was.version}:
+                made[give.path] = Made.EDITED
+        return made
 
     def _expect_more(self, reply: CommitReply) -> None:
         """Look once more at what is in conflict now, and forget nothing that was told of it.

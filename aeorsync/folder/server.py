@@ -1,11 +1,11 @@
 """What a folder client needs of a server; `aeorsync.client.AsyncClient` is one."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aeorsync.wire.blobs import CommitReply, CommitRequest
 from aeorsync.wire.framing import Chunk
-from aeorsync.wire.protocol import DiffReply
+from aeorsync.wire.protocol import DiffReply, Held, SeenReply
 
 
 class Server(Protocol):
@@ -16,6 +16,9 @@ class Server(Protocol):
     ) -> DiffReply:
         """One page of what changed."""
 
+    async def seen(self, versions: Mapping[str, Held]) -> SeenReply:
+        """What became of some versions, by their paths there."""
+
     async def check(self, hashes: Sequence[bytes]) -> set[bytes]:
         """Which chunks have to be sent."""
 
@@ -24,6 +27,9 @@ class Server(Protocol):
 
     async def commit(self, request: CommitRequest, chunks: Sequence[Chunk] = ()) -> CommitReply:
         """Make many changes that all happen or do not."""
+
+    async def committed(self, op: str) -> CommitReply:
+        """What became of a commit of that name."""
 
     def chunks(self, ids: Sequence[bytes]) -> AsyncIterator[Chunk]:
         """Fetch chunks; those that cannot be had are left out."""

@@ -25,7 +25,7 @@ from aeorsync.errors import AeorError, StaleError
 from aeorsync.folder import content, facts
 from aeorsync.folder.copies import copy_name, may_show
 from aeorsync.folder.events import Conflicted, Settled, Why
-from aeorsync.folder.facts import Copy, Fingerprint
+from aeorsync.folder.facts import NOWHERE, Copy, Fingerprint
 from aeorsync.folder.fetching import chunk_ids, fetch
 from aeorsync.folder.held import HeldFolder
 from aeorsync.folder.placing import Done, Placer
@@ -70,7 +70,7 @@ class _Showing:
         self._folder = facts.parent(path)
 
     async def run(self) -> None:
-        known = self._work.ledger.copies_of(self._path)
+        known = _written(self._work.ledger.copies_of(self._path))
         by_version = {copy.version: path for path, copy in known.items()}
         visible = [loser for loser in self._losers if _is_visible(loser)]
         spare = {
@@ -90,9 +90,9 @@ class _Showing:
                 failed = True
             else:
                 names.append(name)
-        await bridge.run(self._drop, spare)
+        is_done = await bridge.run(self._drop, spare)
         self._note(sorted(names))
-        if not failed:
+        if is_done and not failed:
             await bridge.run(self._work.ledger.settle, self._path)
 
     def _note(self, names: list[str]) -> None:
@@ -118,7 +118,7 @@ class _Showing:
                 return path
         try:
             with self._work.root.folder(self._folder) as folder, told(self._path):
-                taken = ledger.copies(self._folder)
+                taken = _written(ledger.copies(self._folder))
                 original = facts.name(self._path)
                 for name in _entries(folder.handle, original):
                     path = facts.join(self._folder, name)
@@ -166,12 +166,16 @@ class _Showing:
         take = Take(path, shown, None, None)
         chunks = await fetch(self._work.server, chunk_ids(loser.chunks))
         self._work.tally.bytes_received += sum(len(chunk.stored) for chunk in chunks)
+        # Written down before: a crash in between would leave a file that nobody knows for a copy.
+        announced = _copy(self._path, loser, NOWHERE)
+        await bridge.run(self._work.ledger.add_copy, path, announced)
         done = await bridge.run(self._place, take, chunks)
         for settled in done.settled:
             if settled.agreed is not None:
                 copy = _copy(self._path, loser, settled.agreed.fingerprint)
                 await bridge.run(self._work.ledger.add_copy, path, copy)
                 return path
+        await bridge.run(self._work.ledger.drop_copy, path)
         return None
 
     def _place(self, take: Take, chunks: list[Chunk]) -> Done:
@@ -186,13 +190,20 @@ class _Showing:
         except LostError:
             return None
 
-    def _drop(self, spare: dict[str, Copy]) -> None:
-        """Remove the copies of versions that are no more; an edited one is a new version."""
+    def _drop(self, spare: dict[str, Copy]) -> bool:
+        """Remove the copies of versions that are no more; an edited one is a new version.
+
+        Returns:
+            Whether all are seen to. One that looks otherwise than it did is looked at again: only
+            a scan tells whether somebody edited it or merely touched it.
+        """
+        changed, refused = [], False
         for path, copy in spare.items():
             try:
                 with self._work.root.folder(facts.parent(path)) as folder, told(path):
                     here = folder.look(facts.name(path))
                     if here is not None and here != copy.fingerprint:
+                        changed.append(path)
                         continue
                     if here is not None:
                         folder.remove(facts.name(path), copy.fingerprint)
@@ -200,11 +211,20 @@ class _Showing:
             except LostError:
                 pass
             except StaleError:
+                changed.append(path)
                 continue
             except AeorError as error:
                 self._work.trouble(path, Why.DISK, error.message)
+                refused = True
                 continue
             self._work.ledger.drop_copy(path)
+        if changed:
+            self._work.tally.again.update(changed, (self._path,))
+        return not (changed or refused)
+
+
+def _written(copies: dict[str, Copy]) -> dict[str, Copy]:
+    return {path: copy for path, copy in copies.items() if not copy.is_announced}
 
 
 def _is_visible(loser: Loser) -> bool:

@@ -71,8 +71,8 @@ class Staged:
         os.utime(self.handle, ns=(mtime_ns, mtime_ns))
 
     def sync(self) -> None:
-        """Make the contents durable."""
-        durable.sync_file(self.handle)
+        """Make the contents durable, with the times and the mode: they are compared, too."""
+        durable.sync_whole(self.handle)
 
     def close(self) -> None:
         """Close the file; what has no place yet is deleted."""

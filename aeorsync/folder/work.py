@@ -1,8 +1,9 @@
 """What the parts of a pass share: where things are, and what was done so far."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from enum import Enum
+from typing import TYPE_CHECKING, Final
 
 from aeorsync.folder.events import Outcome, Phase, Problem, Progress, Report, Why
 from aeorsync.folder.facts import Agreed
@@ -12,9 +13,20 @@ from aeorsync.folder.root import SafeRoot
 from aeorsync.folder.server import Server
 from aeorsync.folder.told import Scope
 
+if TYPE_CHECKING:
+    from aeorsync.folder.sent import Sent
+
 _MAX_PROBLEMS: Final = 10_000
 MADE: Final = "made "
-"""What the names of notes about paths begin with that we made since the cursor."""
+"""What the names of notes about paths begin with that we changed since the cursor: see `Made`."""
+
+
+class Made(Enum):
+    """What we did there; the value is that of the note."""
+
+    NEW = ""
+    EDITED = "edited"
+    DELETED = "deleted"
 
 
 @dataclass(slots=True)
@@ -92,6 +104,9 @@ class Work:
         tally: What was done so far.
         shows: Paths whose conflict copies are seen to last: what was told of them is kept so long.
         reborn: Paths that were gone on both sides, and are there again on the server.
+        sent: What we sent and heard no answer of, by its path (`sent.Sent`).
+        recognised: Paths where one of those was seen after all, maybe after they were scanned.
+        undone: Paths of our edits that the server tells nothing of, though it should.
     """
 
     root: SafeRoot
@@ -103,6 +118,9 @@ class Work:
     tally: Tally = field(default_factory=Tally)
     shows: set[str] = field(default_factory=set)
     reborn: set[str] = field(default_factory=set)
+    sent: dict[str, list["Sent"]] = field(default_factory=dict)
+    recognised: set[str] = field(default_factory=set)
+    undone: set[str] = field(default_factory=set)
 
     def trouble(self, path: str, why: Why, message: str) -> None:
         """List a path that could not be made equal."""
@@ -123,12 +141,19 @@ class Work:
             for path, agreed in settled
         )
 
-    def settle_made(self, settled: Iterable[Settled], made: Iterable[str]) -> None:
-        """The same for what was committed; ``made`` was not there before. Blocking."""
+    def settle_made(self, settled: Iterable[Settled], made: Mapping[str, Made], note: str) -> None:
+        """The same for what was committed. Blocking.
+
+        Args:
+            settled: What is agreed on.
+            made: What the server has to tell of.
+            note: Name of the note that it was sent; goes.
+        """
         with self.ledger.transaction():
             self.settle(settled)
-            for path in made:
-                self.ledger.note(MADE + path, "")
+            for path, what in made.items():
+                self.ledger.note(MADE + path, what.value)
+            self.ledger.note(note, None)
 
     def settle(self, settled: Iterable[Settled]) -> None:
         """Write down what both sides have now, in one transaction. Blocking."""

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from aeorsync.core.knowledge import is_vector
-from aeorsync.errors import AeorError, BadRequestError, UnavailableError
+from aeorsync.errors import UNREADABLE, AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Connection
 from aeorsync.remote.nodes import NodesAnswer, read_nodes
 from aeorsync.remote.sse import EventDecoder
@@ -106,9 +106,9 @@ class Remote:
         """The way to the peer, for those who speak otherwise with it."""
         return self._connection
 
-    def introduce(self, node_id: int) -> "Remote":
-        """Say with every call from now on which node is calling; returns this."""
-        self._connection.introduce(node_id)
+    def introduce(self, node_id: int, run: int) -> "Remote":
+        """Say with every call from now on which run of which node is calling; returns this."""
+        self._connection.introduce(node_id, run)
         return self
 
     async def close(self) -> None:
@@ -334,7 +334,7 @@ class Remote:
         try:
             header = msgspec.msgpack.decode(frames[0].payload, type=DiffHeader)
             end = msgspec.msgpack.decode(frames[-1].payload, type=DiffEnd)
-        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken page: {error}") from error
         if end.knowledge is not None and not is_vector(end.knowledge):
             raise BadRequestError(f"{self.address} claims to know what cannot be known")
@@ -344,13 +344,13 @@ class Remote:
     def _parse(self, data: bytes, shape: type[T]) -> T:
         try:
             return msgspec.json.decode(data, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
 
     def _told_error(self, payload: bytes) -> AeorError:
         try:
             text = msgspec.msgpack.decode(payload, type=_Failure).error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             text = ""
         return UnavailableError(f"{self.address} gave up half-way: {redact(text) or 'no reason'}")
 

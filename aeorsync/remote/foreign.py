@@ -11,7 +11,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from aeorsync.errors import BadRequestError, TooLargeError
+from aeorsync.errors import UNREADABLE, BadRequestError, TooLargeError
 from aeorsync.remote.connection import Connection
 from aeorsync.wire.limits import MIB
 
@@ -171,7 +171,7 @@ class ForeignRemote:
     def _parse(self, data: bytes, shape: type[T]) -> T:
         try:
             return msgspec.json.decode(data, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
 
 

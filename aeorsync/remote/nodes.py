@@ -8,7 +8,7 @@ import msgspec
 
 from aeorsync.core.hashing import HASH_SIZE
 from aeorsync.core.hashing import node_id as tree_node_id
-from aeorsync.errors import BadRequestError
+from aeorsync.errors import UNREADABLE, BadRequestError
 from aeorsync.wire.framing import Frame, Kind, parse_missing
 from aeorsync.wire.nodes import NodesHeader
 
@@ -54,7 +54,7 @@ def read_nodes(
             if frame.kind is Kind.ENTRIES
             for body in msgspec.msgpack.decode(frame.payload, type=list[bytes])
         ]
-    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"{address} sent broken tree nodes: {error}") from error
     bodies = {tree_node_id(body): body for body in found}
     missing = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from aeorsync.errors import BadRequestError
+from aeorsync.errors import UNREADABLE, BadRequestError
 from aeorsync.remote.connection import CALL_S, Connection
 from aeorsync.remote.trust import load_trust
 
@@ -43,6 +43,6 @@ async def ask(  # noqa: PLR0913  # what a call consists of
         await connection.close()
     try:
         told = msgspec.json.decode(answer, type=dict[str, Any] | list[Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(f"{url} answered something else than a node does") from error
     return {"items": told} if isinstance(told, list) else told

@@ -46,7 +46,8 @@ class EventDecoder:
         self.mark = ""
         self._next_mark = ""
         self._limit = limit
-        self._rest = b""
+        self._rest = bytearray()
+        self._searched = 0
         self._name = ""
         self._data: list[bytes] = []
         self._size = 0
@@ -59,18 +60,23 @@ class EventDecoder:
         """
         events: list[ServerEvent] = []
         self.marks = []
-        text, at = self._rest + data, 0
-        while found := _LINE_END.search(text, at):
+        text, at = self._rest, 0
+        text += data
+        # What was searched before is not searched again: a line may come byte by byte.
+        while found := _LINE_END.search(text, max(at, self._searched)):
             # A CR at the very end may be the first half of CR LF; what follows will tell.
             if found.end() == len(text) and found[0] == b"\r":
                 break
-            event = self._take_line(text[at : found.start()])
+            event = self._take_line(bytes(text[at : found.start()]))
             at = found.end()
             if event is not None:
                 events.append(event)
                 self.marks.append(self.mark)
-        self._rest = text[at:]
-        if len(self._rest) > self._limit:
+        # Or the buffer could not shrink.
+        del found
+        del text[:at]
+        self._searched = max(0, len(text) - 1)
+        if len(text) > self._limit:
             raise BadRequestError("a line of an event stream is too long")
         return events
 

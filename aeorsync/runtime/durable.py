@@ -25,6 +25,11 @@ def sync_file(descriptor: int) -> None:
     os.fdatasync(descriptor)
 
 
+def sync_whole(descriptor: int) -> None:
+    """Make an open file durable with its times and its mode, though not its name."""
+    os.fsync(descriptor)
+
+
 def start_writing(descriptor: int, start: int, size: int) -> None:
     """Have the system begin to write a part of an open file; promises nothing.
 
@@ -48,6 +53,20 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folders(path: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it that are not there; durable.
+
+    Args:
+        path: Of the folder; harmless where it is.
+        mode: Permission bits of the folder itself, which the umask may take from.
+    """
+    if path.is_dir():
+        return
+    make_folders(path.parent)
+    path.mkdir(mode=mode, exist_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_handle(folder: int) -> None:

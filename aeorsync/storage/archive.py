@@ -20,7 +20,7 @@ from typing import Self, TypeAlias
 import msgspec
 from blake3 import blake3
 
-from aeorsync.errors import AeorError, BadRequestError, ConflictError, UnavailableError
+from aeorsync.errors import UNREADABLE, AeorError, BadRequestError, ConflictError, UnavailableError
 from aeorsync.runtime import chance
 from aeorsync.runtime.durable import publish, sync_file
 from aeorsync.storage.base import StoredChunk
@@ -249,7 +249,7 @@ class ArchiveReader:
         """
         try:
             header = msgspec.msgpack.decode(payload, type=Header)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise self._newer() from error
         if header.format != FORMAT:
             raise self._newer()

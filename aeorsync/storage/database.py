@@ -6,15 +6,28 @@ WAL with ``synchronous=FULL``: a commit is on disk when it returns. One connecti
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
-from aeorsync.errors import CorruptError, UnavailableError
+from aeorsync.errors import AeorError, CorruptError, UnavailableError
 
 SCHEMA_VERSION = 2
 _PAGE_SIZE = 8192
 _BUSY_MS = 10_000
+_PASSING: Final = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+}
+"""Errors after which the file is as good as before."""
 _SCHEMA = """
 -- Tree nodes of the current trees and of whoever still reads older ones.
 CREATE TABLE nodes (
@@ -66,6 +79,12 @@ ALTER TABLE chunks ADD COLUMN touched INTEGER NOT NULL DEFAULT 0;
 }
 
 
+REMEDY: Final = (
+    "nothing was changed. Restore from a peer: move the data folder away and start with an empty"
+    " one and --join; or put a backup of the whole folder back"
+)
+
+
 class Database:
     """Connections to one SQLite file."""
 
@@ -74,6 +93,7 @@ class Database:
 
         Raises:
             CorruptError: The file is no database of ours, or of a later version.
+            UnavailableError: The disk does not let us.
         """
         self._path = path
         self._per_thread = threading.local()
@@ -83,8 +103,9 @@ class Database:
         try:
             self.writer = self._connect()
             self._prepare()
-        except sqlite3.DatabaseError as error:
-            raise CorruptError(f"{path} cannot be read: {error}") from error
+        except sqlite3.Error as error:
+            problem = _problem(error, "open the database")
+            raise type(problem)(f"{path}: {problem.message}") from error
 
     @property
     def reader(self) -> sqlite3.Connection:
@@ -98,12 +119,25 @@ class Database:
                 self._readers.append(connection)
         return connection
 
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """What a query finds, read to the end.
+
+        Raises:
+            CorruptError: The file is damaged there.
+            UnavailableError: The disk cannot read it now, or there are no more files to open.
+        """
+        try:
+            return self.reader.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise _problem(error, "read the database") from error
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write in one durable transaction; rolled back when the block raises.
 
         Raises:
             UnavailableError: The disk refused; nothing was changed.
+            CorruptError: The file is damaged; likewise.
         """
         with self.write_lock:
             try:
@@ -113,9 +147,8 @@ class Database:
             except BaseException as error:
                 if self.writer.in_transaction:
                     self.writer.execute("ROLLBACK")
-                if isinstance(error, sqlite3.OperationalError):
-                    text = f"the disk refused a write: {error}; nothing was changed"
-                    raise UnavailableError(text) from error
+                if isinstance(error, sqlite3.Error):
+                    raise _problem(error) from error
                 raise
 
     def close(self) -> None:
@@ -153,3 +186,17 @@ class Database:
                     f"BEGIN IMMEDIATE; {_STEPS[old]} PRAGMA user_version={old + 1}; COMMIT;"
                 )
         self.writer.execute("PRAGMA wal_autocheckpoint=2000")
+
+
+def _problem(error: sqlite3.Error, doing: str | None = None) -> AeorError:
+    """What SQLite says, as an error of ours, which callers may read: it names no file.
+
+    Args:
+        error: Its own.
+        doing: What could not be done; None when it was a write.
+    """
+    if (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in _PASSING:
+        return CorruptError(f"the database is damaged ({error}); {REMEDY}")
+    if doing is None:
+        return UnavailableError(f"the disk refused a write: {error}; nothing was changed")
+    return UnavailableError(f"the disk does not let us {doing} now: {error}; nothing was lost")

@@ -32,13 +32,13 @@ from aeorsync.storage.compaction import Compaction, find_records
 from aeorsync.storage.database import Database
 from aeorsync.storage.lock import FolderLock
 from aeorsync.storage.packs import Location, Packs
+from aeorsync.storage.pending import Pending
 from aeorsync.storage.records import Records
 from aeorsync.storage.rows import (
     forget_locations,
     insert_locations,
     insert_nodes,
     mark_conflicts,
-    refused,
     touch,
     write_note,
 )
@@ -66,19 +66,20 @@ class EmbeddedStore(Records):
         self._lock = FolderLock(folder)
         try:
             self._database = Database(folder / "meta.sqlite3")
-            self._head = self._read_head(first_head)
-            self._packs = self._open_packs(folder / "packs")
         except BaseException:
             self._lock.release()
             raise
+        try:
+            self._head = self._read_head(first_head)
+            self._packs = self._open_packs(folder / "packs")
+        except BaseException:
+            self._database.close()
+            self._lock.release()
+            raise
         self._kept = int(self.note("nodes", "kept") or -1)
-        self._pending: dict[bytes, Location] = {}
+        self._pending = Pending(self._packs, self._wall)
         self._touched: dict[bytes, int] = {}
-        self._pending_lock = threading.Lock()
-        # Held from an append until its places are pending: without it nobody could say of a pack
-        # that no chunk will be indexed there any more.
-        self._put_lock = threading.Lock()
-        self._failure: str | None = None
+        self._touched_lock = threading.Lock()
 
     def head(self) -> Head:
         """See the contract."""
@@ -93,15 +94,8 @@ class EmbeddedStore(Records):
             return
         # Two threads may append the same chunk; the index keeps one, the other is garbage.
         unique = list({chunk.id: chunk for chunk in wanted}.values())
-        with self._put_lock:
-            try:
-                locations = self._packs.append(unique)
-            except OSError as error:
-                raise refused(error) from error
-            with self._pending_lock:
-                self._pending.update((c.id, at) for c, at in zip(unique, locations, strict=True))
-                is_long = len(self._pending) >= _FLUSH_ROWS
-        if is_long:
+        self._pending.put(unique)
+        if len(self._pending) >= _FLUSH_ROWS:
             self.flush()
 
     def missing(self, ids: Collection[bytes]) -> set[bytes]:
@@ -116,7 +110,7 @@ class EmbeddedStore(Records):
             if touched < now_ms - TOUCH_MS:
                 stale[name] = now_ms
         if stale:
-            with self._pending_lock:
+            with self._touched_lock:
                 self._touched.update(stale)
         return unknown
 
@@ -143,9 +137,7 @@ class EmbeddedStore(Records):
         """See the contract."""
         read, gone = self._read(ids)
         if gone:
-            with self._pending_lock:
-                for name in gone:
-                    self._pending.pop(name, None)
+            self._pending.drop(gone)
             with self._database.transaction() as db:
                 forget_locations(db, gone)
         return [read[name] for name in ids if name in read]
@@ -157,9 +149,7 @@ class EmbeddedStore(Records):
 
     def quarantine(self, ids: Collection[bytes]) -> None:
         """See the contract."""
-        with self._pending_lock:
-            for name in ids:
-                self._pending.pop(name, None)
+        self._pending.drop(ids)
         with self._database.transaction() as db:
             db.executemany("DELETE FROM chunks WHERE id = ?", ((name,) for name in ids))
             for name in ids:
@@ -167,12 +157,10 @@ class EmbeddedStore(Records):
 
     def node(self, name: bytes) -> bytes:
         """See the contract."""
-        row = self._database.reader.execute(
-            "SELECT body FROM nodes WHERE name = ?", (name,)
-        ).fetchone()
-        if row is None:
+        rows = self._database.rows("SELECT body FROM nodes WHERE name = ?", (name,))
+        if not rows:
             raise CorruptError(f"tree node {name.hex()} is missing")
-        body: bytes = row[0]
+        body: bytes = rows[0][0]
         return body
 
     def put_nodes(self, nodes: dict[bytes, bytes]) -> None:
@@ -198,7 +186,7 @@ class EmbeddedStore(Records):
     ) -> None:
         """See the contract."""
         with self._database.write_lock:
-            with self._pending_lock:
+            with self._touched_lock:
                 touched = dict(self._touched)
             with self._database.transaction() as db:
                 touch(db, touched)
@@ -213,15 +201,14 @@ class EmbeddedStore(Records):
     ) -> Compacted:
         """See the contract."""
         self._check_disk()
-        compaction = Compaction(self._database, self._packs, self._sync)
+        compaction = Compaction(self._database, self._packs, self._pending.sync_packs)
         if dry_run:
             return compaction.estimate(garbage)
         compaction.seal(garbage)
         self.flush()
-        with self._database.write_lock, self._put_lock:
+        with self._database.write_lock, self._pending.put_lock:
             # Nobody will index anything in these any more: not what is pending, not what comes.
-            pending = {location.pack for location in self._pending.values()}
-            still = self._packs.sealed() - pending
+            still = self._packs.sealed() - self._pending.packs
         return compaction.run(still, garbage, goes_on)
 
     def recover(self, ids: Collection[bytes]) -> set[bytes]:
@@ -237,7 +224,7 @@ class EmbeddedStore(Records):
         with self._database.write_lock:
             if commit.before != self._head:
                 raise StaleError("the head moved since this commit was prepared")
-            rows = self._sync_pending()
+            rows = self._pending.sync()
             with self._database.transaction() as db:
                 self._write_chunk_rows(db, rows)
                 insert_nodes(db, commit.nodes, commit.after.seq)
@@ -254,34 +241,30 @@ class EmbeddedStore(Records):
                 db.execute("REPLACE INTO roots (root, seq) VALUES (?, ?)", (after.root, after.seq))
                 write_note(db, "head", "current", msgspec.msgpack.encode(after))
             self._head = commit.after
-            self._settle(rows)
+            self._pending.drop(rows)
 
     def flush(self) -> None:
         """See the contract."""
         self._check_disk()
         with self._database.write_lock:
-            rows = self._sync_pending()
+            rows = self._pending.sync()
             if rows or self._touched:
                 with self._database.transaction() as db:
                     self._write_chunk_rows(db, rows)
-                self._settle(rows)
+                self._pending.drop(rows)
 
     def sizes(self) -> StoreSizes:
         """See the contract."""
-        reader = self._database.reader
-        chunks, stored = reader.execute(
-            "SELECT count(*), coalesce(sum(stored), 0) FROM chunks"
-        ).fetchone()
-        pages, page_size = (
-            reader.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
-        )
-        (conflicts,) = reader.execute("SELECT count(*) FROM conflicts").fetchone()
+        rows = self._database.rows
+        ((chunks, stored),) = rows("SELECT count(*), coalesce(sum(stored), 0) FROM chunks")
+        pages, page_size = (rows(f"PRAGMA {name}")[0][0] for name in ("page_count", "page_size"))
+        ((conflicts,),) = rows("SELECT count(*) FROM conflicts")
         return StoreSizes(chunks, stored, pages * page_size, conflicts)
 
     def close(self) -> None:
         """See the contract."""
         try:
-            with contextlib.suppress(UnavailableError):
+            with contextlib.suppress(UnavailableError, CorruptError):
                 self.flush()
         finally:
             self._database.close()
@@ -333,42 +316,19 @@ class EmbeddedStore(Records):
         """Write what is new about chunks."""
         insert_locations(db, rows, self._wall.now_ms())
         if self._touched:
-            with self._pending_lock:
+            with self._touched_lock:
                 touched, self._touched = self._touched, {}
             touch(db, touched)
 
-    def _sync_pending(self) -> dict[bytes, Location]:
-        """Make the bytes of all pending chunks durable; returns the index rows they need."""
-        with self._pending_lock:
-            rows = dict(self._pending)
-        if rows:
-            self._sync()
-        return rows
-
-    def _sync(self) -> None:
-        """Make the packs durable; to be called under the write lock."""
-        self._check_disk()
-        try:
-            self._packs.sync()
-        except OSError as error:
-            self._failure = f"the disk lost data it had taken ({error.strerror})"
-            raise refused(error) from error
-
     def _check_disk(self) -> None:
-        """Refuse to write once the disk has lost what it had taken.
+        """Refuse to write while the disk does not keep what it takes; see `storage.pending`.
 
         Raises:
-            UnavailableError: It has; only reading what is on the disk again tells what is there.
+            UnavailableError: It does not.
         """
-        if self._failure is not None:
-            text = f"{self._failure}; nothing was changed; see to the disk, then restart the node"
-            raise UnavailableError(text)
-
-    def _settle(self, rows: dict[bytes, Location]) -> None:
-        """Forget pending chunks that the index knows by now."""
-        with self._pending_lock:
-            for name in rows:
-                self._pending.pop(name, None)
+        if self._pending.is_refusing:
+            with self._database.write_lock:
+                self._pending.mend()
 
     def _read_head(self, first_head: Head) -> Head:
         stored = self.note("head", "current")

@@ -21,7 +21,7 @@ import msgspec
 
 from aeorsync.core.paths import ROOT, parse_key
 from aeorsync.core.versions import Content, Entry, Kind, covers, parse_entry
-from aeorsync.errors import AeorError, BadRequestError, CorruptError
+from aeorsync.errors import UNREADABLE, AeorError, BadRequestError, CorruptError
 from aeorsync.runtime.redact import redact
 from aeorsync.storage.archive import ArchiveReader, Catalog, End, Header
 from aeorsync.storage.base import StoredChunk
@@ -202,7 +202,7 @@ def _parse(payload: bytes) -> list[tuple[bytes, Entry]]:
     """
     try:
         items = msgspec.msgpack.decode(payload, type=list[tuple[bytes, bytes]])
-    except (msgspec.MsgspecError, ValueError) as error:
+    except UNREADABLE as error:
         raise BadRequestError(
             f"the file holds no entries: {error}; nothing was changed"
         ) from error

@@ -13,7 +13,7 @@ import msgspec
 from aeorsync.core.paths import SYSTEM, join, to_key
 from aeorsync.core.schedule import months_before
 from aeorsync.core.versions import Content, Kind
-from aeorsync.errors import AeorError, DeniedError
+from aeorsync.errors import UNREADABLE, AeorError, DeniedError
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
@@ -65,7 +65,7 @@ def read_lifecycle(view: View, read: ReadContent) -> Lifecycle:
         return DEFAULT
     try:
         return msgspec.json.decode(b"".join(read(sight.winner.content)), type=Lifecycle)
-    except (msgspec.MsgspecError, AeorError):
+    except (AeorError, *UNREADABLE):
         return DEFAULT
 
 

@@ -8,6 +8,7 @@ disagree about, so writing it twice at once makes no conflict; a removal stands 
 written by the node they are about only.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,7 @@ from aeorsync.core.knowledge import Ack, is_vector
 from aeorsync.core.merge import see
 from aeorsync.core.paths import SYSTEM, TreePath, join, name, to_key
 from aeorsync.core.versions import Content, Version
-from aeorsync.errors import AeorError
+from aeorsync.errors import UNREADABLE, AeorError
 from aeorsync.storage.base import Change
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.draft import Draft
@@ -28,6 +29,7 @@ from aeorsync.storage.views import Child, View, below
 
 MEMBERS: Final = join(SYSTEM, "members")
 ACKS: Final = join(SYSTEM, "acks")
+_NAME: Final = re.compile(r"[1-9][0-9]{0,18}\.json\Z", re.ASCII)
 _MAX_RECORD: Final = 1 << 16
 _MAX_ACK: Final = 1 << 23
 
@@ -113,7 +115,8 @@ class Members:
         return self._repository.store_small(msgspec.json.encode(record))
 
     def _membership(self, child: Child) -> Membership | None:
-        if child.entry is None:
+        # A peer may put anything there; what is not called like a record of ours is none.
+        if child.entry is None or not _NAME.match(name(child.path)):
             return None
         removals = [v for v in child.entry.versions if self._is_removal(v, child)]
         winner = see(child.entry).winner
@@ -135,7 +138,7 @@ class Members:
         try:
             data = self._read(version, _MAX_RECORD)
             return msgspec.json.decode(data, type=_Record).removed
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             return False
 
     def _ack(self, child: Child) -> Ack | None:
@@ -144,7 +147,7 @@ class Members:
             return None
         try:
             ack = msgspec.msgpack.decode(self._read(child.version, _MAX_ACK), type=Ack)
-        except (msgspec.MsgspecError, AeorError):
+        except (AeorError, *UNREADABLE):
             return None
         is_good = str(ack.node_id) == name(child.path) and is_vector(ack.vector)
         return ack if is_good else None

@@ -19,7 +19,7 @@ class Records:
 
     def changes(self, after: int, limit: int) -> list[Change]:
         """See the contract."""
-        rows = self._database.reader.execute(
+        rows = self._database.rows(
             "SELECT seq, key, was, now, via FROM feed WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
         )
@@ -27,33 +27,31 @@ class Records:
 
     def first_seq(self) -> int:
         """See the contract."""
-        row = self._database.reader.execute("SELECT min(seq) FROM feed").fetchone()
+        (row,) = self._database.rows("SELECT min(seq) FROM feed")
         return self._head.seq + 1 if row[0] is None else int(row[0])
 
     def seq_of_root(self, root: bytes) -> int | None:
         """See the contract."""
-        row = self._database.reader.execute(
-            "SELECT seq FROM roots WHERE root = ?", (root,)
-        ).fetchone()
-        return None if row is None else int(row[0])
+        rows = self._database.rows("SELECT seq FROM roots WHERE root = ?", (root,))
+        return int(rows[0][0]) if rows else None
 
     def conflicts(self, after: bytes, limit: int) -> list[bytes]:
         """See the contract."""
-        rows = self._database.reader.execute(
+        rows = self._database.rows(
             "SELECT key FROM conflicts WHERE key > ? ORDER BY key LIMIT ?", (after, limit)
         )
         return [row[0] for row in rows]
 
     def note(self, space: str, name: str) -> bytes | None:
         """See the contract."""
-        row = self._database.reader.execute(
+        rows = self._database.rows(
             "SELECT value FROM notes WHERE space = ? AND name = ?", (space, name)
-        ).fetchone()
-        return None if row is None else bytes(row[0])
+        )
+        return bytes(rows[0][0]) if rows else None
 
     def notes(self, space: str) -> dict[str, bytes]:
         """See the contract."""
-        rows = self._database.reader.execute(
+        rows = self._database.rows(
             "SELECT name, value FROM notes WHERE space = ? ORDER BY name", (space,)
         )
         return {name: bytes(value) for name, value in rows}
@@ -75,14 +73,14 @@ class Records:
 
     def node_names(self, after: bytes, limit: int) -> list[bytes]:
         """See the contract."""
-        rows = self._database.reader.execute(
+        rows = self._database.rows(
             "SELECT name FROM nodes WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
         )
         return [row[0] for row in rows]
 
     def chunk_rows(self, after: bytes, limit: int) -> list[ChunkRow]:
         """See the contract."""
-        rows = self._database.reader.execute(
+        rows = self._database.rows(
             "SELECT id, stored, size, touched FROM chunks WHERE id > ? ORDER BY id LIMIT ?",
             (after, limit),
         )
@@ -98,7 +96,7 @@ class Records:
             batch = wanted[start : start + _BATCH]
             marks = ",".join("?" * len(batch))
             # What is put in are names of ours and question marks.
-            yield from self._database.reader.execute(
+            yield from self._database.rows(
                 f"SELECT {columns} FROM {table} WHERE {key} IN ({marks})",  # noqa: S608
                 batch,
             )

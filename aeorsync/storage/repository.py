@@ -17,7 +17,7 @@ from aeorsync.core.knowledge import Knowledge
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Content, Entry, Kind
-from aeorsync.errors import UnavailableError
+from aeorsync.errors import CorruptError, UnavailableError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.answers import Applied, Conflict
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
@@ -50,6 +50,9 @@ class Repository:
         """Take over a store; `close` closes it."""
         self._store = store
         self._wall = wall
+        # First what may find the store damaged or read-only, before any thread is begun.
+        self.database_id = database_id(store)
+        self._epochs = begin_epoch(store)
         self._cache = NodeCache(store)
         self._pins = Pins()
         self.trees = Trees(store, self._cache)
@@ -62,8 +65,6 @@ class Repository:
         self._keeper = Keeper(store, self._cache, self._reader, self.settle_trees)
         self._writer.listen(self._keeper.heard)
         self._lens: Lens | None = None
-        self.database_id = database_id(store)
-        self._epochs = begin_epoch(store)
         self.settle_trees()
 
     # Care of the store
@@ -389,6 +390,6 @@ class Repository:
         """Finish queued writes and close the store."""
         self._writer.close()
         head = self._store.head()
-        with suppress(UnavailableError):
+        with suppress(UnavailableError, CorruptError):
             self._store.commit(Commit(head, head, dropped=self._pins.leftover()))
         self._store.close()

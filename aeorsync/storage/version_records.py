@@ -19,7 +19,7 @@ import msgspec
 from aeorsync.core.nodes import EMPTY
 from aeorsync.core.paths import SYSTEM, TreePath, from_key, join, to_key
 from aeorsync.core.versions import Content
-from aeorsync.errors import AeorError, CorruptError
+from aeorsync.errors import UNREADABLE, AeorError, CorruptError
 from aeorsync.storage.views import View
 
 SNAPSHOTS = join(SYSTEM, "snapshots")
@@ -157,7 +157,7 @@ def parse(data: bytes, shape: type[Record]) -> Record | None:
     """The record that some JSON is; None when it is none, as a peer may send anything."""
     try:
         record = msgspec.json.decode(data, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     is_sound = all(len(root) == len(_EMPTY) for root in (record.root, record.graves))
     with suppress(ValueError):

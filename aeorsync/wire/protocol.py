@@ -232,6 +232,7 @@ class DiffReply(msgspec.Struct, frozen=True, kw_only=True):
         chunk_hashes_needed: All chunks of added and modified files, sorted, each once.
         more: Ours: ask for more at once.
         full: Ours: part of a listing; until one without ``more``, what is not told is not there.
+        begins: Ours: a listing begins here, whatever was listed before.
     """
 
     root_hash: str
@@ -239,6 +240,41 @@ class DiffReply(msgspec.Struct, frozen=True, kw_only=True):
     chunk_hashes_needed: list[str] = []
     more: bool = False
     full: bool = False
+    begins: bool = False
+
+
+# POST /sync/seen
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A version that a reader holds.
+
+    Attributes:
+        version: Its id.
+        etag: Covers just that version, with its quotes.
+    """
+
+    version: str
+    etag: str
+
+
+class SeenRequest(msgspec.Struct, frozen=True):
+    """What became of these versions? One for each path."""
+
+    versions: dict[str, Held]
+
+
+class SeenReply(msgspec.Struct, frozen=True):
+    """What became of them.
+
+    Attributes:
+        stands: Paths whose version is shown, alone or in a conflict.
+        past: Paths whose version was replaced or deleted by somebody who had seen it. Of the
+            others the node has never seen it.
+    """
+
+    stands: list[str]
+    past: list[str]
 
 
 # POST /sync/chunks

@@ -29,6 +29,7 @@ from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.accounts import Accounts, new_root_key
 from aeorsync.storage.foreign import ForeignBook
+from aeorsync.storage.repository import Repository
 from aeorsync.storage.writer import Committed
 from tests.support.clock import FakeClock
 from tests.support.repositories import open_repository
@@ -116,11 +117,12 @@ async def running(
     *,
     member: object = None,
     wall: WallClock | None = None,
+    repository: Repository | None = None,
     **changes: Any,  # noqa: ANN401 - passed on
 ) -> AsyncIterator[Running]:
-    """A node in a folder; ``changes`` are fields of `Node`."""
+    """A node in a folder, or of a repository; ``changes`` are fields of `Node`."""
     clock = wall or FakeClock()
-    repository = open_repository(folder, wall=clock)
+    repository = repository or open_repository(folder, wall=clock)
     bus: Bus[Committed] = Bus()
     repository.listen(bus.publish_threadsafe)
     node = Node(

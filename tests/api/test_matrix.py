@@ -140,6 +140,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
         Row(f"/blobs/chunks/{chunk_id(b'data').hex()}", SOMEBODY, data=b"data", status=LET_IN)
     ],
     ("POST", "/blobs/chunks"): [Row("/blobs/chunks", SOMEBODY, status=LET_IN)],
+    ("GET", "/blobs/commits/{op}"): [Row("/blobs/commits/nothing", SOMEBODY, status=404)],
     ("POST", "/blobs/commit"): [
         Row("/blobs/commit", "u", {"files": [{"path": "/{top}/a.txt"}]}, needs_grant=True),
         Row("/blobs/commit", "c", {"files": [{"path": "/{top}/new"}]}, needs_grant=True),
@@ -178,6 +179,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
         Row("/sync/diff", SOMEBODY, {}),
         Row("/sync/diff", ROOT, {}, fields={"Accept": "application/vnd.aeorsync.frames"}),
     ],
+    ("POST", "/sync/seen"): [Row("/sync/seen", SOMEBODY, {"versions": {}})],
     ("POST", "/sync/chunks"): [Row("/sync/chunks", SOMEBODY, {"hashes": []})],
     ("POST", "/sync/nodes"): [
         Row("/sync/nodes", ROOT, {"ids": [], "include_system": True}, LET_IN)

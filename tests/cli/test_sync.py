@@ -27,9 +27,9 @@ from aeorsync.errors import (
     UnavailableError,
 )
 from aeorsync.folder import events
+from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Act, Outcome, Phase, Report, Side, Why
 from aeorsync.folder.options import Options
-from aeorsync.folder.passes import MassDeletionError
 from aeorsync.folder.places import Places, State
 from aeorsync.folder.root import RootGoneError
 from aeorsync.folder.session import ConflictCopies, Status

@@ -7,6 +7,8 @@ import pytest
 
 from aeorsync.cluster import past as past_module
 from aeorsync.cluster.past import Past
+from aeorsync.core.hashing import node_id
+from aeorsync.core.nodes import Node, encode_node
 from aeorsync.core.paths import join
 from aeorsync.core.versions import decode_entry
 from aeorsync.storage.changes import FileState, delete, put_file
@@ -170,3 +172,24 @@ def test_a_tree_that_was_whole_and_is_damaged_is_fetched_again(
     assert run(past(ours, peer).complete())
     assert read_tree(ours, root) == read_tree(theirs, root)
     assert Collector(ours, FakeClock()).run().held_back is None
+
+
+@pytest.mark.parametrize(
+    "key", [b"..\0x", b"a\0..\0b", b"", b"a/b", b"a\0", b"\xff", b"a\0\0b", b"."]
+)
+def test_a_tree_whose_names_lead_out_of_a_folder_never_becomes_whole(
+    ours: Repository, theirs: Repository, peer: FakePeer, root: bytes, key: bytes
+) -> None:
+    leaf = theirs.trees.read(theirs.head.root)
+    while leaf.level:
+        leaf = theirs.trees.read(leaf.values[0][:32])
+    body = encode_node(Node(0, [key], leaf.values[:1]))
+    hostile = node_id(body)
+    theirs.trees.put({hostile: body})
+    record = {"id": "cd", "name": "bad", "root": hostile.hex(), "created_at": 1}
+    file = FileState(theirs.store_small(json.dumps(record).encode()), "application/json")
+    path = join(SNAPSHOTS, "cd.json")
+    theirs.commit(lambda draft: put_file(draft, path, file)).result(timeout=30)
+    cycle(ours, peer)
+    assert not run(past(ours, peer).complete())
+    assert list(ours.notes("past trees")) == [root.hex()]

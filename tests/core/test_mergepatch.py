@@ -1,13 +1,14 @@
 """Merge patches do what RFC 7396 says, and touch nothing else."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeorsync.core.mergepatch import merge_patch
+from aeorsync.core.mergepatch import MAX_LEVELS, merge_patch
 from aeorsync.errors import BadRequestError
 
 RFC_CASES = [
@@ -86,3 +87,23 @@ def test_what_is_no_json_is_refused(bad: bytes) -> None:
         merge_patch(b"{}", bad)
     with pytest.raises(BadRequestError):
         merge_patch(bad, b"{}")
+
+
+def nested(levels: int, inner: bytes) -> bytes:
+    return b'{"a":' * levels + inner + b"}" * levels
+
+
+def test_the_levels_of_a_patch_are_counted_and_those_of_a_document_are_not() -> None:
+    deep = nested(500, b"1")
+    assert merge_patch(deep, nested(MAX_LEVELS, b"2")) == nested(MAX_LEVELS, b"2")
+    assert merge_patch(deep, b'{"b":1}') == deep[:-1] + b',"b":1}'
+    assert merge_patch(deep, nested(500, b"2"), MAX_LEVELS) == nested(500, b"2")
+    with pytest.raises(BadRequestError):
+        merge_patch(deep, nested(MAX_LEVELS + 1, b"2"))
+
+
+def test_a_long_document_is_patched_in_time_at_any_depth() -> None:
+    long = nested(MAX_LEVELS, b'"' + b"x" * (2 << 20) + b'"')
+    began = time.thread_time()
+    merge_patch(long, nested(MAX_LEVELS, b"1"))
+    assert time.thread_time() - began < 1

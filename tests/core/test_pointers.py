@@ -2,7 +2,7 @@
 
 import pytest
 
-from aeorsync.core.pointers import resolve_pointer
+from aeorsync.core.pointers import MAX_NAMES, resolve_pointer
 from aeorsync.errors import BadRequestError, NotFoundError
 
 DOCUMENT = b"""{ "foo": ["bar", "baz"], "": 0, "a/b": 1.50, "c%d": 2, "k\\"l": 6, " ": 7, "m~n": 8,
@@ -38,3 +38,10 @@ def test_what_is_not_there_is_missing(pointer: str) -> None:
 def test_what_is_no_pointer_is_refused(pointer: str) -> None:
     with pytest.raises(BadRequestError):
         resolve_pointer(DOCUMENT, pointer)
+
+
+def test_a_pointer_has_only_so_many_names() -> None:
+    document = b'{"a":' * 500 + b"1" + b"}" * 500
+    assert resolve_pointer(document, "/a" * MAX_NAMES).startswith(b'{"a":')
+    with pytest.raises(BadRequestError):
+        resolve_pointer(document, "/a" * (MAX_NAMES + 1))

@@ -1,10 +1,15 @@
 """Both edited the same file: both versions are there, on both sides, until somebody settles it."""
 
+import os
 from collections.abc import Callable
 
 import pytest
 
+from aeorsync import AsyncClient
 from aeorsync.folder.events import Conflicted, Settled
+from aeorsync.folder.passes import Look
+from aeorsync.folder.session import FolderSync
+from tests.support.loops import run
 from tests.support.people import Synced, tree
 
 Make = Callable[..., Synced]
@@ -109,6 +114,43 @@ def test_settled_elsewhere_the_copies_go(two: tuple[Synced, Synced]) -> None:
         who.sync()
         assert who.names == ["f.txt"]
         assert who.read("f.txt") == "by a"
+
+
+def hear(who: Synced) -> None:
+    """A pass for news of the server; what changed here meanwhile is not known yet."""
+
+    async def listen() -> None:
+        async with (
+            AsyncClient(who.node.url, who.key()) as client,
+            FolderSync(who.path, client, who.remote, who.options, who.ledger) as sync,
+        ):
+            await sync._pass(Look("remote", paths=frozenset()), who.events.append)
+
+    run(listen())
+
+
+def test_a_copy_that_was_touched_meanwhile_goes_all_the_same(two: tuple[Synced, Synced]) -> None:
+    a, b = two
+    (a.path / a.copies[0]).unlink()
+    a.sync()
+    os.utime(b.path / b.copies[0])
+    hear(b)
+    assert b.names == ["f.txt"]
+    assert b.status().conflicts == ()
+
+
+def test_a_copy_that_was_edited_just_before_it_was_given_up_stays_as_that_edit(
+    two: tuple[Synced, Synced],
+) -> None:
+    a, b = two
+    (a.path / a.copies[0]).unlink()
+    a.sync()
+    b.write(b.copies[0], "by a, edited by b")
+    hear(b)
+    for who in (b, a, b):
+        who.sync()
+    for who in two:
+        assert sorted(who.read(name) for name in who.names) == ["by a, edited by b", "by b"]
 
 
 def test_a_copy_edited_while_it_was_settled_elsewhere_is_kept_as_that_edit(

@@ -14,28 +14,12 @@ from tests.support.cycles import noise
 from tests.support.people import Synced, tree
 
 Make = Callable[..., Synced]
-SCRIPT = """
-import asyncio, sys
-from pathlib import Path
-from aeorsync import AsyncClient
-from aeorsync.folder.options import DeleteLimit, Options
-from aeorsync.folder.session import FolderSync
-
-async def main(url, key, root, remote, ledger):
-    async with AsyncClient(url, key) as client:
-        options = Options(max_delete=DeleteLimit.parse("100%"))
-        async with FolderSync(Path(root), client, remote, options, Path(ledger)) as sync:
-            print("open", flush=True)
-            await sync.run_once()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
 
 
 def started(who: Synced) -> subprocess.Popen[bytes]:
     """Sync in a process of its own, which has opened the folder."""
     assert who.node.key is not None
-    command = [sys.executable, "-c", SCRIPT, who.node.url, who.node.key]
+    command = [sys.executable, "-m", "tests.support.one_pass", who.node.url, who.node.key]
     command += [str(who.path), who.remote, str(who.ledger)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
@@ -62,6 +46,7 @@ def change(who: Synced, pick: random.Random, number: int) -> None:
         (who.path / "d2").rename(target)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_while_pushing_and_while_pulling(person: Make, seed: int) -> None:
     pick = random.Random(seed)

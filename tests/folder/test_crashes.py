@@ -9,49 +9,6 @@ import pytest
 from aeorsync.folder.sweeping import sweep
 from tests.support.folders import World
 
-CRASH = """
-import os, sys
-from pathlib import Path
-from aeorsync.folder import held
-from aeorsync.folder.root import SafeRoot
-from aeorsync.runtime import renaming
-
-path, verb, steps, saves, swaps = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
-if not swaps:
-    renaming._renameat2 = None
-calls = 0
-
-def dying(real):
-    def call(*args, **kwargs):
-        global calls
-        calls += 1
-        if calls == steps:
-            os.kill(os.getpid(), 9)
-        if calls == 2 and saves:
-            (path / "saved").write_text("mine")
-            (path / "saved").replace(path / "file")
-        return real(*args, **kwargs)
-    return call
-
-root = SafeRoot(path, "0123abcd")
-with root.folder() as folder:
-    seen = folder.look("file")
-    for name in ("rename_new", "exchange", "replace"):
-        setattr(renaming, name, dying(getattr(renaming, name)))
-    held.os.unlink = dying(os.unlink)
-    calls = 1
-    try:
-        if verb == "remove":
-            folder.remove("file", seen)
-        else:
-            staged = folder.stage()
-            staged.write(b"theirs")
-            staged.finish(5, executable=False)
-            folder.place(staged, "file", seen)
-    except held.ChangedError:
-        pass
-"""
-
 
 @pytest.mark.parametrize("swaps", [1, 0], ids=["swap", "no swap"])
 @pytest.mark.parametrize("saves", [0, 1], ids=["quiet", "saved meanwhile"])
@@ -69,7 +26,8 @@ def test_a_crash_at_any_step_leaves_a_whole_file_and_all_of_the_users(
         (world.path / "file").write_text("agreed")
         world.agree(world.scan())
         args = [str(world.path), verb, str(steps), str(saves), str(swaps)]
-        done = subprocess.run([sys.executable, "-c", CRASH, *args], check=False)
+        dying = [sys.executable, "-m", "tests.support.dying_folder", *args]
+        done = subprocess.run(dying, check=False)
         killed = done.returncode == -9
         assert killed or done.returncode == 0
         texts = restart(world)

@@ -10,9 +10,9 @@ import pytest
 from aeorsync.core.reconcile import Direction
 from aeorsync.errors import AeorError
 from aeorsync.folder import passes
+from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Deleted, Moved, Planned, Side, Why
 from aeorsync.folder.options import DeleteLimit, Options
-from aeorsync.folder.passes import MassDeletionError
 from aeorsync.folder.plan import Plan, Settled
 from aeorsync.folder.pull import pull
 from aeorsync.folder.root import RootGoneError

@@ -77,3 +77,17 @@ def test_paths_of_the_server_are_told_apart_like_local_ones(world: World) -> Non
     assert only.takes("a/b/c/d", is_folder=False)
     assert not only.takes("c/d", is_folder=False)
     assert not only.takes("c", is_folder=True)
+
+
+@pytest.mark.parametrize("patterns", ["x" * 60_000, "[[:alpha:]]", "[[:nonsense:]]", "[" * 500])
+def test_no_pattern_stops_the_others(world: World, patterns: str) -> None:
+    (world.path / FILE_NAME).write_text(f"*.log\n{patterns}\n")
+    assert "top.log" not in world.scan()
+
+
+@pytest.mark.parametrize("data", ["a\n" * 20_000, ("?*" * 400 + "\n") * 1500])
+def test_more_patterns_than_can_be_used_leave_out_their_folder(world: World, data: str) -> None:
+    world.agree(world.scan())
+    (world.path / "a/b" / FILE_NAME).write_text(data)
+    assert not [path for path in world.scan() if path.startswith("a/b/")]
+    assert [one.path for one in world.troubles] == ["a/b"]

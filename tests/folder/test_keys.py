@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from aeorsync.core.reconcile import Direction
+from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Why
 from aeorsync.folder.options import Options
-from aeorsync.folder.passes import MassDeletionError
 from tests.support.cycles import noise
 from tests.support.people import Synced, tree
 

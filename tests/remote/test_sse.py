@@ -1,3 +1,4 @@
+import time
 from itertools import pairwise
 
 import pytest
@@ -53,3 +54,12 @@ def test_memory_does_not_depend_on_the_sender(stream: bytes) -> None:
 
     with pytest.raises(BadRequestError, match="too long"):
         feed()
+
+
+def test_a_long_line_that_comes_byte_by_byte_costs_no_more_than_its_length() -> None:
+    decoder = EventDecoder()
+    began = time.thread_time()
+    for _ in range(200_000):
+        decoder.feed(b"x")
+    assert time.thread_time() - began < 2
+    assert decoder.feed(b"\rdata: 1\r\r\n") == [ServerEvent("message", b"1")]

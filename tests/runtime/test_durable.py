@@ -116,3 +116,16 @@ def test_to_start_writing_changes_nothing_and_never_fails(tmp_path: Path) -> Non
         os.close(descriptor)
     durable.start_writing(descriptor, 0, 10)
     assert path.read_bytes() == b"x" * 100_000
+
+
+def test_folders_are_made_with_those_above_and_are_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(durable, "sync_folder", synced.append)
+    path = tmp_path / "a/b/c"
+    durable.make_folders(path, mode=0o700)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a/b"]
+    durable.make_folders(path)
+    assert len(synced) == 3

@@ -35,7 +35,14 @@ _numbers = itertools.count()
 class Editor:
     """Somebody who edits below one path of one folder."""
 
-    def __init__(self, root: Path, top: str, model: Model, source: random.Random) -> None:
+    def __init__(
+        self,
+        root: Path,
+        top: str,
+        model: Model,
+        source: random.Random,
+        knows: Callable[[str, str], bool] = lambda _path, _content: True,
+    ) -> None:
         """Sit down.
 
         Args:
@@ -43,7 +50,11 @@ class Editor:
             top: Where in it, a path without slashes at its ends.
             model: Is told everything.
             source: Of all choices.
+            knows: Whether the client has written down a path and its content. One that is killed
+                between placing a file and writing that down places it once more, so what was
+                taken away in between may be there again.
         """
+        self._knows = knows
         self._root = root
         self._top = top
         self._model = model
@@ -141,7 +152,7 @@ class Editor:
             self._note(f"rename folder {source} -> {target}")
             for path, leaf in walk(self._root / target).items():
                 if leaf.content:
-                    self._ended(leaf.content, f"{source}/{path}")
+                    self._taken(leaf.content, f"{source}/{path}")
                     self._born(leaf.content, f"{target}/{path}")
 
     def delete_folder(self) -> None:
@@ -204,14 +215,14 @@ class Editor:
                 self._arrived(aside, came_from=path)
             for inner, leaf in walk(self._root / aside).items():
                 if leaf.content:
-                    self._ended(leaf.content, f"{path}/{inner}")
+                    self._taken(leaf.content, f"{path}/{inner}")
                     self._born(leaf.content, f"{aside}/{inner}")
 
     def swept(self) -> None:
         """End what arrived in folders after they were thrown away."""
         for gone, original in self._gone.items():
             for path, content in _all(gone, original).items():
-                self._ended(content, path)
+                self._taken(content, path)
 
     def _take_the_place(self, copy: str, original: str) -> None:
         """Rename a conflict copy over its file."""
@@ -260,7 +271,7 @@ class Editor:
         self._gone[gone] = path
         contents = _all(gone, path)
         for at, content in contents.items():
-            self._ended(content, at)
+            self._taken(content, at)
         self._note(f"delete {path} {sorted(contents.values())[:5]}")
 
     def _write_in_place(
@@ -298,11 +309,16 @@ class Editor:
         leaf = leaf_at(self._root / target)
         self._note(f"rename {came_from} -> {target} {leaf}")
         if leaf is not None and leaf.content:
-            self._ended(leaf.content, came_from)
+            self._taken(leaf.content, came_from)
             self._born(leaf.content, target)
 
     def _born(self, content: str, path: str) -> None:
         self._model.born(content, original_of(path))
+
+    def _taken(self, content: str, path: str) -> None:
+        self._ended(content, path)
+        if content and not self._knows(path, content):
+            self._model.touch(content, original_of(path))
 
     def _ended(self, content: str, path: str) -> None:
         self._model.ended(content, original_of(path))

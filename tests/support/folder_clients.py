@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -100,6 +102,24 @@ class FolderProcess:
         errors = self.errors_file.read_text(errors="replace").splitlines()
         useful = [line for line in told if '"progress"' not in line]
         return "\n".join(line[:300] for line in [*useful[-lines:], *errors[-lines:]])
+
+    def knows(self, path: str, content: str) -> bool:
+        """Whether it has written down that a content is at a path, or was there."""
+        folder, _, name = path.rpartition("/")
+        link = content.removeprefix("link:")
+        wanted = bytes.fromhex(content) if link == content else link.encode()
+        found = next(self.state.rglob("ledger.sqlite3"), None)
+        if found is None:
+            return False
+        with closing(sqlite3.connect(f"file:{found}?mode=ro", uri=True, timeout=20)) as ledger:
+            for table in ("entries", "copies"):
+                query = (
+                    f"SELECT {table}.content FROM {table} JOIN folders ON id = folder"  # noqa: S608
+                    " WHERE folders.path = ? AND name = ?"
+                )
+                if (wanted,) in ledger.execute(query, (folder, name)).fetchall():
+                    return True
+        return False
 
     def kill(self) -> None:
         """End it as ``kill -9`` does."""

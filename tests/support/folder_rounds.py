@@ -158,7 +158,7 @@ class World:
 
     def _editor(self, client: FolderProcess, top: str) -> Editor:
         source = random.Random(self._random.getrandbits(64))
-        return Editor(client.root, top, self.model, source)
+        return Editor(client.root, top, self.model, source, client.knows)
 
     def _prepare_programs(self) -> None:
         self._branches: list[str] = []

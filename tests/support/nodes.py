@@ -51,7 +51,12 @@ class NodeProcess:
         self.start()
 
     def start(self) -> None:
-        """Start the process (again, on the same port and folder)."""
+        """Start the process (again, on the same port and folder) and wait until it is ready."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start the process, whatever becomes of it."""
         command = [sys.executable, "-m", "aeorsync", "start", "-D", str(self.data)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--log-format", "json"]
         with self.log_file.open("ab") as log:
@@ -61,6 +66,13 @@ class NodeProcess:
                 stderr=log,
                 env={**os.environ, **self.environment},
             )
+
+    def await_ready(self) -> None:
+        """Wait until a process that was launched is ready.
+
+        Raises:
+            NodeFailedError: It ended instead.
+        """
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -154,7 +166,7 @@ def root_of(node: NodeProcess) -> str:
     return root
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something holds.
 
     Raises:

@@ -34,6 +34,11 @@ class Relay:
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether nothing passes."""
+        return self._is_cut.is_set()
+
     def cut(self) -> None:
         """Break every connection and refuse new ones."""
         self._is_cut.set()
@@ -80,6 +85,7 @@ class Relay:
             except OSError:
                 return
             thread = threading.Thread(target=self._serve, args=(near,), daemon=True)
+            self._threads = [one for one in self._threads if one.is_alive()]
             self._threads.append(thread)
             thread.start()
 
