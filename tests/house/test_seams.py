@@ -12,10 +12,10 @@ DOORS = {
     ),
     "threads": (
         r"\bThreadPoolExecutor\b|\bthreading\.Thread\(",
-        # A program beside a server: its portal to synchronous callers, its watch of a folder.
-        {"runtime/threads.py", "runtime/portal.py", "folder/watch.py"},
+        # Programs beside a server: the portal of synchronous callers, a folder's watch and hashes.
+        {"runtime/threads.py", "runtime/portal.py", "folder/watch.py", "folder/content.py"},
     ),
-    "time": (r"^\s*(import|from) time\b", {"runtime/clock.py"}),
+    "time": (r"^\s*(import|from) time\b", {"runtime/clock.py", "cli/sync_screen.py"}),
 }
 
 
