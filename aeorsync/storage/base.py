@@ -258,7 +258,7 @@ class Store(Protocol):
         Raises:
             StaleError: ``commit.before`` is not the head; nothing was changed.
             UnavailableError: The disk refused; nothing was changed. Once it has failed to make
-                data durable, all writing is refused until the store is opened again.
+                data durable, all writing is refused until it keeps what it takes again.
         """
 
     def flush(self) -> None:

@@ -16,6 +16,7 @@ from random import Random
 import pytest
 
 from aeorsync.errors import AeorError, CorruptError, StartupError
+from aeorsync.server.opening import kept_or_new
 from aeorsync.storage.folder import DataFolder
 from aeorsync.storage.opening import open_repository as open_folder
 from aeorsync.storage.repository import Repository
@@ -279,4 +280,87 @@ def test_a_second_process_is_kept_off_though_somebody_removed_the_lock_file(
     with pytest.raises(StartupError) as refused:
         open_folder(DataFolder(folder), 1)
     assert refused.value.exit_code == 4
+    repository.close()
+
+
+KEYS: dict[str, Callable[[Path], object]] = {
+    "empty": lambda key: key.write_bytes(b""),
+    "noise": lambda key: key.write_bytes(b"\xf9" * 44),
+    "one bit": lambda key: key.write_bytes(
+        bytes([key.read_bytes()[0] ^ 1]) + key.read_bytes()[1:]
+    ),
+    "gone": Path.unlink,
+    "a folder": lambda key: key.replace(key.with_name("k")).with_name("signing.key").mkdir(),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_damaged_signing_key_is_never_replaced_by_a_new_one(tmp_path: Path, name: str) -> None:
+    folder = DataFolder(tmp_path)
+    repository = open_repository(tmp_path)
+    key = kept_or_new(folder, repository)
+    assert kept_or_new(folder, repository) == key
+    KEYS[name](tmp_path / "signing.key")
+    with pytest.raises(StartupError, match="aeorsync key import here") as refused:
+        kept_or_new(folder, repository)
+    assert refused.value.exit_code == 5
+    assert "nothing was changed" in refused.value.message
+    # What it says, done.
+    shutil.rmtree(tmp_path / "signing.key", ignore_errors=True)
+    folder.save_signing_key(key)
+    assert kept_or_new(folder, repository) == key
+    repository.close()
+
+
+def test_a_signing_key_of_an_older_version_is_read_and_another_one_may_be_imported(
+    tmp_path: Path,
+) -> None:
+    folder = DataFolder(tmp_path)
+    repository = open_repository(tmp_path)
+    old = DataFolder.fresh_key()
+    (tmp_path / "signing.key").write_text(old.to_text() + "\n")
+    assert kept_or_new(folder, repository) == old
+    other = DataFolder.fresh_key()
+    folder.save_signing_key(other)
+    assert kept_or_new(folder, repository) == other
+    repository.close()
+
+
+@pytest.mark.parametrize("body", [b"", b'{"address": "http://a', b"\xff\xff"])
+def test_a_damaged_grant_says_to_join_again(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "join.json").write_bytes(body)
+    with pytest.raises(StartupError, match="remove it, and join again") as refused:
+        DataFolder(tmp_path).granted()
+    assert refused.value.exit_code == 5
+
+
+def test_a_store_whose_head_is_gone_is_not_taken_for_an_empty_one(
+    sound: tuple[Path, dict[str, bytes]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "node"
+    shutil.copytree(sound[0], folder)
+    with closing(sqlite3.connect(folder / "meta.sqlite3")) as db, db:
+        db.execute("DELETE FROM notes WHERE space = 'head'")
+    with pytest.raises(StartupError, match="its head is gone"):
+        open_folder(DataFolder(folder), 1)
+
+
+def test_repair_mends_what_peers_and_time_can_make_good(
+    sound: tuple[Path, dict[str, bytes]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "node"
+    shutil.copytree(sound[0], folder)
+    with closing(sqlite3.connect(folder / "meta.sqlite3")) as db, db:
+        db.execute("UPDATE feed SET via = via + 1 WHERE seq = 7")
+        db.execute("UPDATE roots SET seq = seq + 1 WHERE seq = 9")
+        db.execute(
+            "UPDATE nodes SET born = born + 1 WHERE number = (SELECT max(number) FROM nodes)"
+        )
+    repository = open_repository(folder)
+    assert verify(repository).count == 3
+    assert verify(repository, repair=True).count == 0
+    assert verify(repository).count == 0
+    assert files(repository) == sound[1]
+    assert not repository.reaches_back_to(5)
+    put(repository, "/after", b"it goes on")
     repository.close()
