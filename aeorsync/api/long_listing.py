@@ -9,7 +9,6 @@ wait. A reader sees one state of the folder, unless it reads for longer than `HO
 are as they are when they are sent, and what is gone by then is left out.
 """
 
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Kind, decode_entry
 from aeorsync.errors import TooLargeError
+from aeorsync.runtime.clock import SystemClock
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import Child, View
 from aeorsync.wire.limits import MIB
@@ -41,6 +41,7 @@ _SENDING: Final = 3 * MIB
 _SIGN: Final = 1 << 63
 
 _encode = msgspec.json.Encoder().encode
+_now = SystemClock().monotonic
 Item = Callable[[Child], Any]
 
 
@@ -211,12 +212,12 @@ class _Sight:
     def __init__(self, repository: Repository, view: View) -> None:
         self._repository = repository
         self._view: View | None = view
-        self._until = time.monotonic() + HOLD_S
+        self._until = _now() + HOLD_S
 
     @contextmanager
     def now(self) -> Iterator[View]:
         """The state to read from. Blocking."""
-        if time.monotonic() > self._until:
+        if _now() > self._until:
             self.close()
         if self._view is not None:
             yield self._view

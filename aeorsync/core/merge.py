@@ -21,7 +21,7 @@ Rank is: live beats deleted, then the higher stamp, then the higher node id.
 from dataclasses import dataclass
 from functools import cached_property
 
-from aeorsync.core.versions import Entry, Kind, Version, covers
+from aeorsync.core.versions import Entry, Kind, Vector, Version, covers
 
 
 def join(ours: Entry | None, theirs: Entry) -> Entry:
@@ -80,11 +80,13 @@ def see(entry: Entry) -> Sight:
     if len(entry.versions) == 1:
         return Sight(entry.versions[0])
     ranked = sorted(entry.versions, key=lambda version: version.rank, reverse=True)
-    distinct: list[Version] = []
+    # First who stands: of two that leave the same state perhaps only one is overruled.
+    standing: list[Version] = []
     for version in ranked:
-        if not any(is_same_state(version, better) for better in distinct):
-            distinct.append(version)
-    standing = [v for v in distinct if not any(_overrules(w, v) for w in distinct)]
+        if not any(_overrules(other, version) for other in ranked) and not any(
+            is_same_state(version, better) for better in standing
+        ):
+            standing.append(version)
     return Sight(standing[0], tuple(standing[1:]))
 
 
@@ -126,7 +128,18 @@ def _began_after(newer: Version, older: Version) -> bool:
         older.deleted
         and not newer.deleted
         and (newer.base != older.content.hash or older.kind == Kind.DIRECTORY)
-        and not any(covers(newer.vector, dot) for dot in older.vector)
+        and _share_nothing(newer.vector, older.vector)
+    )
+
+
+def _share_nothing(one: Vector, other: Vector) -> bool:
+    """Whether there is no version that both writers had seen.
+
+    Each number of a vector is that of a version of this path, and covers all lower ones; so two
+    that go by the same incarnation share at least the version with the lower number.
+    """
+    return {incarnation for incarnation, _ in one}.isdisjoint(
+        incarnation for incarnation, _ in other
     )
 
 

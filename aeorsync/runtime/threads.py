@@ -39,13 +39,16 @@ class Crew(Protocol):
     def submit(self, call: Callable[[], T]) -> "Future[T]":
         """Make a call soon."""
 
-    def attend(self, name: str, serve: Callable[[], bool]) -> Attendant:
+    def attend(
+        self, name: str, serve: Callable[[], bool], is_waited_for: Callable[[], bool]
+    ) -> Attendant:
         """Serve a queue.
 
         Args:
             name: For people.
             serve: Takes what waits in the queue, and waits where nothing does; False when that
                 was the end of it.
+            is_waited_for: Whether there is something in it; for a crew that cannot wait.
         """
 
 
@@ -82,8 +85,11 @@ class Threads:
         """See `Crew`."""
         return self._pool.submit(call)
 
-    def attend(self, name: str, serve: Callable[[], bool]) -> Attendant:
+    def attend(
+        self, name: str, serve: Callable[[], bool], is_waited_for: Callable[[], bool]
+    ) -> Attendant:
         """See `Crew`."""
+        del is_waited_for
         return _Thread(name, serve)
 
 

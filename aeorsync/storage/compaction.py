@@ -142,9 +142,14 @@ class Compaction:
 
     def _remove_if_empty(self, number: int) -> bool:
         rows = self._database.rows("SELECT 1 FROM chunks WHERE pack = ? LIMIT 1", (number,))
-        if not rows:
+        if rows:
+            return False
+        try:
             self._packs.remove(number)
-        return not rows
+        except OSError as error:
+            text = f"the disk refused to remove a pack: {error.strerror}; nothing was lost"
+            raise UnavailableError(text) from error
+        return True
 
 
 def find_records(packs: Packs, wanted: set[bytes]) -> dict[bytes, Location]:

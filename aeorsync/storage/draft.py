@@ -342,7 +342,9 @@ class Draft:
             )
             if now.losers or (was is not None and was.losers):
                 conflicts[key] = bool(now.losers)
-            if now.is_live and key in self._merged:
+            # What settles a conflict of versions leaves a file and a folder of one name in theirs.
+            may_collide = key in self._merged or conflicts.get(key) is False
+            if now.is_live and may_collide:
                 conflicts.update(self._collisions(key, now))
         graves.update(dict.fromkeys(self._forgotten - self._kept.keys()))
         if not changes and not graves:

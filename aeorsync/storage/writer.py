@@ -132,7 +132,7 @@ class Writer:
         self._session: int | None = None
         self._is_closed = False
         self._close_lock = threading.Lock()
-        self._attendant = threads.crew().attend("aeorsync-writer", self._serve)
+        self._attendant = threads.crew().attend("aeorsync-writer", self._serve, self._waits)
 
     def listen(self, listener: Callable[[Committed], None], *, first: bool = False) -> None:
         """Call ``listener`` in the writer thread after each durable commit; it must not block.
@@ -173,6 +173,9 @@ class Writer:
             self._queue.put(None)
         self._attendant.call()
         self._attendant.join()
+
+    def _waits(self) -> bool:
+        return self._held is not None or not self._queue.empty()
 
     def _serve(self) -> bool:
         """Commit what waits; False when nothing will wait any more."""

@@ -431,7 +431,7 @@ def test_what_is_no_file_is_left_alone_and_stops_nothing(victim: Victim) -> None
     victim.sync()
     assert stat.S_ISFIFO((victim.folder / "fifo").lstat().st_mode)
     assert stat.S_ISSOCK((victim.folder / "socket").lstat().st_mode)
-    links = [link for request in victim.server.requests for link in request.links]
+    links = [link for request in victim.server.taken for link in request.links]
     assert {link.path for link in links} <= {"/zero", "/self", "/loop"}
     assert victim.server.sent == []
 
@@ -457,7 +457,7 @@ def test_names_that_no_server_takes_stay_and_are_told(victim: Victim) -> None:
         Path(os.fsdecode(os.fsencode(victim.folder) + b"/" + name.raw)).write_bytes(name.raw)
     tell(victim)
     victim.sync()
-    sent = {file.path for request in victim.server.requests for file in request.files}
+    sent = {file.path for request in victim.server.taken for file in request.files}
     assert sent == {f"/{name.text}" for name in made if name.verdict is Verdict.KEPT}
     found = [event for event in victim.events if isinstance(event, Problem)]
     assert len(found) >= sum(name.verdict is not Verdict.KEPT for name in made)

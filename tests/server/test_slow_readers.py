@@ -112,6 +112,10 @@ def test_an_answer_that_is_complete_but_not_taken_does_not_hold_the_connection(
 
 def test_who_reads_slowly_but_goes_on_gets_it_all() -> None:
     async def run() -> None:
+        with patch.object(protocol, "SEND_SECONDS", 1.0):
+            await read_all()
+
+    async def read_all() -> None:
         async with serving(pieces=12) as site:
             with reader(site, 256 * KIB) as talk:
                 talk.settimeout(0)
@@ -121,7 +125,7 @@ def test_who_reads_slowly_but_goes_on_gets_it_all() -> None:
                 async with asyncio.timeout(20):
                     while size < 12 * MIB:
                         size += len(await loop.sock_recv(talk, 256 * KIB))
-                        await asyncio.sleep(0.005)
+                        await asyncio.sleep(0.04)
             await until_free(site)
 
     asyncio.run(run())

@@ -58,14 +58,14 @@ class HostileServer:
         repeats: Whether it tells the first for ever.
         bodies: The chunks it has.
         lies: Chunks it sends for others.
-        requests: Commits it was sent.
+        taken: What it was sent.
         refuses: Whether it takes no commit.
     """
 
     pages: list[Any] = field(default_factory=lambda: [a_page()])
     bodies: list[bytes] = field(default_factory=lambda: [b"theirs"])
     lies: dict[bytes, Chunk] = field(default_factory=dict)
-    requests: list[CommitRequest] = field(default_factory=list)
+    taken: list[CommitRequest] = field(default_factory=list)
     sent: list[Chunk] = field(default_factory=list)
     repeats: bool = False
     asked: int = 0
@@ -92,7 +92,7 @@ class HostileServer:
         """What it was sent, as it is told to all others."""
         told = {"etag": '"e"', "version": "9-9"}
         found: dict[str, Any] = {"files_added": [], "symlinks_added": [], "directories_added": []}
-        for request in self.requests:
+        for request in self.taken:
             for one in request.files:
                 size = one.size or 0
                 plain = a_file(one.path, b"", **told, size=size, mtime_ns=one.mtime_ns)
@@ -105,12 +105,12 @@ class HostileServer:
         return found
 
     async def seen(self, versions: Mapping[str, Held]) -> SeenReply:
-        """Claims that all of them are past, which costs most."""
-        return SeenReply([], list(versions))
+        """Whatever it is asked about was replaced, it says."""
+        return SeenReply([], [*versions])
 
     async def committed(self, op: str) -> CommitReply:
-        """Remembers none."""
-        raise NotFoundError(f"there is no commit {op}")
+        """Nothing of that name."""
+        raise NotFoundError(op)
 
     async def check(self, hashes: Sequence[bytes]) -> set[bytes]:
         """All of them have to be sent."""
@@ -122,7 +122,7 @@ class HostileServer:
 
     async def commit(self, request: CommitRequest, chunks: Sequence[Chunk] = ()) -> CommitReply:
         """Say yes to everything."""
-        self.requests.append(request)
+        self.taken.append(request)
         self.sent += chunks
 
         def done(items: Iterable[Any]) -> list[Committed]:
