@@ -19,6 +19,7 @@ our key may see less by now. What it does not tell may be gone, or nobody delete
 from dataclasses import dataclass
 from typing import Final
 
+from aeorsync.errors import BadRequestError
 from aeorsync.folder import sent, told
 from aeorsync.folder.events import Phase, Progress
 from aeorsync.folder.facts import Agreed
@@ -75,6 +76,8 @@ class Observer:
                 listed, newly = set(), set()
                 if doubts and not is_new:
                     await bridge.run(self._ledger.note, DOUBT, "")
+            if page.more and page.root_hash == cursor:
+                raise BadRequestError("the server tells the same page again and again")
             found = await bridge.run(self._note_page, page, is_new=is_new)
             newly.update(found.news)
             if listed is not None:

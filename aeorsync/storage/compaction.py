@@ -152,15 +152,16 @@ def find_records(packs: Packs, wanted: set[bytes]) -> dict[bytes, Location]:
     found: dict[bytes, Location] = {}
     for number in sorted(packs.sizes()):
         for name, location in packs.records(number):
-            if name in wanted and name not in found and _is_whole(packs, name, location):
+            if name in wanted and name not in found and is_whole(packs, name, location):
                 found[name] = location
     return found
 
 
-def _is_whole(packs: Packs, name: bytes, location: Location) -> bool:
+def is_whole(packs: Packs, name: bytes, location: Location) -> bool:
+    """Whether a chunk can be read at a place, and is the right one."""
     try:
         unpack(packs.read(name, location))
-    except CorruptError:
+    except (CorruptError, UnavailableError):
         return False
     return True
 

@@ -256,6 +256,10 @@ class Repository:
         """Which chunks this node does not hold."""
         return self._store.missing(ids)
 
+    def retry(self, ids: Collection[bytes]) -> set[bytes]:
+        """Hold chunks again that can be read now, and could not; returns which."""
+        return self._store.retry(ids)
+
     def pin(self, ids: Collection[bytes]) -> set[bytes]:
         """Which chunks this node does not hold; the others stay for a day, whatever happens."""
         return self._store.pin(ids)

@@ -45,6 +45,8 @@ def test_a_folder_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "meta.sqlite3")) as old:
         old.executescript(
             "ALTER TABLE nodes DROP COLUMN born; ALTER TABLE chunks DROP COLUMN touched;"
+            "ALTER TABLE nodes DROP COLUMN sum; ALTER TABLE feed DROP COLUMN sum;"
+            "ALTER TABLE roots DROP COLUMN sum; ALTER TABLE notes DROP COLUMN sum;"
             "PRAGMA user_version=1;"
         )
     store = EmbeddedStore(tmp_path, HEAD)
