@@ -10,7 +10,8 @@ status that carries it.
     │   └── BadRangeError      416    the byte range cannot be served
     ├── UnauthorizedError      401    no valid proof of who is asking
     ├── DeniedError            403    the caller may not do this
-    │   └── RemovedError       403    a node that was removed from the cluster
+    │   ├── RemovedError       403    a node that was removed from the cluster
+    │   └── TwinError          403    a second process under the id of a node
     ├── NotFoundError          404    no such path, version or object (or not for this caller)
     ├── ConflictError          409    the name is taken, or a file is where a folder is
     ├── PreconditionError      412    If-Match or If-None-Match did not hold
@@ -119,6 +120,12 @@ class RemovedError(DeniedError):
     """A node that was removed from the cluster; it has to begin anew, with no data."""
 
     code = "REMOVED"
+
+
+class TwinError(DeniedError):
+    """A second process under the id of a node: its data folder is a copy."""
+
+    code = "TWIN"
 
 
 class NotFoundError(AeorError):

@@ -7,6 +7,7 @@ finds the row of the table, asks who is calling, and turns whatever is raised in
 """
 
 import re
+from contextlib import ExitStack
 from functools import partial
 from urllib.parse import quote
 
@@ -142,8 +143,9 @@ class App:
         marked = _Marked(scope, send, self._gate.node, self._cors)
         try:
             preflight = self._cors.preflight(scope)
-            response = preflight or await self._respond(scope, receive)
-            await response(scope, receive, marked)
+            with ExitStack() as held:
+                response = preflight or await self._respond(scope, receive, held)
+                await response(scope, receive, marked)
         except ClientDisconnect:
             return  # nobody is there to be answered
         except Exception as error:
@@ -152,7 +154,7 @@ class App:
                 raise  # the server breaks the connection off, so that nobody takes it for whole
             await problems.refusal(error)(scope, receive, marked)
 
-    async def _respond(self, scope: Scope, receive: Receive) -> Response:
+    async def _respond(self, scope: Scope, receive: Receive, held: ExitStack) -> Response:
         node = self._gate.node
         if node is None:
             return self._gate.refusal(is_health=self._is_health(scope))
@@ -166,7 +168,8 @@ class App:
         scope["recheck"] = check
         scope["path_prefix"] = match.prefix
         scope["path_params"] = match.segments
-        call = Call(Request(scope, receive), node, caller)
+        share = held.enter_context(node.budget.share(caller.owner))
+        call = Call(Request(scope, receive), node, caller, share)
         return await match.endpoint.handler(await lenses.enter(call, match.endpoint))
 
     def _is_health(self, scope: Scope) -> bool:

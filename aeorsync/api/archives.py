@@ -4,7 +4,8 @@
     stream    stream-zip, in threads; the bytes of files are read as they are sent
 
 Memory is that of the index of the archive, which has to be kept till its end: 100 000 entries at
-most. Modification times, executable bits, empty folders and symlinks (as links) are kept.
+most, and taken out of the budget of the node. Modification times, executable bits, empty folders
+and symlinks (as links) are kept.
 """
 
 import stat
@@ -20,6 +21,7 @@ from stream_zip import ZIP_AUTO, MemberFile, stream_zip
 
 from aeorsync.api import resolve
 from aeorsync.api.bodies import FileReader, streamed
+from aeorsync.api.budget import Share
 from aeorsync.api.endpoint import FORK, SNAPSHOT, Access, Call, Endpoint, Sees
 from aeorsync.api.listing import HIDDEN
 from aeorsync.api.node import Caller
@@ -46,6 +48,10 @@ _EXECUTABLE: Final = 0o111
 _FIRST_S: Final = 315_619_200
 _LAST_S: Final = 2_147_385_600
 _NS: Final = 1_000_000_000
+_MEMBER_COST: Final = 1000
+"""Bytes that an entry takes beside its name and its data: as planned, and in the index."""
+_STREAM_COST: Final = 10 * MIB
+"""Bytes on their way through the compressor and out."""
 _TRIED: Final = 1
 _STORED: Final = 0
 _PACKED_TYPES: Final = ("image/", "video/", "audio/", "font/woff")
@@ -76,6 +82,7 @@ class _Plan:
 
     view: View
     caller: Caller
+    share: Share
     members: list[_Member] = field(default_factory=list)
     size: int = 0
 
@@ -119,6 +126,7 @@ class _Plan:
 
     def _take(self, name: str, data: bytes | None, version: Version | None) -> None:
         is_link = version is not None and version.kind == Kind.SYMLINK
+        self.share.take(_MEMBER_COST + 2 * len(name) + len(data or b""))
         self.members.append(_Member(name, data, is_link))
         if version is not None and version.kind == Kind.FILE:
             self.size += version.content.size
@@ -136,7 +144,8 @@ async def download(call: Call) -> Response:
     if not request.paths:
         raise BadRequestError("paths must name something")
     chosen = list(dict.fromkeys(paths.parse(text) for text in request.paths))
-    members = await bridge.run(_plan, call.node.repository, call.caller, chosen)
+    call.share.take(_STREAM_COST)
+    members = await bridge.run(_plan, call.node.repository, call.caller, chosen, call.share)
     made = _zip(members, FileReader(call.node))
     stem = safe(paths.name(chosen[0])) if len(chosen) == 1 and chosen[0] != paths.ROOT else "files"
     fields = {
@@ -146,11 +155,13 @@ async def download(call: Call) -> Response:
     return StreamingResponse(streamed(made), headers=fields, media_type="application/zip")
 
 
-def _plan(repository: Repository, caller: Caller, chosen: list[TreePath]) -> list[_Member]:
+def _plan(
+    repository: Repository, caller: Caller, chosen: list[TreePath], share: Share
+) -> list[_Member]:
     """Every entry of the archive. Blocking."""
     names = Names()
     with repository.view() as view:
-        plan = _Plan(view, caller)
+        plan = _Plan(view, caller, share)
         for path in chosen:
             plan.add(path, names.top(path))
     # What lies in a folder must not be unpacked through a link that goes by the folder's name.
@@ -203,7 +214,7 @@ ENDPOINTS = (
         request=DownloadRequest,
         errors=(BadRequestError, InvalidFieldError, NotFoundError, TooLargeError),
         parameters=(SNAPSHOT, FORK),
-        gives_bytes=True,
+        media=("application/zip",),
         sees=Sees.ALL,
     ),
 )

@@ -19,6 +19,7 @@ synced. Where auth is disabled, the loopback address is all that protects the no
 reaches it through a name of its own; so the host that was asked for has to be loopback, too.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -29,7 +30,7 @@ from uuid import UUID
 from starlette.types import Scope
 
 from aeorsync.api.endpoint import Access
-from aeorsync.api.members import caller_id
+from aeorsync.api.members import caller_id, caller_run
 from aeorsync.api.node import Caller, Node
 from aeorsync.core import access as rules
 from aeorsync.core import apikeys, tokens
@@ -42,6 +43,8 @@ from aeorsync.storage.views import is_system_key
 from aeorsync.storage.writer import Committed
 
 MAX_REMEMBERED = 1024
+_PLAIN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]@:]+)(?::[0-9]*)?\Z")
+"""A host and its port, and nothing around them that a parser may overlook."""
 NOBODY = Caller(UUID(int=(1 << 128) - 1), access=NOTHING)
 """Whoever calls an open endpoint."""
 
@@ -99,11 +102,16 @@ class Authenticator:
             UnauthorizedError: Nobody we know.
             DeniedError: Somebody who may not.
             RemovedError: A node that was removed from the cluster.
+            TwinError: A copy of another node.
         """
         caller = await self._known(scope, access)
         node_id = caller_id(scope) if caller.is_peer else None
         if node_id is not None:
-            await self.node.member.roster.refuse_removed(node_id)
+            roster = self.node.member.roster
+            await roster.refuse_removed(node_id)
+            run = caller_run(scope)
+            if run is not None:
+                roster.twins.hear(node_id, run)
         return caller
 
     async def _known(self, scope: Scope, access: Access) -> Caller:
@@ -239,7 +247,10 @@ def _check_local(scope: Scope) -> None:
 
 def _is_loopback(url: str) -> bool:
     try:
-        name = urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        name = parts.hostname or ""
+        if not _PLAIN.match(parts.netloc):
+            return False
         return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False

@@ -16,6 +16,7 @@ from contextlib import suppress
 from starlette.responses import Response
 
 from aeorsync.api import media, reach
+from aeorsync.api.budget import weigh
 from aeorsync.api.downloads import get_version
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
 from aeorsync.api.intake import CHUNK_FRAME, Intake, mismatch, read_bytes, read_frames
@@ -61,8 +62,9 @@ async def check(call: Call) -> Response:
     """Tell which chunks need not be sent; those stay for a day."""
     reach.demand_somebody(call)
     caller, node = call.caller, call.node
-    with node.budget.share() as share:
+    with node.budget.share(caller.owner) as share:
         body = await read_bytes(call, share, limits.MAX_BLOBS_JSON)
+        share.take(weigh(body) - len(body))
         names = await bridge.run(_names, body)
         wanted = set(names.values())
         usable = await node.grants.usable(caller.owner, caller.access, wanted)
@@ -77,7 +79,7 @@ def _names(body: bytes) -> dict[str, bytes]:
 
 async def put_chunk(call: Call) -> Response:
     """Store one chunk."""
-    reach.demand_somebody(call)
+    reach.demand_writer(call)
     name = parse_hash(call.request.path_params["hash"])
     data = await _small_body(call)
     chunk = StoredChunk(name, 0, len(data), data)
@@ -113,8 +115,8 @@ def _store(call: Call, chunk: StoredChunk) -> Taken:
 
 async def put_chunks(call: Call) -> Response:
     """Store many chunks."""
-    reach.demand_somebody(call)
-    with call.node.budget.share() as share:
+    reach.demand_writer(call)
+    with call.node.budget.share(call.caller.owner) as share:
         async with Intake(call, share) as intake:
             is_first = True
             async for frames in read_frames(call, share, CHUNK_FRAME):
@@ -185,6 +187,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         access=Access.USER,
         reply=StoredReply,
         status=201,
+        also=(200,),
         errors=(BadRequestError, DeniedError),
         takes_bytes=True,
     ),
@@ -206,6 +209,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Read a chunk, or a file by its identity.",
         access=Access.USER,
         errors=(BadRequestError, NotFoundError),
-        gives_bytes=True,
+        media=("*/*",),
     ),
 )

@@ -7,7 +7,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 
 from aeorsync.api.node import Node
 from aeorsync.api.streams import BATCH, Pieces
@@ -55,7 +55,7 @@ class FileReader:
             return False
 
 
-async def streamed(made: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
+async def streamed(made: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
     """What a blocking generator makes, about `BATCH` bytes a thread hop."""
     try:
         while batch := await bridge.run(_gather, made):

@@ -111,7 +111,7 @@ async def _wanted(call: Call) -> dict[str, bytes]:
     if call.caller.is_peer:
         # Whoever uploads much is not to keep the nodes of the cluster apart.
         return await bridge.run(read, await call.bytes(limits.MAX_CHUNKS_BODY))
-    with call.node.budget.share() as share:
+    with call.node.budget.share(call.caller.owner) as share:
         return await bridge.run(read, await read_bytes(call, share, limits.MAX_CHUNKS_BODY))
 
 

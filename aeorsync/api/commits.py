@@ -3,9 +3,12 @@
 Everything that can be checked without the current tree is checked first, and the bytes of files
 are read (`api.bundling`, `storage.composing`); then one operation of the writer makes all changes
 (`storage.bundles`). A refusal names the ``path``, so that a client can leave it out and go on.
+
+Who gives a commit a name (``op``) may ask ``GET /blobs/commits/{op}`` later what became of it.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import Future
 from functools import partial
 
 import msgspec
@@ -13,8 +16,9 @@ from starlette.responses import Response
 
 from aeorsync.api import reach, seen
 from aeorsync.api.blobs import FRAMES
-from aeorsync.api.budget import Share
+from aeorsync.api.budget import Share, weigh
 from aeorsync.api.bundling import Heard, bundle_of, chunk_names
+from aeorsync.api.commit_book import Remembered
 from aeorsync.api.endpoint import Access, Call, Endpoint, Sees, answer, parse_body
 from aeorsync.api.intake import Intake, read_bytes, read_frames
 from aeorsync.api.node import Node
@@ -37,6 +41,8 @@ from aeorsync.wire.blobs import CommitReply, CommitRequest, Committed
 from aeorsync.wire.framing import Frame, Kind
 from aeorsync.wire.protocol import FRAMES_TYPE
 
+_UNPACKED = 4
+"""Bytes that one of a packed header takes once it is read."""
 _decode: Callable[[bytes], CommitRequest] = msgspec.msgpack.Decoder(CommitRequest).decode
 
 
@@ -44,26 +50,46 @@ async def commit(call: Call) -> Response:
     """Make many changes in one step."""
     reach.demand_somebody(call)
     node, caller = call.node, call.caller
-    with node.budget.share() as share:
+    with node.budget.share(caller.owner) as share:
         heard = Heard()
         if call.request.headers.get("content-type", "").startswith(FRAMES_TYPE):
             request = await _framed(call, share, heard)
         else:
             body = await read_bytes(call, share, limits.MAX_BLOBS_JSON)
+            share.take(weigh(body) - len(body))
             request = await bridge.run(parse_body, body, CommitRequest)
         names = await bridge.run(chunk_names, request, heard)
         usable = await node.grants.usable(caller.owner, caller.access, names)
         bundle = await bridge.run(bundle_of, node, caller, request, heard, names - usable)
-        operation = partial(bundles.run, bundle=bundle)
-        outcome = await bridge.settle(node.repository.commit(operation))
-        return await bridge.run(_reply, node, request, outcome)
+        making = node.repository.commit(partial(bundles.run, bundle=bundle))
+        if request.op:
+            # Whether or not anybody is left to hear the answer.
+            making.add_done_callback(partial(_remember, call, request))
+        outcome = await bridge.settle(making)
+        return await bridge.run(_reply, node, Remembered(outcome, len(request.files)))
+
+
+async def committed(call: Call) -> Response:
+    """Tell again what became of a commit."""
+    reach.demand_somebody(call)
+    name = call.request.path_params["op"]
+    found = call.node.commits.find(call.caller.owner, name)
+    if found is None:
+        raise NotFoundError("no commit of that name is remembered here")
+    return await bridge.run(_reply, call.node, found)
+
+
+def _remember(call: Call, request: CommitRequest, making: "Future[Outcome]") -> None:
+    if not making.cancelled() and making.exception() is None:
+        commit = Remembered(making.result(), len(request.files))
+        call.node.commits.keep(call.caller.owner, request.op, commit)
 
 
 async def _framed(call: Call, share: Share, heard: Heard) -> CommitRequest:
     """Read a commit that brings its chunks."""
     batches = read_frames(call, share, limits.MAX_BLOBS_JSON)
     first, rest = await _first(batches)
-    share.take(len(first.payload))
+    share.take(_UNPACKED * len(first.payload))
     request = await bridge.run(_parse_header, first)
     await bridge.run(heard.expect, request)
     async with Intake(call, share, heard.note, flushes=False) as intake:
@@ -90,8 +116,8 @@ def _parse_header(frame: Frame) -> CommitRequest:
         raise BadRequestError(f"the header is broken: {error}") from error
 
 
-def _reply(node: Node, request: CommitRequest, outcome: Outcome) -> Response:
-    count = len(request.files)
+def _reply(node: Node, commit: Remembered) -> Response:
+    outcome, count = commit.outcome, commit.files
     lists = (outcome.deletes, outcome.folders, outcome.puts[:count], outcome.puts[count:])
     deletes, folders, files, links = (_committed(node, done) for done in lists)
     reply = CommitReply(
@@ -144,5 +170,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ),
         parameters=(FRAMES,),
         sees=Sees.PRESENT,
+    ),
+    Endpoint(
+        "GET",
+        "/blobs/commits/{op}",
+        committed,
+        "Tell again what became of a commit.",
+        access=Access.USER,
+        reply=CommitReply,
+        errors=(DeniedError, NotFoundError),
     ),
 )

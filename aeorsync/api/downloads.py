@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from starlette.responses import Response
 
 from aeorsync.api import media, resolve, seen
+from aeorsync.api.budget import Share
 from aeorsync.api.endpoint import FORK, SNAPSHOT, Access, Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.lenses import VERSION_ID, through
 from aeorsync.api.listing import PARAMETERS, Options, list_folder
@@ -19,7 +20,7 @@ from aeorsync.api.parameters import Query
 from aeorsync.api.replies import LinkReply, Listing
 from aeorsync.api.rescue import rescued
 from aeorsync.api.resolve import Found
-from aeorsync.api.streams import FileResponse, Pieces
+from aeorsync.api.streams import BATCH, COPIES, SMALL_BATCH, FileResponse, Pieces
 from aeorsync.core import access as rules
 from aeorsync.core import paths
 from aeorsync.core.access import Op
@@ -29,6 +30,7 @@ from aeorsync.errors import BadRangeError, BadRequestError, NotFoundError, Preco
 from aeorsync.storage.lenses import PastLens
 from aeorsync.storage.versions import find_version
 from aeorsync.storage.views import View
+from aeorsync.wire import limits
 from aeorsync.wire.headers import (
     ETags,
     parse_etags,
@@ -60,6 +62,7 @@ class Question:
         headers: Fields of the request.
         is_head: Whether only the fields of the answer are wanted.
         access: What the reader may see.
+        share: What the answer may hold in memory.
     """
 
     path: TreePath
@@ -70,6 +73,7 @@ class Question:
     headers: seen.Headers
     is_head: bool
     access: rules.Access
+    share: Share
 
     @classmethod
     def read(cls, call: Call, raw_path: str) -> "Question":
@@ -90,6 +94,7 @@ class Question:
             headers=dict(scope["headers"]),
             is_head=scope["method"] == "HEAD",
             access=call.caller.access,
+            share=call.share,
         )
 
 
@@ -168,7 +173,7 @@ def _chosen(
 def _folder(node: Node, view: View, found: Found, question: Question) -> Response:
     if question.is_head:
         return FileResponse(200, _folder_fields(node, found))
-    return answer(list_folder(node, view, found.path, question.options, question.access))
+    return list_folder(node, view, found.path, question.options, question.access, question.share)
 
 
 def _folder_fields(node: Node, found: Found) -> Fields:
@@ -220,7 +225,9 @@ def _file(node: Node, found: Found, version: Version, tag: str, question: Questi
     if part is not None:
         fields.append((b"content-range", print_range(start, stop, size).encode()))
     content, repository = version.content, node.repository
-    pieces = Pieces(lambda at: repository.read(content, at, stop), start)
+    batch = SMALL_BATCH if question.share.should_save else BATCH
+    question.share.take(min(stop - start, COPIES * (batch + limits.MAX_CHUNK)))
+    pieces = Pieces(lambda at: repository.read(content, at, stop), start, batch)
     first = pieces.gather()
     is_all = len(first) == stop - start
     return FileResponse(206 if part else 200, fields, first, None if is_all else pieces, node)
@@ -338,7 +345,8 @@ ENDPOINTS = (
         reply=Listing,
         errors=(*_ERRORS, BadRangeError),
         parameters=_READ_PARAMETERS,
-        gives_bytes=True,
+        media=("*/*",),
+        also=(206, 304),
         sees=Sees.ALL,
     ),
     Endpoint(

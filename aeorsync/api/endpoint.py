@@ -13,6 +13,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from aeorsync.api.budget import Share, weigh
 from aeorsync.api.node import Caller, Node
 from aeorsync.core import paths
 from aeorsync.core.paths import TreePath
@@ -65,11 +66,19 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request on its way through a handler."""
+    """One request on its way through a handler.
+
+    Attributes:
+        request: As Starlette has it.
+        node: Who answers.
+        caller: Who asks.
+        share: What it holds in memory till its end, the sending of the answer included.
+    """
 
     request: Request
     node: Node
     caller: Caller
+    share: Share
 
     @property
     def path(self) -> TreePath:
@@ -94,9 +103,12 @@ class Call:
         Raises:
             BadRequestError: It is not JSON.
             InvalidFieldError: A field is missing or has a wrong type.
+            OverloadedError: There is no memory for it.
             TooLargeError: It is longer than ``limit`` bytes.
         """
-        return parse_body(await self.bytes(limit), shape)
+        data = await self.bytes(limit, self.share.take)
+        self.share.take(weigh(data) - len(data))
+        return parse_body(data, shape)
 
     async def bytes(self, limit: int, take: Callable[[int], object] | None = None) -> bytes:
         """The raw body.
@@ -160,13 +172,16 @@ class Endpoint:
         summary: One sentence for the document.
         access: Who may call it.
         request: Type that checks the JSON body; None when there is none, or it is raw.
-        reply: Type of the JSON answer; None when it is raw.
+        reply: Type of the JSON answer, or several; None when it is raw.
+        parts: Types that the document refers to besides.
         status: Status of success.
         errors: What it may raise beside the general ones.
         parameters: Query parameters and headers it looks at.
         needs_ready: Whether it answers 503 while the node is still starting.
         takes_bytes: Whether the body of the request is a file.
-        gives_bytes: Whether the answer may be a file as well as ``reply``.
+        may_be_empty: Whether the JSON body may be left out.
+        media: Media types of the answer that are not ``reply``; ``*/*`` for those of files.
+        also: Other statuses of success.
         sees: Which states of the tree it serves.
     """
 
@@ -182,7 +197,10 @@ class Endpoint:
     parameters: tuple[Parameter, ...] = field(default=())
     needs_ready: bool = True
     takes_bytes: bool = False
-    gives_bytes: bool = False
+    parts: tuple[Any, ...] = ()
+    may_be_empty: bool = False
+    media: tuple[str, ...] = ()
+    also: tuple[int, ...] = ()
     sees: Sees = Sees.ANYTHING
 
 

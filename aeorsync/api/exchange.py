@@ -231,7 +231,7 @@ ENDPOINTS = (
             _SNAPSHOT,
             Parameter("hash", {"type": "string"}, "Root of a snapshot, or the present one."),
         ),
-        gives_bytes=True,
+        media=("application/octet-stream",),
     ),
     Endpoint(
         "POST",
@@ -243,7 +243,7 @@ ENDPOINTS = (
             Parameter("from", {"type": "string"}, "Name, id or root of a snapshot."),
             Parameter("to", {"type": "string"}, "The same; the present when left out."),
         ),
-        gives_bytes=True,
+        media=("application/octet-stream",),
     ),
     Endpoint(
         "POST",

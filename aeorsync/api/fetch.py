@@ -17,11 +17,13 @@ from starlette.responses import Response, StreamingResponse
 
 from aeorsync.api import resolve, seen
 from aeorsync.api.bodies import FileReader, streamed
+from aeorsync.api.budget import weigh
 from aeorsync.api.endpoint import FORK, SNAPSHOT, Access, Call, Endpoint, Sees, parse_body
 from aeorsync.api.fetch_shapes import (
     FULL,
     FailedItem,
     FetchedFile,
+    FetchedFiles,
     FetchedItem,
     FetchItem,
     FetchReply,
@@ -46,6 +48,7 @@ from aeorsync.errors import (
     StaleError,
     TooLargeError,
 )
+from aeorsync.runtime import bridge
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import View
 from aeorsync.wire import limits
@@ -96,12 +99,19 @@ class _Effort:
         self.left -= size
 
 
+_ITEM_COST = 4096
+"""Bytes that an item takes till its end: what was asked, and its entry."""
+_SENDING = 8 * limits.MIB
+
+
 async def fetch(call: Call) -> Response:
     """Send the files asked for."""
-    with call.node.budget.share() as share:
+    with call.node.budget.share(call.caller.owner) as share:
         body = await read_bytes(call, share, limits.MAX_FETCH_BODY)
-    request = parse_body(body, FetchRequest)
-    items = _items(request)
+        share.take(weigh(body) - len(body))
+        request = await bridge.run(parse_body, body, FetchRequest)
+        items = _items(request)
+        call.share.take(_SENDING + _ITEM_COST * len(items))
     node = call.node
     plan = await rescued(node, _plan, node, call.caller, request, items)
     reader = FileReader(node)
@@ -357,7 +367,8 @@ ENDPOINTS = (
         "Send many files, or parts of them, in one answer.",
         access=Access.USER,
         request=FetchRequest,
-        reply=FetchReply,
+        reply=(FetchReply, FetchedFiles),
+        parts=(FetchedFile, FetchedItem, FailedItem),
         errors=(
             BadRequestError,
             InvalidFieldError,

@@ -1,6 +1,6 @@
 """The bodies of `POST /files/fetch`, both ways."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -123,8 +123,18 @@ class FailedItem(msgspec.Struct, frozen=True):
     id: str | int | msgspec.UnsetType = msgspec.UNSET
 
 
-class FetchReply(msgspec.Struct, frozen=True):
-    """The answer to ``items``, what failed among them; that to ``paths`` is an object of files."""
+def _any_of(*kinds: type) -> msgspec.Meta:
+    """Say of a value that it is one of some shapes, which is more than its type can."""
+    refs = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in kinds]
+    return msgspec.Meta(extra_json_schema={"anyOf": refs})
 
-    items: list[FetchedItem]
+
+class FetchReply(msgspec.Struct, frozen=True):
+    """The answer to ``items``, what failed among them."""
+
+    items: list[Annotated[Any, _any_of(FetchedItem, FailedItem)]]
     has_errors: bool
+
+
+FetchedFiles = dict[str, Annotated[Any, _any_of(FetchedFile, FailedItem)]]
+"""The answer to ``paths``, by path."""

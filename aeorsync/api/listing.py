@@ -7,19 +7,22 @@ Whom rules bind sees what they may list, and folders on the way to it, and nothi
 counted. Each of their rows says what they may do there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
 
 from msgspec import UNSET, UnsetType
+from starlette.responses import Response
 
 from aeorsync.api import reach, seen
-from aeorsync.api.endpoint import Parameter
+from aeorsync.api.budget import Share
+from aeorsync.api.endpoint import Parameter, answer
+from aeorsync.api.long_listing import LongListing, Order, sort_key
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.replies import Item, Listing
 from aeorsync.core import paths
-from aeorsync.core.access import EVERYTHING, Access
+from aeorsync.core.access import Access
 from aeorsync.core.globs import Glob
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath
@@ -29,6 +32,8 @@ from aeorsync.wire.limits import MAX_DEPTH
 
 HIDDEN = "/.aeordb-"
 """Names at the root that begin like this are not listed."""
+SHORT = 1000
+"""Rows that are held all at once."""
 _NS_PER_MS = 1_000_000
 _SORTS = ("name", "size", "created_at", "updated_at")
 _ORDERS = ("asc", "desc")
@@ -73,19 +78,33 @@ class Options:
 
 
 def list_folder(
-    node: Node, view: View, folder: TreePath, options: Options, access: Access = EVERYTHING
-) -> Listing:
-    """One page of what is in a folder, for who has some access. Blocking."""
-    rows = [
-        row
-        for row in _rows(view, folder, options.depth)
-        if _is_wanted(row, options.glob) and _is_shown(view, row, access)
-    ]
-    rows.sort(key=_sort_key(options.sort), reverse=options.is_descending)
+    node: Node, view: View, folder: TreePath, options: Options, access: Access, share: Share
+) -> Response:
+    """One page of what is in a folder, for who has some access. Blocking.
+
+    What has more than `SHORT` rows to look at is looked at later, and is sent while it is read.
+    """
+
+    def chosen(view: View, rows: Iterator[Child]) -> Iterator[Child]:
+        return (
+            row for row in rows if _is_wanted(row, options.glob) and _is_shown(view, row, access)
+        )
+
+    found = list(islice(_rows(view, folder, options.depth), SHORT + 1))
+    order = Order(options.sort, options.is_descending, options.limit, options.offset)
+    if len(found) > SHORT:
+        return LongListing(
+            node.repository,
+            node.walks,
+            lambda view: chosen(view, _rows(view, folder, options.depth)),
+            order,
+            lambda row: _item(node, row, access),
+            share,
+        )
+    rows = sorted(chosen(view, iter(found)), key=sort_key(order.sort), reverse=order.is_descending)
     rows.sort(key=lambda row: row.kind != Kind.DIRECTORY)
-    stop = None if options.limit is None else options.offset + options.limit
-    items = [_item(node, row, access) for row in rows[options.offset : stop]]
-    return Listing(items, len(rows), options.limit, options.offset)
+    items = [_item(node, row, access) for row in rows[order.offset : order.stop]]
+    return answer(Listing(items, len(rows), order.limit, order.offset))
 
 
 def _rows(view: View, folder: TreePath, depth: int) -> Iterator[Child]:
@@ -115,27 +134,6 @@ def _is_shown(view: View, row: Child, access: Access) -> bool:
     if not reach.is_shown(access, row.path, row.kind):
         return False
     return row.entry is not None or reach.has_shown(access, view, row.path)
-
-
-def _sort_key(sort: str) -> Callable[[Child], Any]:
-    def by_name(row: Child) -> tuple[str, str]:
-        return paths.name(row.path).casefold(), row.path
-
-    def by_size(row: Child) -> tuple[int, str, str]:
-        return 0 if row.version is None else row.version.content.size, *by_name(row)
-
-    def by_created(row: Child) -> tuple[int, str, str]:
-        return 0 if row.version is None else row.version.created, *by_name(row)
-
-    def by_updated(row: Child) -> tuple[int, str, str]:
-        return 0 if row.version is None else row.version.updated, *by_name(row)
-
-    return {
-        "name": by_name,
-        "size": by_size,
-        "created_at": by_created,
-        "updated_at": by_updated,
-    }[sort]
 
 
 def _item(node: Node, row: Child, access: Access) -> Item:

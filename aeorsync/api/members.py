@@ -1,5 +1,7 @@
 """The nodes of the cluster: who they are, and removing one for ever."""
 
+import re
+
 import msgspec
 from starlette.responses import Response
 from starlette.types import Scope
@@ -17,9 +19,11 @@ from aeorsync.errors import (
 from aeorsync.runtime import bridge
 from aeorsync.storage.members import Members, Membership
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.headers import FROM_HEADER
+from aeorsync.wire.headers import FROM_HEADER, RUN_HEADER
 
 _FROM = FROM_HEADER.lower().encode()
+_RUN = RUN_HEADER.lower().encode()
+_RUN_FORM = re.compile(r"[0-9a-f]{1,16}\Z")
 _MAX_ID = len(str(1 << 63))
 
 
@@ -88,6 +92,21 @@ def caller_id(scope: Scope) -> int | None:
     for name, value in scope["headers"]:
         if name == _FROM:
             return parse_id(value.decode("latin-1"))
+    return None
+
+
+def caller_run(scope: Scope) -> int | None:
+    """Which run of the calling node it is; None for who says nothing.
+
+    Raises:
+        BadRequestError: What it says is no run.
+    """
+    for name, value in scope["headers"]:
+        if name == _RUN:
+            text = value.decode("latin-1")
+            if not _RUN_FORM.match(text):
+                raise BadRequestError("a run is 1 to 16 hex digits")
+            return int(text, 16)
     return None
 
 

@@ -14,7 +14,7 @@ from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.cluster.peers import is_id
 from aeorsync.cluster.verdict import Verdict, judge
-from aeorsync.errors import BadRequestError
+from aeorsync.errors import BadRequestError, DeniedError
 from aeorsync.runtime import bridge
 from aeorsync.storage.ledger import DIRECTIONS, MAX_LIMIT, STATUSES, CycleRow
 
@@ -112,7 +112,13 @@ def _number(query: Query, name: str) -> int | None:
 
 def _metrics(path: str) -> Endpoint:
     return Endpoint(
-        "GET", path, show_metrics, "Everything that is counted, for Prometheus.", Access.USER
+        "GET",
+        path,
+        show_metrics,
+        "Everything that is counted, for Prometheus.",
+        access=Access.USER,
+        errors=(DeniedError,),
+        media=("text/plain",),
     )
 
 

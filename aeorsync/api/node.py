@@ -7,9 +7,11 @@ from uuid import UUID
 from aeorsync.api.attempts import Attempts
 from aeorsync.api.budget import Budget
 from aeorsync.api.bulletins import Bulletins
+from aeorsync.api.commit_book import CommitBook
 from aeorsync.api.grants import Grants
 from aeorsync.api.meter import Meter
 from aeorsync.api.taskboard import TaskBoard
+from aeorsync.api.walks import Walks
 from aeorsync.cluster.member import Member
 from aeorsync.cluster.offers import Offers
 from aeorsync.cluster.tally import Tally
@@ -89,11 +91,13 @@ class Node:
         offers: What peers that we cannot reach were asked to bring.
         collector: Collects the garbage of the repository.
         shelf: Trees that peers are reading.
-        budget: Memory for bodies that have to be held.
+        budget: Memory for what requests hold.
         tasks: What it does in the background, on demand and by the clock.
         bulletins: What it tells event streams that is in no feed.
         gc_interval: Hours after which garbage is collected at the latest; 0 for never by itself.
         grants: Which chunks callers may have.
+        walks: Long walks of the tree that callers wait for.
+        commits: What became of the last commits, for who did not hear it.
     """
 
     repository: Repository
@@ -125,4 +129,6 @@ class Node:
 
     budget: Budget = field(default_factory=Budget)
     grants: Grants = field(default_factory=Grants)
+    walks: Walks = field(default_factory=Walks)
+    commits: CommitBook = field(default_factory=CommitBook)
     shelf: Shelf = field(default_factory=lambda: Shelf(SystemClock().monotonic))

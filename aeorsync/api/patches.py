@@ -75,7 +75,7 @@ async def merge(call: Call) -> Response:
     """Apply a merge patch."""
     statement = Statement.read(call, dict(call.request.scope["headers"]))
     depth = Query(call.request.scope["query_string"]).whole("depth", _DEEPEST, ALL)
-    with call.node.budget.share() as share:
+    with call.node.budget.share(call.caller.owner) as share:
         patch = await read_bytes(call, share, limits.MAX_PATCH)
         await bridge.run(check_json, patch, "the patch")
         lock = _locks.setdefault(statement.path, asyncio.Lock())
@@ -90,7 +90,7 @@ async def merge(call: Call) -> Response:
 
 async def _once(call: Call, statement: Statement, patch: bytes, depth: int) -> Response:
     old = await bridge.run(_find, call.node.repository, statement, call.caller.access)
-    with call.node.budget.share() as share:
+    with call.node.budget.share(call.caller.owner) as share:
         content = await _merged(call.node, statement, old, share, partial(_patched, patch, depth))
     operation = _operation(statement, old, content, call.caller.access)
     version, entry = await bridge.settle(call.node.repository.commit(operation))

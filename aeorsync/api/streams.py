@@ -18,6 +18,10 @@ from aeorsync.wire.limits import MIB
 
 BATCH = MIB
 """Bytes read and sent at a time, at least."""
+SMALL_BATCH = MIB // 8
+"""The same, where memory is short."""
+COPIES = 6
+"""Batches at a time: chunks being read and put together, one being sent, one in the socket."""
 
 Read = Callable[[int], Iterator[bytes | memoryview]]
 """Reads a file from an offset on."""
@@ -26,14 +30,16 @@ Read = Callable[[int], Iterator[bytes | memoryview]]
 class Pieces:
     """The bytes of a file from some offset on, in order; may be asked again after an error."""
 
-    def __init__(self, read: Read, start: int) -> None:
+    def __init__(self, read: Read, start: int, batch: int = BATCH) -> None:
         """Begin at an offset.
 
         Args:
             read: Reads the file from any offset on to where it is to end.
             start: The offset, in bytes.
+            batch: Bytes of a batch, at least.
         """
         self._read = read
+        self._batch = batch
         self._at = start
         self._rest: Iterator[bytes | memoryview] | None = None
 
@@ -53,7 +59,7 @@ class Pieces:
             for piece in self._rest:
                 batch.append(piece)
                 size += len(piece)
-                if size >= BATCH:
+                if size >= self._batch:
                     break
         except LostChunkError:
             # What came before it is right. The error comes again if there is no way past it.

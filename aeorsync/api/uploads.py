@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from aeorsync.api import media, reach, seen
+from aeorsync.api.budget import Share
 from aeorsync.api.endpoint import FORK, Access, Call, Endpoint, Parameter, Sees, answer
 from aeorsync.api.replies import FileReply
 from aeorsync.core import paths
@@ -36,6 +37,8 @@ from aeorsync.wire.headers import MODE, MTIME, parse_mode, parse_mtime
 
 SMALL = 64 * limits.KIB
 PIECE = limits.MIB
+UPLOAD_COST = 512 * limits.KIB
+"""Bytes that a longer body takes at least: a chunk in the making, and what has just arrived."""
 
 CONDITIONS = (
     Parameter("If-Match", {"type": "string"}, "Only if the path still has this ETag.", "header"),
@@ -155,7 +158,7 @@ async def put(call: Call) -> Response:
         # Cheap enough for the writer's thread, and saves a hop and a future.
         operation = _operation(call, statement, lambda: repository.store_small(head), kind)
     else:
-        content = await _take_in(repository.upload(), head, body)
+        content = await _take_in(repository.upload(), head, body, call.share)
         operation = _operation(call, statement, lambda: content, kind)
     version, entry = await bridge.settle(repository.commit(operation))
     return reply(call, statement, version, entry)
@@ -175,20 +178,24 @@ def _operation(
     return operation
 
 
-async def _take_in(upload: Upload, head: bytes, body: Body) -> Content:
-    """Store a body while it arrives."""
-    pieces, size = [head], len(head)
+async def _take_in(upload: Upload, head: bytes, body: Body, share: Share) -> Content:
+    """Store a body while it arrives; where memory is short, in smaller pieces."""
+    share.take(UPLOAD_COST)
+    pieces, size, held, holding = [head], len(head), 0, 0
     feeding: asyncio.Task[None] | None = None
     try:
         while not body.is_ended:
             piece = await body.next()
             pieces.append(piece)
             size += len(piece)
-            if size >= PIECE:
+            has_room = share.try_take(len(piece))
+            held += len(piece) * has_room
+            if size >= PIECE or not has_room:
                 if feeding is not None:
                     await feeding
+                    share.give(holding)
                 feeding = asyncio.create_task(bridge.run(_feed, upload, pieces))
-                pieces, size = [], 0
+                pieces, size, held, holding = [], 0, 0, held
         if feeding is not None:
             await feeding
         return await bridge.run(_finish, upload, pieces)

@@ -141,7 +141,7 @@ def _read_key(source: str) -> "SigningKey":
         else:
             with Path(source).open(encoding="ascii") as file:
                 text = file.read(_MAX_KEY)
-        return SigningKey.from_text(text)
+        return SigningKey.from_file(text)
     except OSError as error:
         raise StartupError(f"{source} cannot be read: {error.strerror}", Exit.USAGE) from error
     except (UnicodeDecodeError, BadRequestError) as error:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from aeorsync.client.calling import LONG_S, Call, Caller
+from aeorsync.client.calling import LONG_S, Call, Caller, place
 from aeorsync.core.hashing import parse_hash
 from aeorsync.errors import UNREADABLE, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Request
@@ -132,6 +132,18 @@ class SyncCalls(Caller):
             return msgspec.json.decode(answer, type=blobs.CommitReply)
         except UNREADABLE as error:
             raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
+
+    async def committed(self, op: str) -> blobs.CommitReply:
+        """Ask what became of a commit whose answer was not heard.
+
+        Args:
+            op: The name that `CommitRequest.op` gave it.
+
+        Raises:
+            NotFoundError: The server does not remember it: it never came, or was long ago.
+        """
+        call = Call(method="GET", path=place("/blobs/commits", op))
+        return await self._ask(call, blobs.CommitReply)
 
     async def chunks(self, ids: Sequence[bytes]) -> AsyncGenerator[Chunk, None]:
         """Fetch chunks as they come; close the iterator to stop.

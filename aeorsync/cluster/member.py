@@ -99,7 +99,7 @@ class Member:
             repository,
             self.node_id,
             wall,
-            lambda address: dial(address, mint).introduce(self.node_id),
+            lambda address: dial(address, mint).introduce(self.node_id, repository.epoch),
             sync_interval_s,
             jitter,
             foreign or ForeignBook(),

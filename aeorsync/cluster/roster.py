@@ -10,6 +10,7 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
+from aeorsync.cluster.twins import Twins
 from aeorsync.errors import ConflictError, NotFoundError, RemovedError
 from aeorsync.runtime import bridge
 from aeorsync.storage.members import Members, Membership, is_about_members
@@ -24,6 +25,7 @@ class Roster:
 
     Attributes:
         node_id: This node's id.
+        twins: Which runs of other nodes live.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -36,6 +38,7 @@ class Roster:
         self._known_age = 0
         self._loop = asyncio.get_running_loop()
         self._moved = asyncio.Event()
+        self.twins = Twins(self._loop.time)
         repository.listen(self._notice)
 
     async def members(self) -> dict[int, Membership]:

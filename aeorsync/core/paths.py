@@ -40,7 +40,7 @@ SYSTEM = TreePath("/.aeordb-system")
 
 # Ordinary names, already in normal form. What may need care (`%`, non-ASCII, a first name that
 # may be the system's) does not match and takes the slow way.
-_ORDINARY = re.compile(r"(?!/\.[aA])(?:/(?!\.{1,2}(?:/|\Z))[ -$&-.0-~]{1,255}+)+\Z")
+_ORDINARY = re.compile(r"(?!/\\*\.[aA])(?:/(?!\.{1,2}(?:/|\Z))[ -$&-.0-~]{1,255}+)+\Z")
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SYSTEM_FOLDED = re.compile(r"[/\\]*\.aeordb-system[. ]*(?:[:/\\].*)?\Z", re.DOTALL)
@@ -130,7 +130,7 @@ def decode(raw: bytes) -> str:
 def is_system(path: str) -> bool:
     """Whether ``path`` lies in the system namespace, in any spelling."""
     # Ordinary paths are told apart without folding: reads ask this for every entry.
-    if path.isascii() and not path.startswith(("/.a", "/.A")):
+    if path.isascii() and not path.startswith(("/.a", "/.A", "/\\")):
         return False
     return _is_system_name(path.removeprefix("/").partition("/")[0])
 

@@ -74,6 +74,23 @@ class SigningKey:
             raise BadRequestError("A signing key must be base64.") from error
         return cls(seed)
 
+    @classmethod
+    def from_file(cls, text: str) -> "SigningKey":
+        """Return the key that a file holds: `from_text`, and maybe a line that checks it.
+
+        Raises:
+            BadRequestError: It holds no key, or another one than it says.
+        """
+        seed, _, rest = text.strip().partition("\n")
+        key = cls.from_text(seed)
+        if rest.strip() and rest.split() != ["check", key.fingerprint]:
+            raise BadRequestError("The signing key does not match the check beside it.")
+        return key
+
+    def to_file(self) -> str:
+        """Return what `from_file` reads; a secret."""
+        return f"{self.to_text()}\ncheck {self.fingerprint}\n"
+
     def to_text(self) -> str:
         """Return the seed in standard base64, 44 characters; a secret."""
         return base64.b64encode(self.seed).decode()

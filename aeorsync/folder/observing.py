@@ -19,7 +19,8 @@ our key may see less by now. What it does not tell may be gone, or nobody delete
 from dataclasses import dataclass
 from typing import Final
 
-from aeorsync.folder import told
+from aeorsync.errors import BadRequestError
+from aeorsync.folder import sent, told
 from aeorsync.folder.events import Phase, Progress
 from aeorsync.folder.facts import Agreed
 from aeorsync.folder.ledger import Ledger
@@ -61,6 +62,7 @@ class Observer:
         newly = await self._hear(await bridge.run(self._ledger.noted, CURSOR))
         if self._has_lost_deletions:
             newly |= await self._hear(None, doubts=False)
+        await bridge.run(sent.end, self._work)
         return newly
 
     async def _hear(self, cursor: str | None, *, doubts: bool = True) -> set[str]:
@@ -74,6 +76,8 @@ class Observer:
                 listed, newly = set(), set()
                 if doubts and not is_new:
                     await bridge.run(self._ledger.note, DOUBT, "")
+            if page.more and page.root_hash == cursor:
+                raise BadRequestError("the server tells the same page again and again")
             found = await bridge.run(self._note_page, page, is_new=is_new)
             newly.update(found.news)
             if listed is not None:
@@ -95,6 +99,7 @@ class Observer:
             for path, state in found.items():
                 if MADE + path in made:
                     self._ledger.note(MADE + path, None)
+                sent.recognise(self._work, path, state)
                 agreed = None if is_new else self._ledger.agreed(path)
                 if agreed is not None and state is not None and self._is_reborn(path):
                     self._ledger.forget([path])

@@ -16,7 +16,7 @@ from typing import Final
 
 from aeorsync.core.reconcile import Direction, Policy
 from aeorsync.core.versions import Kind
-from aeorsync.folder import told
+from aeorsync.folder import sent, told
 from aeorsync.folder.brake import brake
 from aeorsync.folder.edits import push_edits
 from aeorsync.folder.events import (
@@ -86,6 +86,8 @@ class Engine:
         scope: Where on the server.
         options: What a person chose.
         clock: For the time of day.
+        swept: Whether what an earlier run left was seen to.
+        solved: Paths that the last pass made equal.
     """
 
     root: SafeRoot
@@ -95,6 +97,7 @@ class Engine:
     options: Options
     clock: WallClock
     swept: bool = field(default=False)
+    solved: frozenset[str] = field(default=frozenset())
 
     async def run(self, look: Look, report: Report) -> Outcome:
         """Do a pass.
@@ -116,6 +119,7 @@ class Engine:
                 await asyncio.sleep(_PATIENCE_S * number)
             look = replace(look, paths=None if rescans else again, remote=True)
             work = self._work(report, tally)
+        self.solved = frozenset(tally.solved)
         for path in tally.again:
             work.trouble(path, Why.CHANGING, "it keeps changing; the next pass looks at it again")
         outcome = tally.outcome(
@@ -149,6 +153,8 @@ class _Round:
         await bridge.run(self._prepare)
         newly: set[str] = set()
         if self._look.remote:
+            # Before the scan: it compares with what was agreed.
+            await sent.hear(self._work)
             observing = asyncio.create_task(Observer(self._work, self._conflicted).run())
             try:
                 founds = await bridge.run(self._scan)
@@ -280,7 +286,9 @@ class _Round:
         return plan
 
     def _was(self, path: str, found: Found | None) -> Agreed | None:
-        return self._ledger.agreed(path) if found is None else found.was
+        if found is None or path in self._work.recognised:
+            return self._ledger.agreed(path)
+        return found.was
 
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
         if self._look.paths is None or self._look.waiting:

@@ -17,7 +17,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from aeorsync.core.versions import Kind
-from aeorsync.errors import AeorError, BadRequestError, StaleError, UnauthorizedError
+from aeorsync.errors import (
+    AeorError,
+    BadRequestError,
+    StaleError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from aeorsync.folder import sent
 from aeorsync.folder.batches import LARGE, Batch, batches
 from aeorsync.folder.events import Deleted, Moved, Phase, Side, Uploaded, Why
 from aeorsync.folder.facts import Agreed, Place, places
@@ -138,11 +145,14 @@ class _Push:
 
     async def _commit(self, batch: Batch, chunks: list[Chunk]) -> None:
         while batch.count:
+            new = {give.path for give in batch.gives if give.was is None}
+            op = await bridge.run(sent.note, self._work, self._settled(batch), new)
             try:
-                reply = await self._work.server.commit(self._request(batch), chunks)
-            except UnauthorizedError:
+                reply = await self._work.server.commit(self._request(batch, op), chunks)
+            except (UnauthorizedError, UnavailableError):
                 raise
             except AeorError as error:
+                await bridge.run(sent.forget, self._work, op)
                 path = None if error.path is None else self._work.scope.relative(error.path)
                 left = batch if path is None else batch.without(path)
                 if path is None or left.count == batch.count:
@@ -161,7 +171,7 @@ class _Push:
                 self._work.tally.is_stale = True
                 self._expect_more(reply)
                 settled, made = self._settled(batch, reply), self._made(batch, reply)
-                await bridge.run(self._work.settle_made, settled, made)
+                await bridge.run(self._work.settle_made, settled, made, sent.SENT + op)
                 self._tell(batch)
                 return
 
@@ -179,7 +189,7 @@ class _Push:
             return False
         return True
 
-    def _request(self, batch: Batch) -> CommitRequest:
+    def _request(self, batch: Batch, op: str) -> CommitRequest:
         absolute = self._work.scope.absolute
         files, links, folders = [], [], []
         for give in batch.gives:
@@ -198,11 +208,13 @@ class _Push:
                 case Kind.FILE:
                     files.append(commit_file(absolute(give.path), give))
         deletes = [_delete(absolute(drop.path), drop) for drop in batch.drops]
-        return CommitRequest(deletes=deletes, folders=folders, files=files, links=links)
+        return CommitRequest(deletes=deletes, folders=folders, files=files, links=links, op=op)
 
-    def _settled(self, batch: Batch, reply: CommitReply) -> list[Settled]:
+    def _settled(self, batch: Batch, reply: CommitReply | None = None) -> list[Settled]:
+        """What is agreed on when a batch is done; without an answer, but for the versions."""
         relative = self._work.scope.relative
-        told = {relative(done.path): done for done in (*reply.files, *reply.links)}
+        dones = () if reply is None else (*reply.files, *reply.links)
+        told = {relative(done.path): done for done in dones}
         settled = [Settled(drop.path, None) for drop in batch.drops]
         for give in batch.gives:
             done = told.get(give.path)

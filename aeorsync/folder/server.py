@@ -28,6 +28,9 @@ class Server(Protocol):
     async def commit(self, request: CommitRequest, chunks: Sequence[Chunk] = ()) -> CommitReply:
         """Make many changes that all happen or do not."""
 
+    async def committed(self, op: str) -> CommitReply:
+        """What became of a commit of that name."""
+
     def chunks(self, ids: Sequence[bytes]) -> AsyncIterator[Chunk]:
         """Fetch chunks; those that cannot be had are left out."""
 

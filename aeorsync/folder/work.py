@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aeorsync.folder.events import Outcome, Phase, Problem, Progress, Report, Why
 from aeorsync.folder.facts import Agreed
@@ -12,6 +12,9 @@ from aeorsync.folder.plan import Settled
 from aeorsync.folder.root import SafeRoot
 from aeorsync.folder.server import Server
 from aeorsync.folder.told import Scope
+
+if TYPE_CHECKING:
+    from aeorsync.folder.sent import Sent
 
 _MAX_PROBLEMS: Final = 10_000
 MADE: Final = "made "
@@ -35,6 +38,7 @@ class Tally:
         retried: Paths that the server refused once.
         is_stale: Whether the server has more to tell about what we did.
         rescans: Whether everything has to be looked at again.
+        solved: Paths at which both sides are equal now.
     """
 
     uploaded: int = 0
@@ -49,6 +53,7 @@ class Tally:
     retried: set[str] = field(default_factory=set)
     is_stale: bool = False
     rescans: bool = False
+    solved: set[str] = field(default_factory=set)
 
     def outcome(self, seconds: float, conflicts: int, *, is_dry: bool) -> Outcome:
         """What the pass came to."""
@@ -101,6 +106,8 @@ class Work:
         tally: What was done so far.
         shows: Paths whose conflict copies are seen to last: what was told of them is kept so long.
         reborn: Paths that were gone on both sides, and are there again on the server.
+        sent: What we sent and heard no answer of, by its path (`sent.Sent`).
+        recognised: Paths where one of those was seen after all, maybe after they were scanned.
         undone: Paths of our edits that the server tells nothing of, though it should.
     """
 
@@ -113,6 +120,8 @@ class Work:
     tally: Tally = field(default_factory=Tally)
     shows: set[str] = field(default_factory=set)
     reborn: set[str] = field(default_factory=set)
+    sent: dict[str, list["Sent"]] = field(default_factory=dict)
+    recognised: set[str] = field(default_factory=set)
     undone: set[str] = field(default_factory=set)
 
     def trouble(self, path: str, why: Why, message: str) -> None:
@@ -134,15 +143,22 @@ class Work:
             for path, agreed in settled
         )
 
-    def settle_made(self, settled: Iterable[Settled], made: Mapping[str, Made]) -> None:
-        """The same for what was committed; ``made`` is what the server has to tell of.
+    def settle_made(self, settled: Iterable[Settled], made: Mapping[str, Made], note: str) -> None:
+        """The same for what was committed. Blocking.
 
-        Blocking.
+        Args:
+            settled: What is agreed on.
+            made: What the server has to tell of.
+            note: Name of the note that it was sent; goes.
         """
+        known = list(settled)
         with self.ledger.transaction():
-            self.settle(settled)
-            for path, what in made.items():
-                self.ledger.note(MADE + path, what.value)
+            self.settle(known)
+            for path, _ in known:
+                # What the server had already it need not tell of.
+                what = made.get(path)
+                self.ledger.note(MADE + path, None if what is None else what.value)
+            self.ledger.note(note, None)
 
     def settle(self, settled: Iterable[Settled]) -> None:
         """Write down what both sides have now, in one transaction. Blocking."""
@@ -151,6 +167,7 @@ class Work:
             last: dict[str, Agreed | None] = {}
             for path, agreed in settled:
                 last[path] = agreed
+                self.tally.solved.add(path)
                 self.tally.problems.pop(path, None)
             self.ledger.settle(*(path for path in last if path not in self.shows))
             self.ledger.forget(path for path, agreed in last.items() if agreed is None)

@@ -106,9 +106,9 @@ class Remote:
         """The way to the peer, for those who speak otherwise with it."""
         return self._connection
 
-    def introduce(self, node_id: int) -> "Remote":
-        """Say with every call from now on which node is calling; returns this."""
-        self._connection.introduce(node_id)
+    def introduce(self, node_id: int, run: int) -> "Remote":
+        """Say with every call from now on which run of which node is calling; returns this."""
+        self._connection.introduce(node_id, run)
         return self
 
     async def close(self) -> None:

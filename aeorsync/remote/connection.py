@@ -37,7 +37,7 @@ from aeorsync.errors import (
 from aeorsync.remote.trust import distrust, system_trust
 from aeorsync.runtime.redact import redact
 from aeorsync.wire.encoding import Inflater
-from aeorsync.wire.headers import FROM_HEADER
+from aeorsync.wire.headers import FROM_HEADER, RUN_HEADER
 from aeorsync.wire.limits import MAX_ERROR_BODY, MAX_JSON
 
 CONNECT_S: Final = 10.0
@@ -156,9 +156,9 @@ class Connection:
         except (httpx.InvalidURL, ValueError) as error:
             raise BadRequestError(f"{redact(address)} is not an address: {error}") from error
 
-    def introduce(self, node_id: int) -> None:
-        """Say with every call from now on which node is calling."""
-        self._client.headers[FROM_HEADER] = str(node_id)
+    def introduce(self, node_id: int, run: int) -> None:
+        """Say with every call from now on which node is calling, and which run of it."""
+        self._client.headers.update({FROM_HEADER: str(node_id), RUN_HEADER: f"{run:x}"})
 
     async def close(self) -> None:
         """Let go of all connections."""

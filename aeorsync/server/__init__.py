@@ -37,7 +37,7 @@ from aeorsync.cluster.tally import Tally
 from aeorsync.config import AuthMode, Exit, Settings
 from aeorsync.core import tokens
 from aeorsync.core.tokens import ROOT, SigningKey
-from aeorsync.errors import AeorError, StartupError
+from aeorsync.errors import AeorError, CorruptError, StartupError
 from aeorsync.remote.trust import load_trust
 from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
@@ -100,8 +100,11 @@ def run(settings: Settings, announce: Callable[[Ready], None]) -> int:
     folder = DataFolder(settings.data)
     folder.check()
     _allow_many_files()
-    with _listen(settings) as listener:
-        return uvloop.run(_serve(settings, folder, listener, announce))
+    try:
+        with _listen(settings) as listener:
+            return uvloop.run(_serve(settings, folder, listener, announce))
+    except CorruptError as error:
+        raise StartupError(error.message, Exit.DATA_UNUSABLE) from error
 
 
 def _allow_many_files() -> None:

@@ -24,6 +24,9 @@ from aeorsync.storage.identities import new_node_id
 from aeorsync.storage.opening import open_repository
 from aeorsync.storage.repository import Repository
 
+_NOTED = ("signing key", "fingerprint")
+"""The note that says that there is one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
@@ -105,7 +108,7 @@ def _load_keys(
         key = SigningKey.from_text(identity.signing_key)
         accounts = Accounts(repository, (identity.root_key,))
         return Data(repository, accounts, key, identity_key, joined)
-    key = folder.signing_key()
+    key = _kept_or_new(folder, repository)
     accounts = Accounts(repository)
     # The keys of an AeorDB node do not come with what it has, so we need one of our own.
     has_cluster = bool(repository.notes("joined"))
@@ -134,12 +137,29 @@ async def _ask_to_join(
     )
 
 
+def _kept_or_new(folder: DataFolder, repository: Repository) -> SigningKey:
+    """The signing key of the folder; a new one only where there never was any.
+
+    Raises:
+        StartupError: There was one, and it is gone or damaged.
+    """
+    noted = repository.note(*_NOTED)
+    if noted is not None and not folder.has_key:
+        raise folder.missing_key()
+    key = folder.signing_key()
+    if noted != fingerprint(key):
+        repository.set_note(*_NOTED, fingerprint(key))
+    return key
+
+
 def _has_joined(folder: DataFolder, repository: Repository, address: str) -> bool:
     """Whether we are in the cluster of this address already, so that asking again is needless."""
     granted = folder.granted()
     if granted is not None:
         return granted.address == address
-    return repository.note("joined", address) == fingerprint(folder.signing_key())
+    if not folder.has_key:
+        return False
+    return repository.note("joined", address) == fingerprint(folder.kept_key())
 
 
 def fingerprint(key: SigningKey) -> bytes:

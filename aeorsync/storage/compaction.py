@@ -89,19 +89,19 @@ class Compaction:
 
     def _used(self) -> dict[int, int]:
         """Bytes in use in each pack, the heads of the records included."""
-        rows = self._database.reader.execute(
+        rows = self._database.rows(
             "SELECT pack, sum(stored) + count(*) * ? FROM chunks GROUP BY pack", (RECORD_HEAD,)
         )
-        return dict(rows.fetchall())
+        return dict(rows)
 
     def _batches(self, number: int) -> Iterator[Found]:
         """What the index has in a pack, a few MiB at a time."""
         after, batch, size = b"", Found(), 0
-        while rows := self._database.reader.execute(
+        while rows := self._database.rows(
             "SELECT id, pack, at, stored, size, codec FROM chunks"
             " WHERE pack = ? AND id > ? ORDER BY id LIMIT ?",
             (number, after, _PAGE),
-        ).fetchall():
+        ):
             after = rows[-1][0]
             for row in rows:
                 batch.append((row[0], Location(*row[1:])))
@@ -123,6 +123,7 @@ class Compaction:
                 good.append((chunk, location))
             except CorruptError:
                 bad[name] = location
+        failures = self._packs.failures
         try:
             places = self._packs.append([chunk for chunk, _ in good]) if good else []
         except OSError as error:
@@ -131,22 +132,23 @@ class Compaction:
         moves = {chunk.id: (old, new) for (chunk, old), new in zip(good, places, strict=True)}
         with self._database.write_lock:
             self._sync()
+            if self._packs.failures != failures:
+                # Another fsync failed in between, and has taken the copies with it.
+                raise UnavailableError("the disk failed to keep a copy; nothing was lost")
             with self._database.transaction() as db:
                 move_locations(db, moves)
                 forget_locations(db, bad)
         return list(bad)
 
     def _remove_if_empty(self, number: int) -> bool:
-        row = self._database.reader.execute(
-            "SELECT 1 FROM chunks WHERE pack = ? LIMIT 1", (number,)
-        ).fetchone()
-        if row is None:
+        rows = self._database.rows("SELECT 1 FROM chunks WHERE pack = ? LIMIT 1", (number,))
+        if not rows:
             try:
                 self._packs.remove(number)
             except OSError as error:
                 text = f"the disk refused to remove a pack: {error.strerror}; nothing was lost"
                 raise UnavailableError(text) from error
-        return row is None
+        return not rows
 
 
 def find_records(packs: Packs, wanted: set[bytes]) -> dict[bytes, Location]:
@@ -154,15 +156,16 @@ def find_records(packs: Packs, wanted: set[bytes]) -> dict[bytes, Location]:
     found: dict[bytes, Location] = {}
     for number in sorted(packs.sizes()):
         for name, location in packs.records(number):
-            if name in wanted and name not in found and _is_whole(packs, name, location):
+            if name in wanted and name not in found and is_whole(packs, name, location):
                 found[name] = location
     return found
 
 
-def _is_whole(packs: Packs, name: bytes, location: Location) -> bool:
+def is_whole(packs: Packs, name: bytes, location: Location) -> bool:
+    """Whether a chunk can be read at a place, and is the right one."""
     try:
         unpack(packs.read(name, location))
-    except CorruptError:
+    except (CorruptError, UnavailableError):
         return False
     return True
 

@@ -186,7 +186,9 @@ class Draft:
 
     # Writing
 
-    def write(self, path: TreePath, state: State, context: Vector | None = None) -> Version:
+    def write(
+        self, path: TreePath, state: State, context: Vector | None = None, stamp: int = 0
+    ) -> Version:
         """Add a new version of a path.
 
         Args:
@@ -194,6 +196,7 @@ class Draft:
             state: What it becomes.
             context: What the writer had seen; None for all that is there now. A version the
                 context does not cover stays beside the new one as a conflict.
+            stamp: Of what is only stated again; 0 for one of now.
 
         Raises:
             BadRequestError: The path is too long, as what is moved to a longer one may be.
@@ -210,7 +213,7 @@ class Draft:
             # "Up to n" must never take in a version that stays beside the new one: under numbers
             # of its own the new one can be known without knowing those.
             self._renew_incarnation()
-        version = self._mint(state, context)
+        version = self._mint(state, context, stamp)
         merged = join(entry, Entry((version,)))
         if len(merged.versions) > MAX_OPEN_VERSIONS:
             raise ConflictError(
@@ -247,7 +250,7 @@ class Draft:
         self._open_forgotten.add(key)
         return True
 
-    def _mint(self, state: State, context: Vector) -> Version:
+    def _mint(self, state: State, context: Vector, stamp: int = 0) -> Version:
         if not self.owns_incarnation:
             # The database may be an older copy of itself, put back: never reuse its numbers.
             self._renew_incarnation()
@@ -262,7 +265,7 @@ class Draft:
             executable=state.executable,
             mtime=state.mtime,
             created=state.created,
-            stamp=self._stamp,
+            stamp=stamp or self._stamp,
             node=self.node,
             incarnation=self._incarnation,
             n=self._n,

@@ -22,27 +22,33 @@ from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.base import (
     LOST,
     TOUCH_MS,
+    UNREAD,
     Commit,
     Compacted,
     Head,
     StoredChunk,
     StoreSizes,
 )
-from aeorsync.storage.compaction import Compaction, find_records
-from aeorsync.storage.database import Database
+from aeorsync.storage.compaction import Compaction, find_records, is_whole
+from aeorsync.storage.database import REMEDY, Database
 from aeorsync.storage.lock import FolderLock
 from aeorsync.storage.packs import Location, Packs
+from aeorsync.storage.pending import Pending
 from aeorsync.storage.records import Records
 from aeorsync.storage.rows import (
     forget_locations,
+    insert_changes,
     insert_locations,
     insert_nodes,
     mark_conflicts,
-    refused,
+    note_places,
     touch,
     write_note,
+    write_root,
 )
+from aeorsync.storage.sums import problems
 
+_PLACE = (bytes, int, int, int, int, int)
 _FLUSH_ROWS = 8192
 """Index rows held back in memory before a long upload makes them durable on its own."""
 
@@ -66,19 +72,20 @@ class EmbeddedStore(Records):
         self._lock = FolderLock(folder)
         try:
             self._database = Database(folder / "meta.sqlite3")
-            self._head = self._read_head(first_head)
-            self._packs = self._open_packs(folder / "packs")
         except BaseException:
             self._lock.release()
             raise
+        try:
+            self._head = self._read_head(first_head)
+            self._packs = self._open_packs(folder / "packs")
+        except BaseException:
+            self._database.close()
+            self._lock.release()
+            raise
         self._kept = int(self.note("nodes", "kept") or -1)
-        self._pending: dict[bytes, Location] = {}
+        self._pending = Pending(self._packs, self._wall)
         self._touched: dict[bytes, int] = {}
-        self._pending_lock = threading.Lock()
-        # Held from an append until its places are pending: without it nobody could say of a pack
-        # that no chunk will be indexed there any more.
-        self._put_lock = threading.Lock()
-        self._failure: str | None = None
+        self._touched_lock = threading.Lock()
 
     def head(self) -> Head:
         """See the contract."""
@@ -93,15 +100,8 @@ class EmbeddedStore(Records):
             return
         # Two threads may append the same chunk; the index keeps one, the other is garbage.
         unique = list({chunk.id: chunk for chunk in wanted}.values())
-        with self._put_lock:
-            try:
-                locations = self._packs.append(unique)
-            except OSError as error:
-                raise refused(error) from error
-            with self._pending_lock:
-                self._pending.update((c.id, at) for c, at in zip(unique, locations, strict=True))
-                is_long = len(self._pending) >= _FLUSH_ROWS
-        if is_long:
+        self._pending.put(unique)
+        if len(self._pending) >= _FLUSH_ROWS:
             self.flush()
 
     def missing(self, ids: Collection[bytes]) -> set[bytes]:
@@ -111,12 +111,12 @@ class EmbeddedStore(Records):
             return unknown
         now_ms = self._wall.now_ms()
         stale: dict[bytes, int] = {}
-        for name, touched in self._rows("id, touched", unknown):
+        for name, touched in self._rows("id, touched", unknown, types=(bytes, int)):
             unknown.discard(name)
             if touched < now_ms - TOUCH_MS:
                 stale[name] = now_ms
         if stale:
-            with self._pending_lock:
+            with self._touched_lock:
                 self._touched.update(stale)
         return unknown
 
@@ -136,18 +136,19 @@ class EmbeddedStore(Records):
             location = self._pending.get(name)
             if location is not None:
                 sizes[name] = location.size
-        sizes.update(self._rows("id, size", [name for name in ids if name not in sizes]))
+        sizes.update(
+            self._rows("id, size", [n for n in ids if n not in sizes], types=(bytes, int))
+        )
         return sizes
 
     def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
         """See the contract."""
         read, gone = self._read(ids)
         if gone:
-            with self._pending_lock:
-                for name in gone:
-                    self._pending.pop(name, None)
+            self._pending.drop(gone)
             with self._database.transaction() as db:
                 forget_locations(db, gone)
+                note_places(db, gone)
         return [read[name] for name in ids if name in read]
 
     def peek(self, ids: Sequence[bytes]) -> list[StoredChunk]:
@@ -157,22 +158,19 @@ class EmbeddedStore(Records):
 
     def quarantine(self, ids: Collection[bytes]) -> None:
         """See the contract."""
-        with self._pending_lock:
-            for name in ids:
-                self._pending.pop(name, None)
+        self._pending.drop(ids)
         with self._database.transaction() as db:
+            note_places(db, self._find(ids))
             db.executemany("DELETE FROM chunks WHERE id = ?", ((name,) for name in ids))
             for name in ids:
                 write_note(db, LOST, name.hex(), b"")
 
     def node(self, name: bytes) -> bytes:
         """See the contract."""
-        row = self._database.reader.execute(
-            "SELECT body FROM nodes WHERE name = ?", (name,)
-        ).fetchone()
-        if row is None:
+        rows = self._database.typed((bytes,), "SELECT body FROM nodes WHERE name = ?", (name,))
+        if not rows:
             raise CorruptError(f"tree node {name.hex()} is missing")
-        body: bytes = row[0]
+        body: bytes = rows[0][0]
         return body
 
     def put_nodes(self, nodes: dict[bytes, bytes]) -> None:
@@ -183,7 +181,7 @@ class EmbeddedStore(Records):
 
     def missing_nodes(self, names: Collection[bytes]) -> set[bytes]:
         """See the contract."""
-        return set(names) - {row[0] for row in self._rows("name", names, "nodes")}
+        return set(names) - {row[0] for row in self._rows("name", names, "nodes", types=(bytes,))}
 
     def keep_until(self, seq: int | None) -> None:
         """See the contract."""
@@ -198,7 +196,7 @@ class EmbeddedStore(Records):
     ) -> None:
         """See the contract."""
         with self._database.write_lock:
-            with self._pending_lock:
+            with self._touched_lock:
                 touched = dict(self._touched)
             with self._database.transaction() as db:
                 touch(db, touched)
@@ -213,16 +211,28 @@ class EmbeddedStore(Records):
     ) -> Compacted:
         """See the contract."""
         self._check_disk()
-        compaction = Compaction(self._database, self._packs, self._sync)
+        compaction = Compaction(self._database, self._packs, self._pending.sync_packs)
         if dry_run:
             return compaction.estimate(garbage)
         compaction.seal(garbage)
         self.flush()
-        with self._database.write_lock, self._put_lock:
+        with self._database.write_lock, self._pending.put_lock:
             # Nobody will index anything in these any more: not what is pending, not what comes.
-            pending = {location.pack for location in self._pending.values()}
-            still = self._packs.sealed() - pending
+            still = self._packs.sealed() - self._pending.packs - self._unread_packs()
         return compaction.run(still, garbage, goes_on)
+
+    def retry(self, ids: Collection[bytes]) -> set[bytes]:
+        """See the contract."""
+        notes = self.notes(UNREAD)
+        places = {
+            name: msgspec.msgpack.decode(notes[name.hex()], type=Location)
+            for name in self.missing({name for name in ids if name.hex() in notes})
+        }
+        sound = {name: at for name, at in places.items() if is_whole(self._packs, name, at)}
+        if sound:
+            with self._database.transaction() as db:
+                insert_locations(db, sound, self._wall.now_ms(), is_newest=False)
+        return set(sound)
 
     def recover(self, ids: Collection[bytes]) -> set[bytes]:
         """See the contract."""
@@ -237,7 +247,7 @@ class EmbeddedStore(Records):
         with self._database.write_lock:
             if commit.before != self._head:
                 raise StaleError("the head moved since this commit was prepared")
-            rows = self._sync_pending()
+            rows = self._pending.sync()
             with self._database.transaction() as db:
                 self._write_chunk_rows(db, rows)
                 insert_nodes(db, commit.nodes, commit.after.seq)
@@ -245,43 +255,40 @@ class EmbeddedStore(Records):
                     "DELETE FROM nodes WHERE name = ? AND born > ?",
                     ((name, self._kept) for name in commit.dropped),
                 )
-                db.executemany(
-                    "INSERT INTO feed (seq, key, was, now, via) VALUES (?, ?, ?, ?, ?)",
-                    map(msgspec.structs.astuple, commit.changes),
-                )
+                insert_changes(db, commit.changes)
                 mark_conflicts(db, commit.conflicts)
                 after = commit.after
-                db.execute("REPLACE INTO roots (root, seq) VALUES (?, ?)", (after.root, after.seq))
+                write_root(db, after.root, after.seq)
                 write_note(db, "head", "current", msgspec.msgpack.encode(after))
             self._head = commit.after
-            self._settle(rows)
+            self._pending.drop(rows)
 
     def flush(self) -> None:
         """See the contract."""
         self._check_disk()
         with self._database.write_lock:
-            rows = self._sync_pending()
+            rows = self._pending.sync()
             if rows or self._touched:
                 with self._database.transaction() as db:
                     self._write_chunk_rows(db, rows)
-                self._settle(rows)
+                self._pending.drop(rows)
 
     def sizes(self) -> StoreSizes:
         """See the contract."""
-        reader = self._database.reader
-        chunks, stored = reader.execute(
-            "SELECT count(*), coalesce(sum(stored), 0) FROM chunks"
-        ).fetchone()
-        pages, page_size = (
-            reader.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
-        )
-        (conflicts,) = reader.execute("SELECT count(*) FROM conflicts").fetchone()
+        rows = self._database.rows
+        ((chunks, stored),) = rows("SELECT count(*), coalesce(sum(stored), 0) FROM chunks")
+        pages, page_size = (rows(f"PRAGMA {name}")[0][0] for name in ("page_count", "page_size"))
+        ((conflicts,),) = rows("SELECT count(*) FROM conflicts")
         return StoreSizes(chunks, stored, pages * page_size, conflicts)
+
+    def problems(self, *, repair: bool) -> list[tuple[str, str]]:
+        """See the contract."""
+        return problems(self._database, repair=repair)
 
     def close(self) -> None:
         """See the contract."""
         try:
-            with contextlib.suppress(UnavailableError):
+            with contextlib.suppress(UnavailableError, CorruptError):
                 self.flush()
         finally:
             self._database.close()
@@ -326,57 +333,42 @@ class EmbeddedStore(Records):
 
     def _find(self, ids: Collection[bytes]) -> dict[bytes, Location]:
         """Where indexed chunks lie."""
-        rows = self._rows("id, pack, at, stored, size, codec", ids)
+        rows = self._rows("id, pack, at, stored, size, codec", ids, types=_PLACE)
         return {row[0]: Location(*row[1:]) for row in rows}
 
     def _write_chunk_rows(self, db: sqlite3.Connection, rows: dict[bytes, Location]) -> None:
         """Write what is new about chunks."""
         insert_locations(db, rows, self._wall.now_ms())
         if self._touched:
-            with self._pending_lock:
+            with self._touched_lock:
                 touched, self._touched = self._touched, {}
             touch(db, touched)
 
-    def _sync_pending(self) -> dict[bytes, Location]:
-        """Make the bytes of all pending chunks durable; returns the index rows they need."""
-        with self._pending_lock:
-            rows = dict(self._pending)
-        if rows:
-            self._sync()
-        return rows
-
-    def _sync(self) -> None:
-        """Make the packs durable; to be called under the write lock."""
-        self._check_disk()
-        try:
-            self._packs.sync()
-        except OSError as error:
-            self._failure = f"the disk lost data it had taken ({error.strerror})"
-            raise refused(error) from error
+    def _unread_packs(self) -> set[int]:
+        """Packs in which chunks lie that may be read again one day."""
+        places = self.notes(UNREAD).values()
+        return {msgspec.msgpack.decode(place, type=Location).pack for place in places}
 
     def _check_disk(self) -> None:
-        """Refuse to write once the disk has lost what it had taken.
+        """Refuse to write while the disk does not keep what it takes; see `storage.pending`.
 
         Raises:
-            UnavailableError: It has; only reading what is on the disk again tells what is there.
+            UnavailableError: It does not.
         """
-        if self._failure is not None:
-            text = f"{self._failure}; nothing was changed; see to the disk, then restart the node"
-            raise UnavailableError(text)
-
-    def _settle(self, rows: dict[bytes, Location]) -> None:
-        """Forget pending chunks that the index knows by now."""
-        with self._pending_lock:
-            for name in rows:
-                self._pending.pop(name, None)
+        if self._pending.is_refusing:
+            with self._database.write_lock:
+                self._pending.mend()
 
     def _read_head(self, first_head: Head) -> Head:
         stored = self.note("head", "current")
         if stored is not None:
             return msgspec.msgpack.decode(stored, type=Head)
+        if self._database.rows("SELECT 1 FROM roots LIMIT 1"):
+            # It never was without one: not to be taken for an empty store.
+            raise CorruptError(f"the database is damaged (its head is gone); {REMEDY}")
         with self._database.transaction() as db:
             write_note(db, "head", "current", msgspec.msgpack.encode(first_head))
-            db.execute("INSERT INTO roots (root, seq) VALUES (?, ?)", (first_head.root, 0))
+            write_root(db, first_head.root, 0)
         return first_head
 
     def _open_packs(self, folder: Path) -> Packs:

@@ -18,10 +18,16 @@ from aeorsync.core.tokens import SigningKey
 from aeorsync.errors import AeorError, BadRequestError, StartupError
 from aeorsync.runtime import chance
 from aeorsync.runtime.durable import sync_folder, write_once
+from aeorsync.storage.database import REMEDY
+from aeorsync.storage.packs import MAGIC
 
 DATA_LOCKED = 4
 DATA_UNUSABLE = 5
 CONFIG = 3
+_KEY_REMEDY = (
+    "nothing was changed. Put it back from a backup, or have it from another node of the cluster:"
+    " aeorsync key export there, aeorsync key import here"
+)
 _OURS = {"lock", "meta.sqlite3", "packs", "signing.key", "join.json"}
 
 
@@ -74,11 +80,25 @@ class DataFolder:
             return
         if not path.is_dir():
             raise _unusable(f"{path} is not a folder; choose another with -D")
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            raise _unusable(f"{path} is on a file system that can only be read")
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
             raise _unusable(f"{path} cannot be written to by this user")
         names = {entry.name for entry in path.iterdir()}
         if names and not names & _OURS:
             raise _unusable(f"{path} holds other files; choose a new or an empty folder with -D")
+        self._check_whole()
+
+    def _check_whole(self) -> None:
+        """See that the database did not go while the bytes it tells of stayed."""
+        database, packs = self.path / "meta.sqlite3", self.path / "packs"
+        if database.exists() and database.stat().st_size:
+            return
+        if any(pack.stat().st_size > len(MAGIC) for pack in packs.glob("*.pack")):
+            word = "empty" if database.exists() else "gone"
+            raise _unusable(
+                f"{database} is {word}, and the files beside it are those of a node; {REMEDY}"
+            )
 
     def make(self) -> None:
         """Make the folder if it is not there.
@@ -93,11 +113,14 @@ class DataFolder:
             raise _unusable(f"{self.path} cannot be made: {error.strerror}") from error
 
     def signing_key(self) -> SigningKey:
-        """The signing key kept here; made when there is none."""
-        path = self.path / "signing.key"
-        if not path.exists():
+        """The signing key kept here; made when there is none.
+
+        Raises:
+            StartupError: It cannot be read.
+        """
+        if not self.has_key:
             self.save_signing_key(self.fresh_key())
-        return SigningKey.from_text(path.read_text("ascii").strip())
+        return self.kept_key()
 
     @property
     def has_key(self) -> bool:
@@ -112,11 +135,17 @@ class DataFolder:
         """
         path = self.path / "signing.key"
         try:
-            return SigningKey.from_text(path.read_text("ascii"))
+            return SigningKey.from_file(path.read_text("ascii"))
         except OSError as error:
-            raise _unusable(f"{path} cannot be read: {error.strerror}") from error
+            text = f"{path} cannot be read: {error.strerror}; {_KEY_REMEDY}"
+            raise _unusable(text) from error
         except (UnicodeDecodeError, BadRequestError) as error:
-            raise _unusable(f"{path} holds no signing key") from error
+            text = f"{path} holds no signing key, or a damaged one; {_KEY_REMEDY}"
+            raise _unusable(text) from error
+
+    def missing_key(self) -> StartupError:
+        """What is said when the key is gone that this node had."""
+        return _unusable(f"{self.path / 'signing.key'} is gone; {_KEY_REMEDY}")
 
     @staticmethod
     def fresh_key() -> SigningKey:
@@ -125,16 +154,31 @@ class DataFolder:
 
     def save_signing_key(self, key: SigningKey) -> None:
         """Replace the signing key; durable on return."""
-        write_once(self.path / "signing.key", key.to_text().encode() + b"\n", mode=0o600)
+        write_once(self.path / "signing.key", key.to_file().encode(), mode=0o600)
 
     def grant(self, join: GrantedJoin) -> None:
         """Keep a granted join until it is carried out; durable on return."""
         write_once(self.path / "join.json", msgspec.json.encode(join), mode=0o600)
 
     def granted(self) -> GrantedJoin | None:
-        """The join that waits to be carried out, if one does."""
+        """The join that waits to be carried out, if one does.
+
+        Raises:
+            StartupError: It cannot be read.
+        """
         path = self.path / "join.json"
-        return msgspec.json.decode(path.read_bytes(), type=GrantedJoin) if path.exists() else None
+        try:
+            granted = msgspec.json.decode(path.read_bytes(), type=GrantedJoin)
+            SigningKey.from_text(granted.signing_key)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, AeorError) as error:
+            text = (
+                f"{path} cannot be read; nothing was changed. It holds a join that was granted"
+                " and not carried out: remove it, and join again with --join and --join-token"
+            )
+            raise _unusable(text) from error
+        return granted
 
     def forget_grant(self) -> None:
         """Note that the join was carried out; durable on return."""

@@ -150,7 +150,9 @@ class ForkDraft(Draft):
         changed = dict(self._changed_inside(path))
         return any(changed.values()) or any(key not in changed for key, _ in self._base.walk(path))
 
-    def write(self, path: TreePath, state: State, context: Vector | None = None) -> Version:
+    def write(
+        self, path: TreePath, state: State, context: Vector | None = None, stamp: int = 0
+    ) -> Version:
         """See `Draft`."""
         target = _path(self._fork, path)
         room = MAX_PATH - len(self._folder) - 1
@@ -160,7 +162,7 @@ class ForkDraft(Draft):
         self._note()
         if state.deleted:
             state = _gone(state)
-        version = self._draft.write(target, state, context)
+        version = self._draft.write(target, state, context, stamp)
         seen = _as_seen(Entry((version,)))
         return version if seen is None else seen.versions[0]
 

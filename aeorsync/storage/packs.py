@@ -17,11 +17,12 @@ import os
 import struct
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from aeorsync.errors import CorruptError
+from aeorsync.errors import CorruptError, UnavailableError
 from aeorsync.runtime.durable import start_writing, sync_file, sync_folder
 from aeorsync.storage.base import StoredChunk
 
@@ -33,6 +34,8 @@ _HEADER = struct.Struct(">32sBII")
 RECORD_HEAD = _HEADER.size
 _IOVECS = 512
 """Buffers one writev takes; the system allows 1024."""
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EACCES, errno.EPERM}
+"""Reasons why a file cannot be opened that say nothing of what is in it."""
 
 
 class Location(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -59,7 +62,11 @@ class _Open:
 
 
 class Packs:
-    """The pack files of one folder. Appends are serialised here; reads need no lock."""
+    """The pack files of one folder. Appends are serialised here; reads need no lock.
+
+    Attributes:
+        failures: How often `sync` failed.
+    """
 
     def __init__(self, folder: Path, newest: int, end: int) -> None:
         """Open a folder of packs.
@@ -74,10 +81,10 @@ class Packs:
         self._handles: dict[int, _Open] = {}
         self._unsynced: set[int] = set()
         self._removed: set[int] = set()
+        self.failures = 0
         folder.mkdir(mode=0o700, exist_ok=True)
         sync_folder(folder.parent)
-        numbers = [int(pack.stem) for pack in folder.glob("*.pack")]
-        self._number = max(numbers, default=0)
+        self._number = max(self.sizes(), default=0)
         self._end = SEAL_SIZE
         self._begun = 0
         if newest and self._number == newest and self._path(newest).stat().st_size == end:
@@ -119,18 +126,19 @@ class Packs:
             unsynced, self._unsynced = self._unsynced, set()
         for number in unsynced:
             try:
-                handle = self._handle(number)
-            except FileNotFoundError:
-                if number in self._removed:
+                sync_file(self._handle(number).descriptor)
+            except OSError as error:
+                if isinstance(error, FileNotFoundError) and number in self._removed:
                     continue
+                self.failures += 1
                 raise
-            sync_file(handle.descriptor)
 
     def read(self, name: bytes, location: Location) -> StoredChunk:
         """The stored bytes at a location, unchecked.
 
         Raises:
             CorruptError: The pack is gone or ends before the chunk does.
+            UnavailableError: This process has too many files open, or no memory.
         """
         try:
             handle = self._handle(location.pack)
@@ -138,9 +146,11 @@ class Packs:
         except FileNotFoundError as error:
             raise CorruptError(f"pack {location.pack} is gone") from error
         except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            raise CorruptError(f"the disk cannot read pack {location.pack}") from error
+            if error.errno in _PASSING:
+                text = f"pack {location.pack} cannot be read now: {error.strerror}; try later"
+                raise UnavailableError(text) from error
+            text = f"the disk cannot read pack {location.pack}: {error.strerror}"
+            raise CorruptError(text) from error
         if len(data) != location.stored:
             raise CorruptError(f"pack {location.pack} ends before chunk {name.hex()} does")
         return StoredChunk(name, location.codec, location.size, data)
@@ -152,7 +162,8 @@ class Packs:
 
     def sizes(self) -> dict[int, int]:
         """Bytes of each pack file."""
-        return {int(pack.stem): pack.stat().st_size for pack in self._folder.glob("*.pack")}
+        packs = (pack for pack in self._folder.glob("*.pack") if pack.stem.isdecimal())
+        return {int(pack.stem): pack.stat().st_size for pack in packs}
 
     def seal(self, number: int) -> None:
         """Append no more to a pack."""
@@ -196,11 +207,16 @@ class Packs:
     def _start_pack(self) -> None:
         number = self._number + 1
         handle = _Open(self._path(number), os.O_CREAT | os.O_EXCL)
+        try:
+            _write_all(handle.descriptor, [MAGIC], 0)
+            sync_folder(self._folder)
+        except BaseException:
+            # Or a full disk would be full of empty packs, one for each try.
+            with suppress(OSError):
+                self._path(number).unlink()
+            raise
         self._handles[number] = handle
-        # Its name is taken now; if the rest fails, the next try takes another.
         self._number = number
-        _write_all(handle.descriptor, [MAGIC], 0)
-        sync_folder(self._folder)
         self._end = len(MAGIC)
         self._begun = 0
 

@@ -17,7 +17,7 @@ from aeorsync.core.knowledge import Knowledge
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Content, Entry, Kind
-from aeorsync.errors import UnavailableError
+from aeorsync.errors import CorruptError, UnavailableError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.answers import Applied, Conflict
 from aeorsync.storage.base import Change, Commit, Head, Store, StoredChunk, StoreSizes
@@ -48,11 +48,11 @@ class Repository:
 
     def __init__(self, store: Store, wall: WallClock) -> None:
         """Take over a store; `close` closes it."""
-        # What may fail comes before the writer's thread begins.
-        self.database_id = database_id(store)
-        self._epochs = begin_epoch(store)
         self._store = store
         self._wall = wall
+        # First what may find the store damaged or read-only, before any thread is begun.
+        self.database_id = database_id(store)
+        self._epochs = begin_epoch(store)
         self._cache = NodeCache(store)
         self._pins = Pins()
         self.trees = Trees(store, self._cache)
@@ -256,6 +256,10 @@ class Repository:
         """Which chunks this node does not hold."""
         return self._store.missing(ids)
 
+    def retry(self, ids: Collection[bytes]) -> set[bytes]:
+        """Hold chunks again that can be read now, and could not; returns which."""
+        return self._store.retry(ids)
+
     def pin(self, ids: Collection[bytes]) -> set[bytes]:
         """Which chunks this node does not hold; the others stay for a day, whatever happens."""
         return self._store.pin(ids)
@@ -390,6 +394,6 @@ class Repository:
         """Finish queued writes and close the store."""
         self._writer.close()
         head = self._store.head()
-        with suppress(UnavailableError):
+        with suppress(UnavailableError, CorruptError):
             self._store.commit(Commit(head, head, dropped=self._pins.leftover()))
         self._store.close()

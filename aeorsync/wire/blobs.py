@@ -10,12 +10,14 @@ Hashes are hex. ``mtime_ns`` is nanoseconds since the Unix epoch. A ``base`` is 
 quotes, of what was edited, or ``""`` for "nothing was there"; None means: whatever is there now.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 HASH_ALGORITHM = "blake3_256"
 CHUNK_PREFIX = "chunk:"
+MAX_OP = 64
+"""Characters of the name of a commit."""
 
 
 class ConfigReply(msgspec.Struct, frozen=True):
@@ -121,6 +123,7 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         links: Links to make or replace.
         on_conflict: What becomes of a version that a ``base`` had not seen: ``keep`` it as a
             conflict, or ``refuse`` the whole commit with 412.
+        op: A name of the sender's own making, to ask later what became of it.
     """
 
     deletes: list[CommitDelete] = []
@@ -128,6 +131,7 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     files: list[CommitFile] = []
     links: list[CommitLink] = []
     on_conflict: Literal["keep", "refuse"] = "keep"
+    op: Annotated[str, msgspec.Meta(max_length=MAX_OP)] = ""
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):

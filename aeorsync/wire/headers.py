@@ -25,6 +25,8 @@ MTIME = "X-AeorSync-Mtime"
 MODE = "X-AeorSync-Mode"
 FROM_HEADER = "X-AeorSync-From"
 """Node id of the calling node, decimal; on every call of an aeorsync node."""
+RUN_HEADER = "X-AeorSync-Run"
+"""Id of its run, another one after each start, hex; likewise."""
 
 MAX_NS = 1 << 62
 NS_PER_MS = 1_000_000

@@ -9,7 +9,7 @@ import pytest
 from aeorsync.cluster import pages
 from aeorsync.cluster.roster import Roster
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.headers import FROM_HEADER
+from aeorsync.wire.headers import FROM_HEADER, RUN_HEADER
 from aeorsync.wire.protocol import FRAMES_TYPE
 from tests.api.conftest import Running, running
 from tests.api.readers import read_frames
@@ -82,5 +82,28 @@ def test_who_asks_for_changes_is_written_down_first_and_a_removed_node_gets_noth
                 put(repository, "/x", b"1")
                 other = {**FRAMES, FROM_HEADER: "43"}
                 assert (await client.post("/sync/diff", json={}, headers=other)).status_code == 200
+
+    run(main())
+
+
+def test_a_copy_of_a_node_that_runs_beside_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with running(tmp_path) as made:
+            object.__setattr__(made.node, "member", WithRoster(made.node.repository))
+            monkeypatch.setattr("aeorsync.cluster.twins.TWIN_S", -1.0)
+            async with made.peer() as client:
+
+                async def call(run_id: str) -> Any:  # noqa: ANN401 - an answer
+                    fields = {**FRAMES, FROM_HEADER: "42", RUN_HEADER: run_id}
+                    return await client.post("/sync/diff", json={}, headers=fields)
+
+                assert [(await call(one)).status_code for one in ("a1", "b2", "a1")] == [200] * 3
+                refused = await call("b2")
+                assert (refused.status_code, refused.json()["code"]) == (403, "TWIN")
+                assert (await call("a1")).status_code == 200
+                for broken in ("", "x", "-1", "A1", "1" * 17, "0x1"):
+                    assert (await call(broken)).status_code == 400
 
     run(main())

@@ -46,6 +46,7 @@ def change(who: Synced, pick: random.Random, number: int) -> None:
         (who.path / "d2").rename(target)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_while_pushing_and_while_pulling(person: Make, seed: int) -> None:
     pick = random.Random(seed)

@@ -124,10 +124,11 @@ def test_a_file_that_stays_open_is_told_once_it_is_still(root: SafeRoot) -> None
 
 def test_very_much_at_once_is_the_whole_folder(root: SafeRoot) -> None:
     async def test() -> None:
-        async with watching(root) as (watch, _):
+        # At once, also where the machine has so much else to do that it takes seconds.
+        async with watching(root, Pace(quiet=1.0, rescan=100.0, poll=100.0)) as (watch, _):
             for number in range(MAX_PATHS + 10):
                 (root.path / str(number)).touch()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (await watch.changed()).is_everything:
                     pass
 

@@ -11,7 +11,7 @@ from tests.support.mutations import WORDS, Mutator, nested
 from tests.support.parser_table import PARSERS
 from tests.support.parsers import MAX_INPUT, Parser, judge
 
-ROUNDS: Final = 250
+ROUNDS: Final = 120
 NAMES: Final = [parser.name for parser in PARSERS]
 
 
@@ -68,7 +68,7 @@ def test_a_parser_takes_long_inputs_in_time(parser: Parser) -> None:
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=NAMES)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.binary(max_size=200))
 def test_a_parser_takes_any_bytes(parser: Parser, data: bytes) -> None:
     judge(parser, data)

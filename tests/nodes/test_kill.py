@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.nodes import NodeProcess, pair, root_of, wait_until
 
@@ -43,6 +44,7 @@ class Load(threading.Thread):
                 time.sleep(0.02)
 
 
+@pytest.mark.timeout(400)
 def test_no_acknowledged_write_is_lost_to_kills(tmp_path: Path) -> None:
     source = random.Random(1)
     with pair(tmp_path) as nodes:

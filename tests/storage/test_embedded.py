@@ -1,7 +1,9 @@
 """What a disk adds to the contract: reopening, locks, damage."""
 
 import errno
+import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from aeorsync.storage.compression import PLAIN, ZSTD, pack, unpack
 from aeorsync.storage.embedded import EmbeddedStore
 from aeorsync.storage.identities import first_head
 from tests.storage.test_store_contract import HEAD, chunk, commit_once, later
+from tests.support.clock import FakeClock
 
 
 def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
@@ -42,6 +45,8 @@ def test_a_folder_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "meta.sqlite3")) as old:
         old.executescript(
             "ALTER TABLE nodes DROP COLUMN born; ALTER TABLE chunks DROP COLUMN touched;"
+            "ALTER TABLE nodes DROP COLUMN sum; ALTER TABLE feed DROP COLUMN sum;"
+            "ALTER TABLE roots DROP COLUMN sum; ALTER TABLE notes DROP COLUMN sum;"
             "PRAGMA user_version=1;"
         )
     store = EmbeddedStore(tmp_path, HEAD)
@@ -121,25 +126,125 @@ def test_what_a_damaged_pack_held_is_missing_and_can_be_put_again(
     store.close()
 
 
-def test_a_failed_fsync_is_never_followed_by_an_acknowledgement(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = EmbeddedStore(tmp_path, HEAD)
-    store.put_chunks([chunk(b"aaa")])
-
+def failing_disk(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     def fail(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(packs, "sync_file", fail)
+    return monkeypatch
+
+
+def test_a_failed_fsync_is_never_followed_by_an_acknowledgement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = FakeClock()
+    store = EmbeddedStore(tmp_path, HEAD, wall)
+    store.put_chunks([chunk(b"aaa")])
+    failing_disk(monkeypatch)
     with pytest.raises(UnavailableError):
         commit_once(store)
-    # The system has forgotten the pages by now, and the next fsync would succeed.
+    # The system has forgotten the pages by now, and the next fsync of that file would succeed.
     monkeypatch.undo()
-    with pytest.raises(UnavailableError, match="restart the node"):
+    with pytest.raises(UnavailableError, match="tried again by itself"):
         commit_once(store)
-    with pytest.raises(UnavailableError, match="restart the node"):
+    with pytest.raises(UnavailableError, match="tried again by itself"):
         store.put_chunks([chunk(b"bbb")])
+    with pytest.raises(UnavailableError, match="tried again by itself"):
+        store.flush()
     assert store.head() == HEAD
+    assert [bytes(c.data) for c in store.chunks([chunk_id(b"aaa")])] == [b"aaa"]
+    store.close()
+
+
+def test_after_a_failed_fsync_nothing_depends_on_the_file_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = FakeClock()
+    store = EmbeddedStore(tmp_path, HEAD, wall)
+    store.put_chunks([chunk(b"aaa")])
+    failing_disk(monkeypatch)
+    for _ in range(5):
+        with pytest.raises(UnavailableError):
+            store.flush()
+        wall.now += 31_000
+    assert len(list((tmp_path / "packs").glob("*.pack"))) == 1, "each try left a pack"
+    monkeypatch.undo()
+    store.put_chunks([chunk(b"bbb")])
+    commit_once(store)
+    store.close()
+    (tmp_path / "packs" / "00000001.pack").unlink()
+    store = EmbeddedStore(tmp_path, HEAD)
+    names = [chunk_id(b"aaa"), chunk_id(b"bbb")]
+    assert [bytes(c.data) for c in store.chunks(names)] == [b"aaa", b"bbb"]
+    store.close()
+
+
+def test_what_a_failed_fsync_took_for_good_is_never_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = FakeClock()
+    store = EmbeddedStore(tmp_path, HEAD, wall)
+    store.put_chunks([chunk(b"a" * 1000)])
+    with failing_disk(monkeypatch).context(), pytest.raises(UnavailableError):
+        store.flush()
+    monkeypatch.undo()
+    os.truncate(tmp_path / "packs" / "00000001.pack", 500)
+    wall.now += 31_000
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="restart the node"):
+            commit_once(store)
+        wall.now += 31_000
+    store.close()
+    store = EmbeddedStore(tmp_path, HEAD)
+    assert store.missing([chunk_id(b"a" * 1000)])
+    commit_once(store)
+    store.close()
+
+
+def test_a_copy_made_by_a_collection_does_not_count_when_another_fsync_took_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = FakeClock()
+    store = EmbeddedStore(tmp_path, HEAD, wall)
+    store.put_chunks([chunk(b"kept" * 20), chunk(b"gone" * 500)])
+    store.flush()
+    store.sweep((), [chunk_id(b"gone" * 500)], wall.now_ms() + 1)
+    append = packs.Packs.append
+
+    def failing_meanwhile(
+        self: packs.Packs, chunks: Sequence[StoredChunk]
+    ) -> list[packs.Location]:
+        places = append(self, chunks)
+        with monkeypatch.context() as patch:
+            failing_disk(patch)
+            with pytest.raises(OSError):
+                self.sync()
+        return places
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packs.Packs, "append", failing_meanwhile)
+        with pytest.raises(UnavailableError, match="nothing was lost"):
+            store.compact(0.1, lambda: True)
+    (tmp_path / "packs" / "00000002.pack").unlink()
+    assert [bytes(c.data) for c in store.chunks([chunk_id(b"kept" * 20)])] == [b"kept" * 20]
+    store.close()
+
+
+def test_tries_on_a_full_disk_leave_no_packs_and_no_open_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = EmbeddedStore(tmp_path, HEAD)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as full:
+        full.setattr(packs, "_write_all", fail)
+        for _ in range(20):
+            with pytest.raises(UnavailableError, match="No space left"):
+                store.put_chunks([chunk(b"aaa")])
+    assert list((tmp_path / "packs").iterdir()) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
     store.close()
 
 
@@ -162,7 +267,7 @@ def test_a_disk_that_is_full_when_a_pack_is_begun_is_got_over(
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "meta.sqlite3").write_bytes(b"this is not a database at all" * 100)
-    with pytest.raises(CorruptError, match="cannot be read"):
+    with pytest.raises(CorruptError, match="file is not a database"):
         EmbeddedStore(tmp_path, HEAD)
 
 

@@ -39,6 +39,8 @@ from tests.support.kill_oracle import Findings, Names, SharedPath
 from tests.support.nodes import NodeProcess, is_active, root_of, wait_until
 
 MOMENTS: Final = ("load", "load", "load", "start", "gc", "snapshot", "drain")
+WORK: Final = 8
+"""Writes that are acknowledged between two kills, at least."""
 _QUIET_S: Final = 180.0
 _ON_ITS_WAY: Final = "its tree is not here"
 
@@ -148,6 +150,7 @@ class Kills:
         number = self._random.randrange(len(self.nodes))
         node, moment = self.nodes[number], self._random.choice(MOMENTS)
         after = self._random.random()
+        self._await_work()
         if moment == "load":
             time.sleep(0.05 + after)
         elif moment == "gc":
@@ -171,6 +174,12 @@ class Kills:
         if self._random.random() < 0.3:
             _make_old(node.data)
         self._start(number)
+
+    def _await_work(self) -> None:
+        """Wait until something was acknowledged since the last kill, as far as it is."""
+        wanted = self.findings.counts["acknowledged"] + WORK
+        with contextlib.suppress(TimeoutError):
+            wait_until(lambda: self.findings.counts["acknowledged"] >= wanted, 10)
 
     def _start(self, number: int) -> None:
         began = time.monotonic()

@@ -166,7 +166,7 @@ def root_of(node: NodeProcess) -> str:
     return root
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something holds.
 
     Raises:
