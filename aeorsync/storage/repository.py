@@ -48,9 +48,6 @@ class Repository:
 
     def __init__(self, store: Store, wall: WallClock) -> None:
         """Take over a store; `close` closes it."""
-        # What may fail comes before the writer's thread begins.
-        self.database_id = database_id(store)
-        self._epochs = begin_epoch(store)
         self._store = store
         self._wall = wall
         # First what may find the store damaged or read-only, before any thread is begun.
