@@ -12,16 +12,18 @@ Exit codes: 0 all were caught, 1 some survived, 2 a defect does not fit the code
 
 import argparse
 import json
+import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -30,13 +32,38 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "tests" / "mutants"
 PAGE = ROOT / "docs" / "mutants.md"
 COPIED = ("aeorsync", "tests", "scripts", "docs", "systemd")
 COPIED_FILES = ("pyproject.toml", "requirements.lock", "README.md", "CHANGELOG.md", "LICENSE")
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/\S+?)(?: - .*)?$", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", re.MULTILINE)
 _PASSED, _FAILING = 0, 1
+_OUTPUT = "output.txt"
+_LOADED = multiprocessing.get_context("forkserver")
+"""Starts processes that have loaded what the program and its tests need, and nothing of these."""
+_NEEDED = [
+    "__main__",
+    "cryptography.x509",
+    "httpx",
+    "hypothesis.strategies",
+    "jwt",
+    "msgspec",
+    "prometheus_client",
+    "pytest",
+    "re2",
+    "rich.console",
+    "starlette.responses",
+    "stream_zip",
+    "structlog",
+    "typer",
+    "uvicorn",
+    "uvloop",
+    "watchfiles",
+    "zstandard",
+]
 _INTRODUCTION = """\
 A test is worth what it notices. Each row is a small defect that `./scripts/mutants` makes in a
 copy of the program, alone, and the first test that failed with it and passes without it. The
@@ -136,6 +163,7 @@ class Copy:
             root: An empty folder.
         """
         self.root = root
+        self._times = time.time()
         skipped = shutil.ignore_patterns("__pycache__", "*.pyc")
         for name in COPIED:
             shutil.copytree(ROOT / name, root / name, ignore=skipped)
@@ -147,40 +175,53 @@ class Copy:
         """Have a defect in it meanwhile."""
         path = self.root / mutant.file
         sound = path.read_text()
-        path.write_text(broken(mutant, self.root))
+        self._write(path, broken(mutant, self.root))
         try:
             yield
         finally:
-            path.write_text(sound)
+            self._write(path, sound)
 
-    def failing(self, tests: Iterable[str]) -> str | None:
+    def _write(self, path: Path, text: str) -> None:
+        """Write a file with a time it never had: what was compiled of it is told apart by that."""
+        path.write_text(text)
+        self._times += 2
+        os.utime(path, (self._times, self._times))
+
+    def failing(self, tests: Sequence[str]) -> str | None:
         """The first test that fails, None when all pass.
 
         Raises:
             DriftError: They could not be run at all.
         """
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider"]
-        command += [f"--timeout={_TEST_S}", f"--basetemp={self.root / 'temporary'}", *tests]
-        # The one installed is the sound one: ours has to come first, also where it is started.
-        environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=self.root,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_RUN_S,
-            )
-        except subprocess.TimeoutExpired:
+        words = ["-x", "-q", "-rfE", "-p", "no:cacheprovider", f"--timeout={_TEST_S}"]
+        words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        words += [f"--basetemp={self.root / 'temporary'}", *tests]
+        process = _LOADED.Process(target=_run_pytest, args=(self.root, words))
+        process.start()
+        process.join(_RUN_S)
+        if process.is_alive():
+            process.kill()
+            process.join()
             return f"{' '.join(tests)} (never ended)"
-        found = _FAILED.search(done.stdout)
-        if done.returncode == _PASSED:
+        if process.exitcode == _PASSED:
             return None
-        if done.returncode == _FAILING and found is not None:
+        told = (self.root / _OUTPUT).read_text(errors="replace")
+        found = _FAILED.search(told)
+        if process.exitcode == _FAILING and found is not None:
             return found[1]
-        raise DriftError(f"{' '.join(tests)} cannot be run:\n{done.stdout[-2000:]}{done.stderr}")
+        raise DriftError(f"{' '.join(tests)} cannot be run:\n{told[-2000:]}")
+
+
+def _run_pytest(root: Path, words: list[str]) -> None:
+    """Run tests of a copy; in a process of its own, which has not loaded the program yet."""
+    with (root / _OUTPUT).open("wb") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os.chdir(root)
+    # The one installed is the sound one: ours has to come first, also where it is started.
+    os.environ["PYTHONPATH"] = str(root)
+    sys.path.insert(0, str(root))
+    sys.exit(pytest.main(words))
 
 
 def judge(mutant: Mutant, copy: Copy, *, whole: bool) -> Verdict:
@@ -192,18 +233,18 @@ def judge(mutant: Mutant, copy: Copy, *, whole: bool) -> Verdict:
             caught = copy.failing(tests)
         was_named = tests == mutant.tests
         if caught is not None:
-            # A test that fails anyway has noticed nothing.
-            if not caught.endswith(")") and copy.failing([caught]) is not None:
-                raise DriftError(f"{mutant.name}: {caught} fails without any defect")
             break
     seconds = round(time.monotonic() - began, 1)
     return Verdict(mutant.name, mutant.promise, mutant.file, caught, was_named, seconds)
 
 
 def _stages(mutant: Mutant, *, whole: bool) -> Iterator[Sequence[str]]:
-    """What is run: the tests named, their folders, everything."""
+    """What is run: the tests named, their files, their folders, everything."""
     yield mutant.tests
-    yield sorted({"/".join(test.partition("::")[0].split("/")[:2]) for test in mutant.tests})
+    files = sorted({test.partition("::")[0] for test in mutant.tests})
+    if files != mutant.tests:
+        yield files
+    yield sorted({"/".join(file.split("/")[:2]) for file in files})
     if whole:
         yield ["tests"]
 
@@ -224,9 +265,26 @@ class Run:
             self._copies.put(Copy(folder))
 
     def judge(self, mutants: Sequence[Mutant]) -> list[Verdict]:
-        """All of them, in their order."""
+        """All of them, in their order.
+
+        Raises:
+            DriftError: One does not fit, or a test fails without it.
+        """
         with ThreadPoolExecutor(self._workers) as pool:
-            return list(pool.map(self._judge_one, mutants))
+            try:
+                verdicts = list(pool.map(self._judge_one, mutants))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.kill()
+                raise
+        # A test that fails anyway has noticed nothing.
+        caught = {verdict.caught_by for verdict in verdicts if verdict.caught_by is not None}
+        again = sorted(test for test in caught if not test.endswith(")"))
+        failed = self._copies.get().failing(again) if again else None
+        if failed is not None:
+            raise DriftError(f"{failed} fails without any defect")
+        return verdicts
 
     def _judge_one(self, mutant: Mutant) -> Verdict:
         copy = self._copies.get()
@@ -284,6 +342,9 @@ def _cell(text: str) -> str:
 
 
 def main() -> int:
+    # So that the copies go also when somebody ends it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _LOADED.set_forkserver_preload(_NEEDED)
     arguments = _arguments()
     try:
         chosen = _chosen(load(arguments.table), arguments.only)

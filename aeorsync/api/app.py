@@ -106,6 +106,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (*_TABLE, openapi.endpoint(_TABLE))
 """The route table."""
 
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}\Z")
+_PEERS = b"peers"
 _PRIVATE = ((b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer"))
 _log = get_logger(__name__)
 
@@ -168,7 +169,8 @@ class App:
         scope["recheck"] = check
         scope["path_prefix"] = match.prefix
         scope["path_params"] = match.segments
-        share = held.enter_context(node.budget.share(caller.owner))
+        owner = _PEERS if caller.is_peer else caller.owner
+        share = held.enter_context(node.budget.share(owner))
         call = Call(Request(scope, receive), node, caller, share)
         return await match.endpoint.handler(await lenses.enter(call, match.endpoint))
 

@@ -50,7 +50,7 @@ _LAST_S: Final = 2_147_385_600
 _NS: Final = 1_000_000_000
 _MEMBER_COST: Final = 1000
 """Bytes that an entry takes beside its name and its data: as planned, and in the index."""
-_STREAM_COST: Final = 5 * MIB
+_STREAM_COST: Final = 10 * MIB
 """Bytes on their way through the compressor and out."""
 _TRIED: Final = 1
 _STORED: Final = 0

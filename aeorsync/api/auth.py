@@ -19,6 +19,7 @@ synced. Where auth is disabled, the loopback address is all that protects the no
 reaches it through a name of its own; so the host that was asked for has to be loopback, too.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -42,6 +43,8 @@ from aeorsync.storage.views import is_system_key
 from aeorsync.storage.writer import Committed
 
 MAX_REMEMBERED = 1024
+_PLAIN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]@:]+)(?::[0-9]*)?\Z")
+"""A host and its port, and nothing around them that a parser may overlook."""
 NOBODY = Caller(UUID(int=(1 << 128) - 1), access=NOTHING)
 """Whoever calls an open endpoint."""
 
@@ -244,7 +247,10 @@ def _check_local(scope: Scope) -> None:
 
 def _is_loopback(url: str) -> bool:
     try:
-        name = urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        name = parts.hostname or ""
+        if not _PLAIN.match(parts.netloc):
+            return False
         return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False

@@ -79,7 +79,7 @@ def _names(body: bytes) -> dict[str, bytes]:
 
 async def put_chunk(call: Call) -> Response:
     """Store one chunk."""
-    reach.demand_somebody(call)
+    reach.demand_writer(call)
     name = parse_hash(call.request.path_params["hash"])
     data = await _small_body(call)
     chunk = StoredChunk(name, 0, len(data), data)
@@ -115,7 +115,7 @@ def _store(call: Call, chunk: StoredChunk) -> Taken:
 
 async def put_chunks(call: Call) -> Response:
     """Store many chunks."""
-    reach.demand_somebody(call)
+    reach.demand_writer(call)
     with call.node.budget.share(call.caller.owner) as share:
         async with Intake(call, share) as intake:
             is_first = True

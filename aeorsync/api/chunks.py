@@ -110,7 +110,7 @@ async def _wanted(call: Call) -> dict[str, bytes]:
     read = _raw_ids if is_raw else _hex_ids
     if call.caller.is_peer:
         # Whoever uploads much is not to keep the nodes of the cluster apart.
-        return await bridge.run(read, await call.bytes(limits.MAX_CHUNKS_BODY))
+        return await bridge.run(read, await call.bytes(limits.MAX_CHUNKS_BODY, lambda _: None))
     with call.node.budget.share(call.caller.owner) as share:
         return await bridge.run(read, await read_bytes(call, share, limits.MAX_CHUNKS_BODY))
 

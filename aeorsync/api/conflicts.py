@@ -25,7 +25,16 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from aeorsync.api import reach, seen
-from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, Sees, answer, parse_body
+from aeorsync.api.endpoint import (
+    Access,
+    Call,
+    Endpoint,
+    Parameter,
+    Sees,
+    answer,
+    parse_body,
+    walked,
+)
 from aeorsync.api.node import Node
 from aeorsync.core import access as rules
 from aeorsync.core import paths
@@ -74,7 +83,7 @@ _FILE_AND_FOLDER = "FileDirectory"
 async def list_conflicts(call: Call) -> Response:
     """List the conflicts."""
     reach.demand_somebody(call)
-    return answer(await bridge.run(_list, call.node, call.caller.access))
+    return await walked(call, partial(_list, call.node, call.caller.access))
 
 
 async def show_conflict(call: Call) -> Response:

@@ -11,6 +11,7 @@ hidden.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import msgspec
 from starlette.responses import Response
@@ -85,7 +86,9 @@ async def diff(call: Call) -> Response:
     root = call.node.repository.head.root.hex()
     if since == root and call.caller.access.is_everything:
         return answer(DiffReply(root_hash=root, changes=Changes()))
-    body, told = await bridge.run(_page, call.node, since, sieve, is_peer=call.caller.is_peer)
+    page = partial(_page, call.node, since, sieve, is_peer=call.caller.is_peer)
+    body, told = await (bridge.run(page) if call.caller.is_peer else call.node.walks.run(page))
+    call.share.take(len(body))
     await call.node.grants.tell(call.caller.access, told)
     return Response(body, media_type="application/json")
 

@@ -106,7 +106,7 @@ class Call:
             OverloadedError: There is no memory for it.
             TooLargeError: It is longer than ``limit`` bytes.
         """
-        data = await self.bytes(limit, self.share.take)
+        data = await self.bytes(limit)
         self.share.take(weigh(data) - len(data))
         return parse_body(data, shape)
 
@@ -115,17 +115,18 @@ class Call:
 
         Args:
             limit: Bytes it may have.
-            take: Told of each piece, how long it is, before it is kept; may refuse it.
+            take: Told of each piece, how long it is, before it is kept; may refuse it. Without it
+                the piece is the share's.
 
         Raises:
             BadRequestError: It was cut off.
             TooLargeError: It is longer than ``limit`` bytes.
         """
         data = bytearray()
+        hold = take or self.share.take
         try:
             async for piece in self.request.stream():
-                if take is not None:
-                    take(len(piece))
+                hold(len(piece))
                 data += piece
                 if len(data) > limit:
                     raise TooLargeError(f"the body is over {limit} bytes")
@@ -208,6 +209,17 @@ FORK = Parameter("fork", {"type": "string"}, "Name or id of a fork to do it in."
 SNAPSHOT = Parameter("snapshot", {"type": "string"}, "Name or id of a snapshot to read.")
 
 _encode = msgspec.json.Encoder().encode
+
+
+async def walked(call: Call, walk: Callable[[], object]) -> Response:
+    """The JSON answer of a long walk: few are taken at a time, and what they found is held.
+
+    Raises:
+        OverloadedError: Too many wait already, or there is no memory for it.
+    """
+    reply = answer(await call.node.walks.run(walk))
+    call.share.take(len(reply.body))
+    return reply
 
 
 def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

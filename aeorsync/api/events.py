@@ -26,7 +26,7 @@ from aeorsync.api.news import News, Teller, print_place, wrap
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.places import Places
-from aeorsync.api.sse import EventStream, Watch, print_event, print_mark
+from aeorsync.api.sse import EventStream, Watch, demand_room, print_event, print_mark
 from aeorsync.api.stats import recent_figures
 from aeorsync.core.access import Op
 from aeorsync.core.paths import ROOT, TreePath, is_inside, parse
@@ -88,7 +88,8 @@ class _Filter:
             return None
         if self.hears_all and self.folder in {None, ROOT}:
             return news.data
-        return news.chosen(self._has, self.mark(news.seq, news.epoch))
+        may_know = self.places.access.may_know
+        return news.chosen(self._has, may_know, self.mark(news.seq, news.epoch))
 
     def mark(self, seq: int, epoch: int) -> str:
         """What stands for a row of the feed."""
@@ -109,6 +110,7 @@ class _Filter:
 
 async def listen(call: Call) -> Response:
     """Open a stream."""
+    demand_room(call)
     reach.demand_somebody(call)
     query = Query(call.request.scope["query_string"])
     wanted = _Filter.read(call)

@@ -101,7 +101,7 @@ class _Effort:
 
 _ITEM_COST = 4096
 """Bytes that an item takes till its end: what was asked, and its entry."""
-_SENDING = 3 * limits.MIB
+_SENDING = 16 * limits.MIB
 
 
 async def fetch(call: Call) -> Response:

@@ -9,13 +9,14 @@ from collections.abc import AsyncGenerator
 from starlette.responses import Response
 
 from aeorsync.api.endpoint import Access, Call, Endpoint
-from aeorsync.api.sse import EventStream, Watch
+from aeorsync.api.sse import EventStream, Watch, demand_room
 
 _PING = b": ping\n\n"
 
 
 async def listen(call: Call) -> Response:
     """Open a stream."""
+    demand_room(call)
     return EventStream(_stream(call))
 
 

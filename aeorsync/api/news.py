@@ -14,10 +14,10 @@ Nothing else of the system namespace is told of.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, islice
 
 import msgspec
 
@@ -36,6 +36,8 @@ _PAGES = 64
 CREATED = "entries_created"
 DELETED = "entries_deleted"
 CONFLICT = "conflicts_created"
+MAX_INSIDE = 1000
+"""Paths in a folder that are looked at for one that a reader may know of."""
 
 
 class EntryTold(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -108,6 +110,7 @@ class News:
         now_ms: When it was read, in milliseconds since the Unix epoch.
         entries: What it is about; of one about snapshots and forks, nothing.
         versions: The snapshots and forks it is about.
+        inside: What lies in the folders that files are in conflict with, by the path of both.
     """
 
     seq: int
@@ -116,6 +119,7 @@ class News:
     now_ms: int
     entries: tuple[EntryTold, ...] = ()
     versions: tuple[VersionTold, ...] = ()
+    inside: Mapping[TreePath, tuple[TreePath, ...]] = field(default_factory=dict)
 
     @cached_property
     def data(self) -> bytes:
@@ -129,14 +133,26 @@ class News:
         """Where in the feed a reader is who has it (`print_place`)."""
         return print_place(self.seq, self.epoch)
 
-    def chosen(self, is_wanted: Callable[[TreePath], bool], place: str) -> bytes | None:
+    def chosen(
+        self,
+        is_wanted: Callable[[TreePath], bool],
+        may_know: Callable[[TreePath], bool],
+        place: str,
+    ) -> bytes | None:
         """What of it is about some of the paths, as JSON; None when nothing is.
 
         Args:
             is_wanted: Which paths.
+            may_know: Which paths the reader may know of; a folder that is there only through
+                others is not told of.
             place: What the reader is told in place of `place`.
         """
-        chosen = tuple(entry for entry in self.entries if is_wanted(entry.path))
+        chosen = tuple(
+            entry
+            for entry in self.entries
+            if is_wanted(entry.path)
+            and (entry.path not in self.inside or any(map(may_know, self.inside[entry.path])))
+        )
         return wrap(self.kind, place, self.now_ms, Entries(chosen)) if chosen else None
 
 
@@ -198,6 +214,7 @@ class _Told:
     kind: str
     entry: EntryTold | None
     is_conflict: bool = False
+    inside: tuple[TreePath, ...] = ()
     version: VersionTold | None = None
 
 
@@ -219,8 +236,11 @@ def _told(view: View, row: Change) -> _Told | None:
     if sight is None or not sight.is_live:
         return None  # deleted since; a later row says so
     winner = sight.winner
-    is_both = winner.kind != Kind.DIRECTORY and view.has_inside(row.key)
-    return _Told(row.seq, CREATED, _describe(path, sight), bool(sight.losers) or is_both)
+    inside: tuple[TreePath, ...] = ()
+    if winner.kind != Kind.DIRECTORY and not sight.losers:
+        inside = tuple(from_key(key) for key, _ in islice(view.walk(path), MAX_INSIDE))
+    is_conflict = bool(sight.losers or inside)
+    return _Told(row.seq, CREATED, _describe(path, sight), is_conflict, inside)
 
 
 def _describe(path: TreePath, sight: Sight) -> EntryTold:
@@ -245,7 +265,8 @@ def _group(told: Iterable[_Told], after: int, now_ms: int, epoch: int) -> Iterat
             EntryTold(item.entry.path) for item in items if item.entry and item.is_conflict
         )
         if conflicts:
-            yield News(after, epoch, CONFLICT, now_ms, conflicts)
+            inside = {item.entry.path: item.inside for item in items if item.entry and item.inside}
+            yield News(after, epoch, CONFLICT, now_ms, conflicts, inside=inside)
         is_half = at + 1 < len(groups) and groups[at + 1][0].seq == items[-1].seq
         after = items[-1].seq - is_half
         yield News(after, epoch, items[0].kind, now_ms, entries, versions)

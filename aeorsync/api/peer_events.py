@@ -12,7 +12,7 @@ from starlette.responses import Response
 from aeorsync import __version__
 from aeorsync.api.endpoint import Call, Endpoint, Parameter
 from aeorsync.api.parameters import Query
-from aeorsync.api.sse import EventStream, Watch, print_event
+from aeorsync.api.sse import EventStream, Watch, demand_room, print_event
 from aeorsync.cluster.walk import is_news
 from aeorsync.errors import BadRequestError
 from aeorsync.wire.peer_events import Hello, RootMoved
@@ -23,6 +23,7 @@ _encode = msgspec.json.Encoder().encode
 
 async def listen(call: Call) -> Response:
     """Open a stream."""
+    demand_room(call)
     asker = Query(call.request.scope["query_string"]).whole("node_id", 1) or 0
     return EventStream(_stream(call, asker))
 

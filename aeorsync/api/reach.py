@@ -74,6 +74,16 @@ def demand_somebody(call: Call) -> None:
         raise DeniedError("Permission denied")
 
 
+def demand_writer(call: Call) -> None:
+    """Refuse a caller who may write nowhere: what they bring could be made part of nothing.
+
+    Raises:
+        DeniedError: They may not.
+    """
+    if not call.caller.access.may_write_somewhere():
+        raise DeniedError("Permission denied")
+
+
 def demand_insight(call: Call) -> None:
     """Refuse a caller who may not look at the node as a whole: `Op.CONFIGURE` at the root.
 

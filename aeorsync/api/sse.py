@@ -16,14 +16,17 @@ from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from aeorsync.api.endpoint import Call
-from aeorsync.errors import AeorError
+from aeorsync.errors import AeorError, OverloadedError
 from aeorsync.runtime.bus import Batch, Listener
 from aeorsync.storage.views import is_system_key
 from aeorsync.storage.writer import Committed
+from aeorsync.wire import limits
 from aeorsync.wire.peer_events import ClockTold, Heartbeat
 
 BEAT_S = 15.0
 CHECK_S = 4.0
+STREAM_COST = 32 * limits.KIB
+"""Bytes that a stream takes, its connection included."""
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -67,6 +70,17 @@ class Turn:
 
     batch: Batch[Committed] | None
     beat: Heartbeat | None
+
+
+def demand_room(call: Call) -> None:
+    """Refuse one stream too many.
+
+    Raises:
+        OverloadedError: It would be.
+    """
+    if not call.caller.is_peer and call.node.bus.listeners >= limits.MAX_STREAMS:
+        raise OverloadedError("too many event streams are open on this node; try again later")
+    call.share.take(STREAM_COST)
 
 
 class Watch:

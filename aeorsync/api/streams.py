@@ -20,8 +20,8 @@ BATCH = MIB
 """Bytes read and sent at a time, at least."""
 SMALL_BATCH = MIB // 8
 """The same, where memory is short."""
-COPIES = 3
-"""Batches at a time: one being read, one being sent, one on its way through the socket."""
+COPIES = 6
+"""Batches at a time: chunks being read and put together, one being sent, one in the socket."""
 
 Read = Callable[[int], Iterator[bytes | memoryview]]
 """Reads a file from an offset on."""

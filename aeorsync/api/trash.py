@@ -6,11 +6,12 @@ To know of it one has to be allowed to read what was there, to bring it back to 
 import heapq
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 from starlette.responses import Response
 
 from aeorsync.api import downloads, reach
-from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, Sees, answer
+from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, Sees, answer, walked
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.replies import DeletedItem, DeletedListing, PathRequest, RestoredReply
@@ -45,8 +46,7 @@ async def list_deleted(call: Call) -> Response:
     if text is None and await bridge.run(_is_there, call.node, _NAME, access):
         return await downloads.get_named(call, _NAME)
     path = paths.parse(text or "/")
-    listing = await bridge.run(_deleted, call.node, path, limit or 0, access)
-    return answer(listing)
+    return await walked(call, partial(_deleted, call.node, path, limit or 0, access))
 
 
 async def restore(call: Call) -> Response:

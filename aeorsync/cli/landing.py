@@ -63,14 +63,18 @@ class Landing:
         """Make a symbolic link; returns whether it was not there before.
 
         Raises:
+            BadRequestError: The name or the target is none.
             ConflictError: Something else is there.
         """
+        name = _checked(names[-1])
+        if not target or "\0" in target:
+            raise BadRequestError("the server told of a link that leads nowhere; it was left out")
         handle = self._walk(names[:-1])
         try:
-            os.symlink(target, names[-1], dir_fd=handle)
+            os.symlink(target, name, dir_fd=handle)
         except FileExistsError as error:
             try:
-                same = os.readlink(names[-1], dir_fd=handle) == target
+                same = os.readlink(name, dir_fd=handle) == target
             except OSError:
                 same = False
             if not same:

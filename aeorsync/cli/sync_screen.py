@@ -9,6 +9,7 @@
 Conflicts and problems are told when they are news, not again after every pass.
 """
 
+import errno
 import json
 import sys
 import time
@@ -40,6 +41,19 @@ _PHASES: Final = {
     Phase.PULL: "downloading",
     Phase.PUSH: "uploading",
 }
+
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What a disk says that takes no more of what we tell."""
+
+
+@contextmanager
+def _unless_full() -> Iterator[None]:
+    """Tell something; a disk that has no room for it is no reason to end."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
 
 
 class Screen:
@@ -113,7 +127,8 @@ class JsonScreen(Screen):
 
     @staticmethod
     def _print(facts: dict[str, object]) -> None:
-        print(json.dumps(facts), flush=True)  # noqa: T201 - this line is the product
+        with _unless_full():
+            print(json.dumps(facts), flush=True)  # noqa: T201 - this line is the product
 
 
 class LineScreen(Screen):
@@ -157,8 +172,10 @@ class LineScreen(Screen):
         return is_news
 
     def _print(self, folder: str, text: Text) -> None:
-        self._console.print(Text.assemble(f"{redact(folder)}: ", text) if self._is_named else text)
-        sys.stdout.flush()
+        line = Text.assemble(f"{redact(folder)}: ", text) if self._is_named else text
+        with _unless_full():
+            self._console.print(line)
+            sys.stdout.flush()
 
 
 class LiveScreen(LineScreen):

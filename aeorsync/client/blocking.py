@@ -211,7 +211,9 @@ class Client:
 
     blob_config = _waits(AsyncClient.blob_config)
     diff = _waits(AsyncClient.diff)
+    seen = _waits(AsyncClient.seen)
     check = _waits(AsyncClient.check)
     send_chunks = _waits(AsyncClient.send_chunks)
     commit = _waits(AsyncClient.commit)
+    committed = _waits(AsyncClient.committed)
     chunks = _iterates(AsyncClient.chunks)

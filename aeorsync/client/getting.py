@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from aeorsync.client.model import Entry
 from aeorsync.client.reading import Download, ReadCalls
 from aeorsync.core.hashing import content_hash, hasher
+from aeorsync.core.versions import MAX_SIZE
 from aeorsync.errors import BadRequestError, BusyError, ConflictError, CorruptError
 from aeorsync.runtime import bridge, durable
 from aeorsync.wire.limits import MIB
@@ -145,8 +146,7 @@ class Partial:
         self._check_free()
         mark = content_hash(f"{to.name}\0{entry.content_hash}\0{entry.etag}".encode()).hex()[:24]
         self._temp = to.with_name(f"{TEMP_PREFIX}{mark}")
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        self._file = os.open(self._temp, flags, 0o666)
+        self._file = self._opened()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -155,11 +155,23 @@ class Partial:
         self._hasher = hasher()
         self.size = 0
 
+    def _opened(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        handle = os.open(self._temp, flags, 0o666)
+        found = os.fstat(handle)
+        # Who has another name for it, or owns it, would have it written to, or write to it.
+        if not stat.S_ISREG(found.st_mode) or (found.st_nlink, found.st_uid) == (1, os.geteuid()):
+            return handle
+        os.close(handle)
+        self._temp.unlink()
+        return os.open(self._temp, flags | os.O_EXCL, 0o666)
+
     def begin(self) -> int:
         """Read what is there already; returns how much that is."""
-        if not stat.S_ISREG(os.fstat(self._file).st_mode):
+        found = os.fstat(self._file)
+        if not stat.S_ISREG(found.st_mode):
             raise ConflictError(f"{self._temp} is no file; remove it, and try again")
-        if os.fstat(self._file).st_size > self._entry.size:
+        if found.st_size > self._entry.size:
             os.ftruncate(self._file, 0)
         while piece := os.read(self._file, _PIECE):
             self._hasher.update(piece)
@@ -167,8 +179,14 @@ class Partial:
         return self.size
 
     def add(self, pieces: Sequence[bytes]) -> None:
-        """Append what came."""
+        """Append what came.
+
+        Raises:
+            CorruptError: It is more than the file has; all was thrown away.
+        """
         for piece in pieces:
+            if self.size + len(piece) > self._entry.size:
+                self._throw_away()
             durable.append(self._file, piece)
             self._hasher.update(piece)
             self.size += len(piece)
@@ -182,20 +200,23 @@ class Partial:
         """
         told = self._entry.content_hash
         if self.size != self._entry.size or (told and told != self._hasher.hexdigest()):
-            self._temp.unlink(missing_ok=True)
-            raise CorruptError(
-                f"what came of {self._entry.path} is not what it should be, and was thrown away;"
-                " try again"
-            )
+            self._throw_away()
         mode = stat.S_IMODE(os.fstat(self._file).st_mode)
         if self._entry.executable:
             # Whoever may read it may execute it.
             mode |= (mode & 0o444) >> 2
         os.fchmod(self._file, mode)
-        if self._entry.mtime_ns is not None:
+        if self._entry.mtime_ns is not None and abs(self._entry.mtime_ns) < MAX_SIZE:
             os.utime(self._file, ns=(self._entry.mtime_ns, self._entry.mtime_ns))
         durable.sync_file(self._file)
         self._publish()
+
+    def _throw_away(self) -> NoReturn:
+        self._temp.unlink(missing_ok=True)
+        raise CorruptError(
+            f"what came of {self._entry.path} is not what it should be, and was thrown away;"
+            " try again"
+        )
 
     def _publish(self) -> None:
         self._check_free()

@@ -4,6 +4,9 @@ A reader that meets such a chunk waits while the active links are asked in turn,
 as if nothing had been. What nobody could give at once is tried again in the background, as are
 chunks whose damage was found by anybody else (`storage.damage`); also after a restart.
 
+Before anybody is asked, they are read once more where they lay: a disk, a cable, a mount may have
+failed for a while.
+
 A node that is asked to help does not ask others in turn, or two that both lack a chunk would ask
 each other for ever.
 """
@@ -68,6 +71,8 @@ class Rescue:
 
     async def _ask_all(self, names: Collection[bytes]) -> set[bytes]:
         """Ask each peer for what is still missing; returns what nobody gave."""
+        # Where they lie they may be readable again: a disk can fail for a while.
+        await bridge.run(self._repository.retry, names)
         # Somebody else may have brought them while we waited for our turn.
         missing = await bridge.run(self._repository.missing, names)
         for remote in self._dial():

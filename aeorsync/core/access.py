@@ -144,6 +144,13 @@ class Access:
             return False
         return all(op in rules.flags(path) for rules in self.layers)
 
+    def may_write_somewhere(self) -> bool:
+        """Whether there may be a path where something can be made or changed."""
+        ops = {Op.CREATE, Op.UPDATE}
+        return not self.is_nobody and all(
+            any(ops & rule.flags for rule in rules.rules) for rules in self.layers
+        )
+
     def may_enter(self, path: str) -> bool:
         """Whether the folder ``path`` can be listed; only its allowed children are shown."""
         return not self.is_nobody and all(rules.may_enter(path) for rules in self.layers)

@@ -56,13 +56,15 @@ class _Writing:
     whole: blake3 = field(default_factory=hasher)
     places: list[tuple[bytes, int]] = field(default_factory=list)
 
-    def take(self, wanted: list[bytes], pantry: Pantry) -> int:
-        """Append some chunks, and return their bytes."""
+    def take(self, wanted: list[bytes], pantry: Pantry, limit: int) -> int:
+        """Append some chunks, and return their bytes; so many bytes may there be in all."""
         before = self.file.size
         for name in wanted:
             plain = pantry.get(name)
             if plain is None:
                 raise CorruptError("the server does not have all of it (any more)")
+            if self.file.size + len(plain) > limit:
+                raise CorruptError("the server names more chunks than the file has bytes")
             self.whole.update(plain)
             self.file.write(plain)
             self.places.append((name, len(plain)))
@@ -178,7 +180,7 @@ class _Large:
 
     def _append(self, writing: _Writing, window: list[bytes], chunks: list[Chunk]) -> int:
         with Pantry(self._work.root, chunks, self._at_home) as pantry, told(self._take.path):
-            return writing.take(window, pantry)
+            return writing.take(window, pantry, self._take.told.size)
 
     def _gone(self, names: list[bytes]) -> list[bytes]:
         with Pantry(self._work.root, (), self._at_home) as pantry:

@@ -21,7 +21,8 @@ def flaw(path: str) -> str | None:
     if temps.is_temp(path.rpartition("/")[2]):
         return "The name is reserved for temporary files."
     try:
-        paths.parse("/" + path)
+        if paths.parse("/" + path) != "/" + path:
+            return "The path contains an empty name."
     except NotFoundError:
         return "The name is reserved for the server's own records."
     except BadRequestError as error:
@@ -47,5 +48,5 @@ def target_flaw(target: str) -> str | None:
     except UnicodeEncodeError:
         return "The target of the link is not UTF-8."
     if not 0 < size <= MAX_TARGET:
-        return f"The target of the link is longer than {MAX_TARGET} bytes."
-    return None
+        return f"The target of the link is empty, or longer than {MAX_TARGET} bytes."
+    return "The target of the link contains a NUL." if "\0" in target else None

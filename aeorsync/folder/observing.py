@@ -19,6 +19,7 @@ our key may see less by now. What it does not tell may be gone, or nobody delete
 from dataclasses import dataclass
 from typing import Final
 
+from aeorsync.errors import BadRequestError
 from aeorsync.folder import sent, told
 from aeorsync.folder.events import Phase, Progress
 from aeorsync.folder.facts import Agreed
@@ -75,6 +76,8 @@ class Observer:
                 listed, newly = set(), set()
                 if doubts and not is_new:
                     await bridge.run(self._ledger.note, DOUBT, "")
+            if page.more and page.root_hash == cursor:
+                raise BadRequestError("the server tells the same page again and again")
             found = await bridge.run(self._note_page, page, is_new=is_new)
             newly.update(found.news)
             if listed is not None:
@@ -131,7 +134,9 @@ class Observer:
         """The server told everything up to the present."""
         with self._ledger.transaction():
             gone = self._note_undone() if listed is None else self._note_missing(listed)
-            self._ledger.note(CURSOR, cursor)
+            # Should we be killed before all is listed, the next pass begins with that.
+            has_to_list = listed is None and self._has_lost_deletions
+            self._ledger.note(CURSOR, None if has_to_list else cursor)
         return gone
 
     def _note_undone(self) -> list[str]:
@@ -149,7 +154,8 @@ class Observer:
             self._ledger.note(name, None)
             if what == Made.DELETED.value:
                 self._has_lost_deletions = True
-            else:
+            elif self._ledger.change_of(path) is None:
+                # Else it was told before, as when the server had the very same already.
                 self._ledger.postpone(path, b"")
                 gone.append(path)
         return gone

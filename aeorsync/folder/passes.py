@@ -86,6 +86,8 @@ class Engine:
         scope: Where on the server.
         options: What a person chose.
         clock: For the time of day.
+        swept: Whether what an earlier run left was seen to.
+        solved: Paths that the last pass made equal.
     """
 
     root: SafeRoot
@@ -95,6 +97,7 @@ class Engine:
     options: Options
     clock: WallClock
     swept: bool = field(default=False)
+    solved: frozenset[str] = field(default=frozenset())
 
     async def run(self, look: Look, report: Report) -> Outcome:
         """Do a pass.
@@ -116,6 +119,7 @@ class Engine:
                 await asyncio.sleep(_PATIENCE_S * number)
             look = replace(look, paths=None if rescans else again, remote=True)
             work = self._work(report, tally)
+        self.solved = frozenset(tally.solved)
         for path in tally.again:
             work.trouble(path, Why.CHANGING, "it keeps changing; the next pass looks at it again")
         outcome = tally.outcome(

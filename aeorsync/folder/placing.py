@@ -7,7 +7,7 @@ file and a disk that does not, which looks like a deletion.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
 
 from aeorsync.core.versions import Kind
@@ -178,7 +178,9 @@ class Placer:
             mtime, executable = take.told.mtime_ns, take.told.executable
             name = facts.name(take.path)
             here = folder.touch(name, take.here, mtime, executable=executable, syncs=are_few)
-            done.add(take.path, self.agreed(here, take.told, take.held.chunks))
+            # A write that came just before the time was set left its bytes, and no other trace.
+            agreed = self.agreed(here, take.told, take.held.chunks)
+            done.add(take.path, replace(agreed, is_racy=True))
 
         self.each(takes, touch, are_many=not are_few)
         return done
@@ -199,10 +201,12 @@ class Placer:
                 if here is None:
                     raise StaleError("it is not there any more")
                 mtime, executable = take.told.mtime_ns, take.told.executable
-                if (here.mtime_ns, here.executable) != (mtime, executable):
+                is_touched = (here.mtime_ns, here.executable) != (mtime, executable)
+                if is_touched:
                     here = new.touch(name, here, mtime, executable=executable, syncs=are_few)
             done.add(source.path, None)
-            done.add(take.path, self.agreed(here, take.told, step.chunks))
+            agreed = self.agreed(here, take.told, step.chunks)
+            done.add(take.path, replace(agreed, is_racy=agreed.is_racy or is_touched))
 
         try:
             for step in moves:

@@ -72,6 +72,8 @@ class _Pull:
 
     def _can_hold(self, take: Take) -> bool:
         flaw = names.flaw(take.path)
+        if flaw is None and take.told.kind == Kind.SYMLINK:
+            flaw = names.target_flaw(take.told.content.decode())
         if flaw is not None:
             self._work.trouble(take.path, Why.NAME, f"{flaw} It stays on the server.")
         return flaw is None

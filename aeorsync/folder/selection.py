@@ -46,17 +46,20 @@ class Selection:
         if folder in self._known:
             self._known.move_to_end(folder)
             return self._known[folder]
-        rules = self._enter(folder)
-        self._known[folder] = rules
-        if len(self._known) > _REMEMBERED:
+        # A loop, for a path may have more names than calls may lie in each other.
+        unknown = [one for one in (*facts.ways(folder), "") if one not in self._known]
+        for one in reversed(unknown):
+            above = self._known[facts.parent(one)] if one else None
+            self._known[one] = self._enter(one, above)
+        rules = self._known[folder]
+        while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return rules
 
-    def _enter(self, folder: str) -> Ignore | None:
+    def _enter(self, folder: str, above: Ignore | None) -> Ignore | None:
         if not folder:
             with self._root.folder() as top, told(FILE_NAME):
                 return self._rules.enter_top(top)
-        above = self._of(facts.parent(folder))
         name = facts.name(folder)
         if above is None or above.ignores(name, is_folder=True):
             return None

@@ -134,7 +134,8 @@ def recognise(work: Work, path: str, told: Told | None) -> None:
 
 def end(work: Work) -> None:
     """Forget what never came, now that all was told. Blocking."""
-    with work.ledger.transaction():
-        for name in work.ledger.notes(SENT):
-            work.ledger.note(name, None)
-    work.sent.clear()
+    if work.sent:
+        with work.ledger.transaction():
+            for name in work.ledger.notes(SENT):
+                work.ledger.note(name, None)
+        work.sent.clear()

@@ -19,6 +19,7 @@ import msgspec
 
 from aeorsync.core.hashing import content_hash
 from aeorsync.errors import AeorError, StartupError, UntrustedError
+from aeorsync.folder import facts
 from aeorsync.folder.events import Offline, Online, Outcome, Problem, Report, Why, silent
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.lock import PairLock
@@ -28,7 +29,7 @@ from aeorsync.folder.root import RootGoneError, RootId, SafeRoot
 from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT
 from aeorsync.folder.told import Scope
-from aeorsync.folder.waking import Wake, hear_folder, hear_server
+from aeorsync.folder.waking import Refused, Wake, hear_folder, hear_server
 from aeorsync.runtime import bridge, chance
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.tasks import backoff
@@ -55,7 +56,7 @@ class Status:
     Attributes:
         entries: Files, links and folders that both sides agreed on.
         conflicts: Paths with several versions.
-        problems: Of the last whole pass.
+        problems: Of the last whole pass, and of those since where they looked.
         waiting: Changes of the server that were not taken over, whatever the reason.
         last_pass: When the last pass ended that reached the server, in milliseconds since the
             Unix epoch; 0 for never.
@@ -166,10 +167,10 @@ class FolderSync:
 
     async def _keep(self, wake: Wake, report: Report) -> None:
         failures = 0
-        look = Look()
+        look, refused = Look(), Refused()
         while True:
             try:
-                await self._pass(look, report)
+                outcome = await self._pass(look, report)
             except AeorError as error:
                 if not error.retry or isinstance(error, RootGoneError | UntrustedError):
                     raise
@@ -182,24 +183,35 @@ class FolderSync:
                 if failures:
                     report(Online())
                 failures = 0
-            look = await wake.next(is_retry=failures > 0)
+                refused.note(look, outcome.problems)
+            look = await wake.next(is_retry=failures > 0, refused=refused)
 
     async def _pass(self, look: Look, report: Report) -> Outcome:
         engine = self._opened
         outcome = await engine.run(look, report)
-        if look.paths is None and not self.options.dry_run:
-            await bridge.run(self._note, engine, outcome)
+        if not self.options.dry_run:
+            await bridge.run(self._note, engine, outcome, look)
         return outcome
 
-    def _note(self, engine: Engine, outcome: Outcome) -> None:
+    def _note(self, engine: Engine, outcome: Outcome, look: Look) -> None:
         ledger = engine.ledger
         problems = [
-            (problem.path, problem.why.value, problem.message)
-            for problem in outcome.problems[:_NOTED_PROBLEMS]
+            (problem.path, problem.why.value, problem.message) for problem in outcome.problems
         ]
+        if look.paths is not None:
+            # Of what was not looked at, the last pass that did so is right.
+            looked, told = engine.solved | look.paths, {path for path, _, _ in problems}
+            problems += [
+                noted
+                for noted in _noted(ledger)
+                if noted[0] not in told and looked.isdisjoint(facts.ways(noted[0]))
+            ]
+        text = msgspec.json.encode(sorted(problems)[:_NOTED_PROBLEMS]).decode()
         with ledger.transaction():
-            ledger.note(PROBLEMS, msgspec.json.encode(problems).decode())
-            ledger.note(ENDED, str(self._clock.now_ms()))
+            if look.paths is None or text != ledger.noted(PROBLEMS):
+                ledger.note(PROBLEMS, text)
+            if look.paths is None:
+                ledger.note(ENDED, str(self._clock.now_ms()))
 
     # Opening
 
@@ -248,13 +260,17 @@ def read_status(ledger: Ledger) -> Status:
     }
     for path, copy in ledger.copies().items():
         copies.setdefault(copy.path, []).append(path)
-    noted = msgspec.json.decode(ledger.noted(PROBLEMS) or "[]", type=list[tuple[str, str, str]])
     return Status(
         entries=ledger.count(),
         conflicts=tuple(
             ConflictCopies(path, tuple(sorted(beside))) for path, beside in sorted(copies.items())
         ),
-        problems=tuple(Problem(path, Why(why), message) for path, why, message in noted),
+        problems=tuple(Problem(path, Why(why), message) for path, why, message in _noted(ledger)),
         waiting=ledger.count_pending(),
         last_pass=int(ledger.noted(ENDED) or 0),
     )
+
+
+def _noted(ledger: Ledger) -> list[tuple[str, str, str]]:
+    """The problems of the last passes: paths, words, messages."""
+    return msgspec.json.decode(ledger.noted(PROBLEMS) or "[]", type=list[tuple[str, str, str]])

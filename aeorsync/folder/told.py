@@ -14,7 +14,7 @@ import msgspec
 
 from aeorsync.core.hashing import HASH_SIZE
 from aeorsync.core.reconcile import FOLDER, State
-from aeorsync.core.versions import Kind
+from aeorsync.core.versions import MAX_SIZE, Kind
 from aeorsync.errors import BadRequestError
 from aeorsync.wire import protocol
 from aeorsync.wire.headers import NS_PER_MS
@@ -164,7 +164,7 @@ def _file(file: protocol.FileAdded) -> Told:
     return Told(
         Kind.FILE,
         _hash(file.content_hash),
-        file.size,
+        _whole(file.size),
         _join(file.chunk_hashes),
         file.executable or False,
         _mtime(file),
@@ -186,7 +186,15 @@ def _link(link: protocol.LinkAdded) -> Told:
 
 
 def _mtime(change: protocol.FileAdded | protocol.LinkAdded) -> int:
-    return (change.mtime or 0) * NS_PER_MS if change.mtime_ns is None else change.mtime_ns
+    ms = change.mtime or 0
+    return _whole(ms * NS_PER_MS if change.mtime_ns is None else change.mtime_ns, -MAX_SIZE)
+
+
+def _whole(number: int, least: int = 0) -> int:
+    """A number that can be meant, and that a disk and a database can hold."""
+    if not least <= number < MAX_SIZE:
+        raise BadRequestError("the server tells of a size or a time that cannot be")
+    return number
 
 
 _KINDS: Final = {"file": Kind.FILE, "symlink": Kind.SYMLINK, "directory": Kind.DIRECTORY}
@@ -203,12 +211,12 @@ def _loser(loser: protocol.Loser) -> Loser:
         kind,
         loser.deleted,
         loser.target.encode() if is_link else _hash(loser.content_hash),
-        loser.size,
+        _whole(loser.size),
         _join(loser.chunk_hashes),
         loser.executable,
-        loser.mtime_ns,
-        loser.node_id,
-        loser.updated_at,
+        _whole(loser.mtime_ns, -MAX_SIZE),
+        _whole(loser.node_id),
+        _whole(loser.updated_at),
     )
 
 

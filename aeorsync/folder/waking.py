@@ -3,7 +3,8 @@
 local     paths that changed, collected until a burst ends; all of them when there were too many
 remote    the server told that something changed, or that we may have missed something
 interval  it is time to look at everything
-retry     the last pass failed; whatever it looked at is looked at again
+retry     the last pass failed: whatever it looked at is looked at again; or the disk refused
+          something a while ago, most likely for want of room, and there may be some now
 """
 
 import asyncio
@@ -34,6 +35,38 @@ KINDS: Final = (
     "reset",
 )
 _RETRY_S: Final = 5.0
+_REFUSED_S: Final = 5.0
+_MAX_REFUSED_S: Final = 300.0
+"""Between two tries of what the disk refused, at first and at most."""
+
+
+class Refused:
+    """What the disk refused, and when to try again. Belongs to one event loop.
+
+    Attributes:
+        paths: Where.
+    """
+
+    def __init__(self) -> None:
+        self.paths: set[str] = set()
+        self._pause = 0.0
+        self._again_at: float | None = None
+
+    @property
+    def again_at(self) -> float | None:
+        """When to try again, by the clock of the loop; None while nothing is refused."""
+        return self._again_at
+
+    def note(self, look: Look, problems: Iterable[Problem]) -> None:
+        """Take what came of a pass."""
+        refused = {problem.path for problem in problems if problem.why is Why.DISK}
+        was_retry = look.reason == "retry" or look.paths is None
+        self.paths = refused if was_retry else self.paths | refused
+        if not self.paths:
+            self._pause, self._again_at = 0.0, None
+        elif was_retry or self._again_at is None:
+            self._pause = min(max(self._pause * 2, _REFUSED_S), _MAX_REFUSED_S)
+            self._again_at = asyncio.get_running_loop().time() + self._pause
 
 
 class Wake:
@@ -68,10 +101,20 @@ class Wake:
         else:
             self._paths |= look.paths
 
-    async def next(self, *, is_retry: bool) -> Look:
-        """Wait for a reason, and return what to look at."""
+    async def next(self, *, is_retry: bool, refused: Refused | None = None) -> Look:
+        """Wait for a reason, and return what to look at.
+
+        Args:
+            is_retry: The last pass failed: that is reason enough.
+            refused: What the disk refused; to try that again is a reason when it is time.
+        """
         if not is_retry:
-            await self._rung.wait()
+            try:
+                async with asyncio.timeout_at(refused.again_at if refused else None):
+                    await self._rung.wait()
+            except TimeoutError:
+                is_retry = True
+                self._paths |= refused.paths if refused else set()
         self._rung.clear()
         paths, is_full, remote = frozenset(self._paths), self._is_full, self._remote
         self._paths, self._is_full, self._remote = set(), False, False

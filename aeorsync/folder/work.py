@@ -38,6 +38,7 @@ class Tally:
         retried: Paths that the server refused once.
         is_stale: Whether the server has more to tell about what we did.
         rescans: Whether everything has to be looked at again.
+        solved: Paths at which both sides are equal now.
     """
 
     uploaded: int = 0
@@ -52,6 +53,7 @@ class Tally:
     retried: set[str] = field(default_factory=set)
     is_stale: bool = False
     rescans: bool = False
+    solved: set[str] = field(default_factory=set)
 
     def outcome(self, seconds: float, conflicts: int, *, is_dry: bool) -> Outcome:
         """What the pass came to."""
@@ -149,10 +151,13 @@ class Work:
             made: What the server has to tell of.
             note: Name of the note that it was sent; goes.
         """
+        known = list(settled)
         with self.ledger.transaction():
-            self.settle(settled)
-            for path, what in made.items():
-                self.ledger.note(MADE + path, what.value)
+            self.settle(known)
+            for path, _ in known:
+                # What the server had already it need not tell of.
+                what = made.get(path)
+                self.ledger.note(MADE + path, None if what is None else what.value)
             self.ledger.note(note, None)
 
     def settle(self, settled: Iterable[Settled]) -> None:
@@ -162,6 +167,7 @@ class Work:
             last: dict[str, Agreed | None] = {}
             for path, agreed in settled:
                 last[path] = agreed
+                self.tally.solved.add(path)
                 self.tally.problems.pop(path, None)
             self.ledger.settle(*(path for path in last if path not in self.shows))
             self.ledger.forget(path for path, agreed in last.items() if agreed is None)

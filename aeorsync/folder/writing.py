@@ -112,10 +112,14 @@ def assemble(take: Take, pantry: Pantry) -> tuple[bytes, bytes]:
         CorruptError: The whole is not what the server says.
     """
     parts = []
+    size = 0
     for wanted in chunk_ids(take.told.chunks):
         plain = pantry.get(wanted)
         if plain is None:
             raise LackingError("the server does not have all of it (any more)")
+        size += len(plain)
+        if size > take.told.size:
+            raise CorruptError("the server names more chunks than the file has bytes")
         parts.append((wanted, plain))
     data = b"".join(plain for _, plain in parts)
     if content_hash(data) != take.told.content:

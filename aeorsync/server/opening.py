@@ -108,7 +108,7 @@ def _load_keys(
         key = SigningKey.from_text(identity.signing_key)
         accounts = Accounts(repository, (identity.root_key,))
         return Data(repository, accounts, key, identity_key, joined)
-    key = _kept_or_new(folder, repository)
+    key = kept_or_new(folder, repository)
     accounts = Accounts(repository)
     # The keys of an AeorDB node do not come with what it has, so we need one of our own.
     has_cluster = bool(repository.notes("joined"))
@@ -137,7 +137,7 @@ async def _ask_to_join(
     )
 
 
-def _kept_or_new(folder: DataFolder, repository: Repository) -> SigningKey:
+def kept_or_new(folder: DataFolder, repository: Repository) -> SigningKey:
     """The signing key of the folder; a new one only where there never was any.
 
     Raises:

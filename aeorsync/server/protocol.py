@@ -2,15 +2,17 @@
 
     head or trailers      at most `limits.MAX_HEAD` bytes and `limits.MAX_FIELDS` fields
     requests that wait    at most `limits.MAX_WAITING`
-    connections           at most `limits.MAX_CONNECTIONS`
+    connections           at most `most_connections`; the idlest makes room for a new one
     a head, or nothing    `HEAD_SECONDS` until it is whole
     a body                `BODY_SECONDS` from one byte to the next
+    an answer             `MIN_SENT` bytes of it in `SEND_SECONDS`, or the rest
 
 Whatever goes over is refused in JSON, and the connection is closed. A refusal is never sent in
 place of an answer: whoever is being answered hears the end of it, and then the connection closes.
 A request whose body breaks off is told to its handler as cut off, so its own answer is the truth.
 """
 
+import resource
 from asyncio import TimerHandle, Transport
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -30,8 +32,14 @@ from aeorsync.wire import limits
 
 HEAD_SECONDS = 30.0
 BODY_SECONDS = 60.0
+SEND_SECONDS = 60.0
+MIN_SENT = 16 * limits.KIB
 LINGER_SECONDS = 1.0
 """How long a client may read why it was refused, before what it still sends resets it."""
+RESERVED_FILES = 160
+"""Files that this process may always open, whoever connects: packs, the database, peers."""
+_TOLD = 16
+"""Connections over the limit that are told so; those beyond are just closed."""
 
 _DISCONNECT = {"type": "http.disconnect"}
 
@@ -47,6 +55,7 @@ class Refusal:
 
 _MALFORMED = Refusal(400, BadRequestError.code, "this is no HTTP request we understand")
 _UPGRADE = Refusal(400, BadRequestError.code, "a request to upgrade may not have a body")
+_CODED = Refusal(400, BadRequestError.code, "no transfer coding is understood but chunked")
 _TOO_LARGE = Refusal(
     431,
     "HEAD_TOO_LARGE",
@@ -55,6 +64,12 @@ _TOO_LARGE = Refusal(
 _TOO_MANY = Refusal(429, "RATE_LIMITED", "too many requests wait on this connection")
 _SLOW = Refusal(408, "REQUEST_TIMEOUT", "the request did not arrive in time")
 _FULL = Refusal(503, UnavailableError.code, "too many connections are open; try again later")
+
+
+def most_connections() -> int:
+    """Connections that may be open at a time, by our limit and by that of the system."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(limits.MAX_CONNECTIONS, max(files - RESERVED_FILES, files // 4))
 
 
 class _RefusedError(Exception):
@@ -80,20 +95,47 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pending = 0
         self._cut_off: RequestResponseCycle | None = None
         self._deadline: TimerHandle | None = None
+        self._sending: TimerHandle | None = None
+        self._unsent = 0
+        # When it began to wait for the head that it waits for.
+        self.since = self.loop.time()
 
     # Connection
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin; asyncio calls this."""
         super().connection_made(transport)
-        if len(self.connections) > limits.MAX_CONNECTIONS:
+        excess = len(self.connections) - most_connections()
+        if excess > 0 and self._make_room():
+            self._watch()
+        elif excess > _TOLD:
+            self.transport.abort()
+        elif excess > 0:
             self._refuse(_FULL)
         else:
             self._watch()
 
+    def _make_room(self) -> bool:
+        """Close the connection that has waited longest for a head, if one waits for any."""
+        others = (other for other in self.connections if other is not self)
+        idle = [other for other in others if isinstance(other, BoundedProtocol) and other.is_idle]
+        if not idle:
+            return False
+        min(idle, key=lambda other: other.since).transport.abort()
+        return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it owes and is owed nothing but the next request."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        is_answered = cycle is None or cycle.response_complete
+        is_open = not (self._in_body or self._is_refused or self.transport.is_closing())
+        return is_answered and is_open and not self.pipeline
+
     def connection_lost(self, exc: Exception | None) -> None:
         """End; asyncio calls this."""
         self._forget_deadline()
+        self._forget_sending()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -147,6 +189,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the request, or let it wait for those before it."""
         if self.parser.should_upgrade() and _has_body(self.headers):
             raise _RefusedError(_UPGRADE)
+        if not all(_is_framed_plainly(*field) for field in self.headers):
+            raise _RefusedError(_CODED)
         if len(self.pipeline) >= limits.MAX_WAITING:
             raise _RefusedError(_TOO_MANY)
         super().on_headers_complete()
@@ -189,8 +233,47 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on to the next request; of a refused connection nothing more is read."""
         super().on_response_complete()
+        self.since = self.loop.time()
+        self._watch_sending()
         if self._is_refused:
             self.flow.pause_reading()
+
+    # What the client has not taken yet
+
+    def pause_writing(self) -> None:
+        """Let the application wait; asyncio calls this."""
+        super().pause_writing()
+        self._watch_sending()
+
+    def resume_writing(self) -> None:
+        """Let the application go on; asyncio calls this."""
+        if not self.transport.is_closing():
+            self._forget_sending()
+        super().resume_writing()
+
+    def _watch_sending(self) -> None:
+        """Set the deadline for what is on its way out, if anything is."""
+        if self._sending is None and self.transport.get_write_buffer_size():
+            self._unsent = self.transport.get_write_buffer_size()
+            self._sending = self.loop.call_later(SEND_SECONDS, self._end_sending)
+
+    def _forget_sending(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+
+    def _end_sending(self) -> None:
+        self._sending = None
+        left = self.transport.get_write_buffer_size()
+        if not left or self._unsent - left >= MIN_SENT:
+            self._watch_sending()
+        else:
+            self.transport.abort()
+
+    def _close(self) -> None:
+        """Close when the client has what is on its way, or does not want it."""
+        self.transport.close()
+        self._watch_sending()
 
     # Refusals and deadlines
 
@@ -210,7 +293,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._write(refusal)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self.loop.call_later(LINGER_SECONDS, self._close)
 
     def _write(self, refusal: Refusal) -> None:
         body = msgspec.json.encode(Problem(refusal.text, refusal.code))
@@ -251,7 +334,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._refuse(_SLOW)
         else:
-            self.transport.close()
+            self._close()
+
+
+def _is_framed_plainly(name: bytes, value: bytes) -> bool:
+    """Whether a field leaves the body as it is; a coding besides ``chunked`` does not."""
+    return name != b"transfer-encoding" or value.strip(b" \t").lower() == b"chunked"
 
 
 def _has_body(fields: list[tuple[bytes, bytes]]) -> bool:

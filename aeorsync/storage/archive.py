@@ -9,6 +9,7 @@ that was left out shows at the next check, and only END says that the file is wh
 those of `wire.framing`. Chunks come before the entries that need them, each once.
 """
 
+import contextlib
 import os
 import sqlite3
 import struct
@@ -143,6 +144,14 @@ class ArchiveWriter:
             self._file.close()
             publish(self._staged, self._path)
         except OSError as error:
+            if self._staged.exists():
+                raise self._refused(error) from error
+            # It has its name, and nobody knows for how long.
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError:
+                text = f"{self._path}: {error.strerror}; remove it, it may be gone after a crash"
+                raise UnavailableError(text) from error
             raise self._refused(error) from error
         return size
 
@@ -155,8 +164,11 @@ class ArchiveWriter:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        self._staged.unlink(missing_ok=True)
+        # What went wrong is told by who wrote; a file that stays has no name that anybody reads.
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._staged.unlink(missing_ok=True)
 
     def _write(self, data: bytes) -> None:
         try:

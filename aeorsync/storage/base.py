@@ -74,6 +74,8 @@ class ChunkRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 LOST = "lost chunks"
 """Space of the notes that name damaged chunks; see `storage.damage`."""
+UNREAD = "unread chunks"
+"""Space of the notes that say where chunks lay that could not be read, or not rightly."""
 TOUCH_MS = 12 * 3_600_000
 """A chunk that was touched so lately is not touched again, which saves the writing."""
 
@@ -229,6 +231,15 @@ class Store(Protocol):
             dry_run: Only say what there is to do.
         """
 
+    def retry(self, ids: Collection[bytes]) -> set[bytes]:
+        """Hold chunks again that were quarantined, and can be read now where they lay.
+
+        A disk, its cable or a mount may fail for a while.
+
+        Returns:
+            Those of ``ids`` that are held again, each checked; durable on return.
+        """
+
     def recover(self, ids: Collection[bytes]) -> set[bytes]:
         """Hold chunks again whose bytes are still here though the index lost them.
 
@@ -247,7 +258,7 @@ class Store(Protocol):
         Raises:
             StaleError: ``commit.before`` is not the head; nothing was changed.
             UnavailableError: The disk refused; nothing was changed. Once it has failed to make
-                data durable, all writing is refused until the store is opened again.
+                data durable, all writing is refused until it keeps what it takes again.
         """
 
     def flush(self) -> None:
@@ -276,6 +287,16 @@ class Store(Protocol):
 
     def sizes(self) -> StoreSizes:
         """How much the store holds, counted row by row: not for every second."""
+
+    def problems(self, *, repair: bool) -> list[tuple[str, str]]:
+        """What is wrong with what is kept beside chunks and nodes: a kind and a sentence each.
+
+        Args:
+            repair: Mend what can be mended, and tell the rest.
+
+        Raises:
+            CorruptError: It cannot be read any further.
+        """
 
     def close(self) -> None:
         """Flush and let go of all files; no method may be called afterwards."""

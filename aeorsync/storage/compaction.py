@@ -142,9 +142,14 @@ class Compaction:
 
     def _remove_if_empty(self, number: int) -> bool:
         rows = self._database.rows("SELECT 1 FROM chunks WHERE pack = ? LIMIT 1", (number,))
-        if not rows:
+        if rows:
+            return False
+        try:
             self._packs.remove(number)
-        return not rows
+        except OSError as error:
+            text = f"the disk refused to remove a pack: {error.strerror}; nothing was lost"
+            raise UnavailableError(text) from error
+        return True
 
 
 def find_records(packs: Packs, wanted: set[bytes]) -> dict[bytes, Location]:
@@ -152,15 +157,16 @@ def find_records(packs: Packs, wanted: set[bytes]) -> dict[bytes, Location]:
     found: dict[bytes, Location] = {}
     for number in sorted(packs.sizes()):
         for name, location in packs.records(number):
-            if name in wanted and name not in found and _is_whole(packs, name, location):
+            if name in wanted and name not in found and is_whole(packs, name, location):
                 found[name] = location
     return found
 
 
-def _is_whole(packs: Packs, name: bytes, location: Location) -> bool:
+def is_whole(packs: Packs, name: bytes, location: Location) -> bool:
+    """Whether a chunk can be read at a place, and is the right one."""
     try:
         unpack(packs.read(name, location))
-    except CorruptError:
+    except (CorruptError, UnavailableError):
         return False
     return True
 

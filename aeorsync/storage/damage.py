@@ -8,7 +8,7 @@ here. One that nobody could give for `KEEP_MS` is forgotten, too: most likely no
 from typing import Final
 
 from aeorsync.runtime.clock import WallClock
-from aeorsync.storage.base import LOST, Store
+from aeorsync.storage.base import LOST, UNREAD, Store
 
 KEEP_MS: Final = 7 * 24 * 3_600_000
 
@@ -41,6 +41,7 @@ class Damage:
                 self._store.set_note(LOST, text, b"%d" % now_ms)
             if name not in missing or (since and now_ms - int(since) > KEEP_MS):
                 self._store.set_note(LOST, text, None)
+                self._store.set_note(UNREAD, text, None)
             else:
                 found.append(name)
         return found[:limit]

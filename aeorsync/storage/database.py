@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from aeorsync.errors import AeorError, CorruptError, UnavailableError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _PAGE_SIZE = 8192
 _BUSY_MS = 10_000
 _PASSING: Final = {
@@ -34,7 +34,8 @@ CREATE TABLE nodes (
     number INTEGER PRIMARY KEY,
     name   BLOB NOT NULL UNIQUE,      -- core.hashing.node_id of the body
     born   INTEGER NOT NULL,          -- seq of the commit that made it
-    body   BLOB NOT NULL
+    body   BLOB NOT NULL,
+    sum    INTEGER                    -- of name and born; all sums: storage.sums
 );
 -- Where each chunk lies in the packs.
 CREATE TABLE chunks (
@@ -52,12 +53,14 @@ CREATE TABLE feed (
     key BLOB NOT NULL,
     was INTEGER NOT NULL,             -- kind before, 0 for nothing
     now INTEGER NOT NULL,             -- kind after, 0 for nothing
+    sum INTEGER,
     via INTEGER NOT NULL              -- node this very state came from, 0 for here
 );
 -- At which seq a live root was last current: turns a peer's root into a place in the feed.
 CREATE TABLE roots (
     root BLOB PRIMARY KEY,
-    seq  INTEGER NOT NULL
+    seq  INTEGER NOT NULL,
+    sum  INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE conflicts (key BLOB PRIMARY KEY) WITHOUT ROWID;
 -- Node-local records: the head, links, cursors, settings.
@@ -65,6 +68,7 @@ CREATE TABLE notes (
     space TEXT NOT NULL,
     name  TEXT NOT NULL,
     value BLOB NOT NULL,
+    sum   INTEGER,
     PRIMARY KEY (space, name)
 ) WITHOUT ROWID;
 """
@@ -75,7 +79,13 @@ _STEPS = {
     1: """
 ALTER TABLE nodes ADD COLUMN born INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE chunks ADD COLUMN touched INTEGER NOT NULL DEFAULT 0;
-"""
+""",
+    2: """
+ALTER TABLE nodes ADD COLUMN sum INTEGER;
+ALTER TABLE feed ADD COLUMN sum INTEGER;
+ALTER TABLE roots ADD COLUMN sum INTEGER;
+ALTER TABLE notes ADD COLUMN sum INTEGER;
+""",
 }
 
 
@@ -130,6 +140,21 @@ class Database:
             return self.reader.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise _problem(error, "read the database") from error
+
+    def typed(
+        self, types: tuple[type, ...], query: str, values: Sequence[object] = ()
+    ) -> list[Any]:
+        """Like `rows`; each column is of a type, which a damaged page need not be true to.
+
+        Raises:
+            CorruptError: The file is damaged there.
+            UnavailableError: As `rows`.
+        """
+        found = self.rows(query, values)
+        for row in found:
+            if tuple(map(type, row)) != types:
+                raise CorruptError(f"the database is damaged (a value of a wrong type); {REMEDY}")
+        return found
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -22,27 +22,33 @@ from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.storage.base import (
     LOST,
     TOUCH_MS,
+    UNREAD,
     Commit,
     Compacted,
     Head,
     StoredChunk,
     StoreSizes,
 )
-from aeorsync.storage.compaction import Compaction, find_records
-from aeorsync.storage.database import Database
+from aeorsync.storage.compaction import Compaction, find_records, is_whole
+from aeorsync.storage.database import REMEDY, Database
 from aeorsync.storage.lock import FolderLock
 from aeorsync.storage.packs import Location, Packs
 from aeorsync.storage.pending import Pending
 from aeorsync.storage.records import Records
 from aeorsync.storage.rows import (
     forget_locations,
+    insert_changes,
     insert_locations,
     insert_nodes,
     mark_conflicts,
+    note_places,
     touch,
     write_note,
+    write_root,
 )
+from aeorsync.storage.sums import problems
 
+_PLACE = (bytes, int, int, int, int, int)
 _FLUSH_ROWS = 8192
 """Index rows held back in memory before a long upload makes them durable on its own."""
 
@@ -105,7 +111,7 @@ class EmbeddedStore(Records):
             return unknown
         now_ms = self._wall.now_ms()
         stale: dict[bytes, int] = {}
-        for name, touched in self._rows("id, touched", unknown):
+        for name, touched in self._rows("id, touched", unknown, types=(bytes, int)):
             unknown.discard(name)
             if touched < now_ms - TOUCH_MS:
                 stale[name] = now_ms
@@ -130,7 +136,9 @@ class EmbeddedStore(Records):
             location = self._pending.get(name)
             if location is not None:
                 sizes[name] = location.size
-        sizes.update(self._rows("id, size", [name for name in ids if name not in sizes]))
+        sizes.update(
+            self._rows("id, size", [n for n in ids if n not in sizes], types=(bytes, int))
+        )
         return sizes
 
     def chunks(self, ids: Sequence[bytes]) -> list[StoredChunk]:
@@ -140,6 +148,7 @@ class EmbeddedStore(Records):
             self._pending.drop(gone)
             with self._database.transaction() as db:
                 forget_locations(db, gone)
+                note_places(db, gone)
         return [read[name] for name in ids if name in read]
 
     def peek(self, ids: Sequence[bytes]) -> list[StoredChunk]:
@@ -151,13 +160,14 @@ class EmbeddedStore(Records):
         """See the contract."""
         self._pending.drop(ids)
         with self._database.transaction() as db:
+            note_places(db, self._find(ids))
             db.executemany("DELETE FROM chunks WHERE id = ?", ((name,) for name in ids))
             for name in ids:
                 write_note(db, LOST, name.hex(), b"")
 
     def node(self, name: bytes) -> bytes:
         """See the contract."""
-        rows = self._database.rows("SELECT body FROM nodes WHERE name = ?", (name,))
+        rows = self._database.typed((bytes,), "SELECT body FROM nodes WHERE name = ?", (name,))
         if not rows:
             raise CorruptError(f"tree node {name.hex()} is missing")
         body: bytes = rows[0][0]
@@ -171,7 +181,7 @@ class EmbeddedStore(Records):
 
     def missing_nodes(self, names: Collection[bytes]) -> set[bytes]:
         """See the contract."""
-        return set(names) - {row[0] for row in self._rows("name", names, "nodes")}
+        return set(names) - {row[0] for row in self._rows("name", names, "nodes", types=(bytes,))}
 
     def keep_until(self, seq: int | None) -> None:
         """See the contract."""
@@ -208,8 +218,21 @@ class EmbeddedStore(Records):
         self.flush()
         with self._database.write_lock, self._pending.put_lock:
             # Nobody will index anything in these any more: not what is pending, not what comes.
-            still = self._packs.sealed() - self._pending.packs
+            still = self._packs.sealed() - self._pending.packs - self._unread_packs()
         return compaction.run(still, garbage, goes_on)
+
+    def retry(self, ids: Collection[bytes]) -> set[bytes]:
+        """See the contract."""
+        notes = self.notes(UNREAD)
+        places = {
+            name: msgspec.msgpack.decode(notes[name.hex()], type=Location)
+            for name in self.missing({name for name in ids if name.hex() in notes})
+        }
+        sound = {name: at for name, at in places.items() if is_whole(self._packs, name, at)}
+        if sound:
+            with self._database.transaction() as db:
+                insert_locations(db, sound, self._wall.now_ms(), is_newest=False)
+        return set(sound)
 
     def recover(self, ids: Collection[bytes]) -> set[bytes]:
         """See the contract."""
@@ -232,13 +255,10 @@ class EmbeddedStore(Records):
                     "DELETE FROM nodes WHERE name = ? AND born > ?",
                     ((name, self._kept) for name in commit.dropped),
                 )
-                db.executemany(
-                    "INSERT INTO feed (seq, key, was, now, via) VALUES (?, ?, ?, ?, ?)",
-                    map(msgspec.structs.astuple, commit.changes),
-                )
+                insert_changes(db, commit.changes)
                 mark_conflicts(db, commit.conflicts)
                 after = commit.after
-                db.execute("REPLACE INTO roots (root, seq) VALUES (?, ?)", (after.root, after.seq))
+                write_root(db, after.root, after.seq)
                 write_note(db, "head", "current", msgspec.msgpack.encode(after))
             self._head = commit.after
             self._pending.drop(rows)
@@ -260,6 +280,10 @@ class EmbeddedStore(Records):
         pages, page_size = (rows(f"PRAGMA {name}")[0][0] for name in ("page_count", "page_size"))
         ((conflicts,),) = rows("SELECT count(*) FROM conflicts")
         return StoreSizes(chunks, stored, pages * page_size, conflicts)
+
+    def problems(self, *, repair: bool) -> list[tuple[str, str]]:
+        """See the contract."""
+        return problems(self._database, repair=repair)
 
     def close(self) -> None:
         """See the contract."""
@@ -309,7 +333,7 @@ class EmbeddedStore(Records):
 
     def _find(self, ids: Collection[bytes]) -> dict[bytes, Location]:
         """Where indexed chunks lie."""
-        rows = self._rows("id, pack, at, stored, size, codec", ids)
+        rows = self._rows("id, pack, at, stored, size, codec", ids, types=_PLACE)
         return {row[0]: Location(*row[1:]) for row in rows}
 
     def _write_chunk_rows(self, db: sqlite3.Connection, rows: dict[bytes, Location]) -> None:
@@ -319,6 +343,11 @@ class EmbeddedStore(Records):
             with self._touched_lock:
                 touched, self._touched = self._touched, {}
             touch(db, touched)
+
+    def _unread_packs(self) -> set[int]:
+        """Packs in which chunks lie that may be read again one day."""
+        places = self.notes(UNREAD).values()
+        return {msgspec.msgpack.decode(place, type=Location).pack for place in places}
 
     def _check_disk(self) -> None:
         """Refuse to write while the disk does not keep what it takes; see `storage.pending`.
@@ -334,9 +363,12 @@ class EmbeddedStore(Records):
         stored = self.note("head", "current")
         if stored is not None:
             return msgspec.msgpack.decode(stored, type=Head)
+        if self._database.rows("SELECT 1 FROM roots LIMIT 1"):
+            # It never was without one: not to be taken for an empty store.
+            raise CorruptError(f"the database is damaged (its head is gone); {REMEDY}")
         with self._database.transaction() as db:
             write_note(db, "head", "current", msgspec.msgpack.encode(first_head))
-            db.execute("INSERT INTO roots (root, seq) VALUES (?, ?)", (first_head.root, 0))
+            write_root(db, first_head.root, 0)
         return first_head
 
     def _open_packs(self, folder: Path) -> Packs:

@@ -126,6 +126,11 @@ class MemoryStore:
         del garbage, goes_on, dry_run
         return Compacted()
 
+    def retry(self, ids: Collection[bytes]) -> set[bytes]:
+        """See the contract."""
+        del ids
+        return set()
+
     def recover(self, ids: Collection[bytes]) -> set[bytes]:
         """See the contract."""
         return {name for name in ids if name in self._chunks}
@@ -194,6 +199,11 @@ class MemoryStore:
             metadata_bytes=sum(map(len, self._nodes.values())),
             conflicts=len(self._conflicts),
         )
+
+    def problems(self, *, repair: bool) -> list[tuple[str, str]]:
+        """See the contract."""
+        del repair
+        return []
 
     def close(self) -> None:
         """See the contract."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from aeorsync.storage.base import Change, ChunkRow, Head
 from aeorsync.storage.database import Database
 from aeorsync.storage.rows import write_note
+from aeorsync.storage.sums import check_note
 
 _BATCH = 400
 """Parameters a query names at once."""
@@ -19,7 +20,8 @@ class Records:
 
     def changes(self, after: int, limit: int) -> list[Change]:
         """See the contract."""
-        rows = self._database.rows(
+        rows = self._database.typed(
+            (int, bytes, int, int, int),
             "SELECT seq, key, was, now, via FROM feed WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
         )
@@ -32,29 +34,31 @@ class Records:
 
     def seq_of_root(self, root: bytes) -> int | None:
         """See the contract."""
-        rows = self._database.rows("SELECT seq FROM roots WHERE root = ?", (root,))
+        rows = self._database.typed((int,), "SELECT seq FROM roots WHERE root = ?", (root,))
         return int(rows[0][0]) if rows else None
 
     def conflicts(self, after: bytes, limit: int) -> list[bytes]:
         """See the contract."""
-        rows = self._database.rows(
-            "SELECT key FROM conflicts WHERE key > ? ORDER BY key LIMIT ?", (after, limit)
+        rows = self._database.typed(
+            (bytes,),
+            "SELECT key FROM conflicts WHERE key > ? ORDER BY key LIMIT ?",
+            (after, limit),
         )
         return [row[0] for row in rows]
 
     def note(self, space: str, name: str) -> bytes | None:
         """See the contract."""
         rows = self._database.rows(
-            "SELECT value FROM notes WHERE space = ? AND name = ?", (space, name)
+            "SELECT value, sum FROM notes WHERE space = ? AND name = ?", (space, name)
         )
-        return bytes(rows[0][0]) if rows else None
+        return check_note(space, name, *rows[0]) if rows else None
 
     def notes(self, space: str) -> dict[str, bytes]:
         """See the contract."""
         rows = self._database.rows(
-            "SELECT name, value FROM notes WHERE space = ? ORDER BY name", (space,)
+            "SELECT name, value, sum FROM notes WHERE space = ? ORDER BY name", (space,)
         )
-        return {name: bytes(value) for name, value in rows}
+        return {name: check_note(space, name, value, kept) for name, value, kept in rows}
 
     def set_note(self, space: str, name: str, value: bytes | None) -> None:
         """See the contract."""
@@ -73,21 +77,29 @@ class Records:
 
     def node_names(self, after: bytes, limit: int) -> list[bytes]:
         """See the contract."""
-        rows = self._database.rows(
-            "SELECT name FROM nodes WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
+        rows = self._database.typed(
+            (bytes,),
+            "SELECT name FROM nodes WHERE name > ? ORDER BY name LIMIT ?",
+            (after, limit),
         )
         return [row[0] for row in rows]
 
     def chunk_rows(self, after: bytes, limit: int) -> list[ChunkRow]:
         """See the contract."""
-        rows = self._database.rows(
+        rows = self._database.typed(
+            (bytes, int, int, int),
             "SELECT id, stored, size, touched FROM chunks WHERE id > ? ORDER BY id LIMIT ?",
             (after, limit),
         )
         return [ChunkRow(*row) for row in rows]
 
     def _rows(
-        self, columns: str, names: Collection[bytes], table: Literal["chunks", "nodes"] = "chunks"
+        self,
+        columns: str,
+        names: Collection[bytes],
+        table: Literal["chunks", "nodes"] = "chunks",
+        *,
+        types: tuple[type, ...],
     ) -> Iterator[tuple[Any, ...]]:
         """Some columns of the rows that go by these names."""
         key = "id" if table == "chunks" else "name"
@@ -96,7 +108,8 @@ class Records:
             batch = wanted[start : start + _BATCH]
             marks = ",".join("?" * len(batch))
             # What is put in are names of ours and question marks.
-            yield from self._database.rows(
+            yield from self._database.typed(
+                types,
                 f"SELECT {columns} FROM {table} WHERE {key} IN ({marks})",  # noqa: S608
                 batch,
             )

@@ -1,12 +1,14 @@
 """Writing the rows of the embedded store, inside a transaction of the caller's."""
 
 import sqlite3
+from collections.abc import Sequence
 
 import msgspec
 
 from aeorsync.errors import UnavailableError
-from aeorsync.storage.base import OLDEST
+from aeorsync.storage.base import LOST, OLDEST, UNREAD, Change
 from aeorsync.storage.packs import Location
+from aeorsync.storage.sums import change_sum, note_sum, number_sum
 
 
 def refused(error: OSError) -> UnavailableError:
@@ -17,8 +19,8 @@ def refused(error: OSError) -> UnavailableError:
 def insert_nodes(db: sqlite3.Connection, nodes: dict[bytes, bytes], seq: int = OLDEST) -> None:
     """Add tree nodes born at ``seq``; those that are there keep their birth."""
     db.executemany(
-        "INSERT OR IGNORE INTO nodes (name, body, born) VALUES (?, ?, ?)",
-        ((name, body, seq) for name, body in nodes.items()),
+        "INSERT OR IGNORE INTO nodes (name, body, born, sum) VALUES (?, ?, ?, ?)",
+        ((name, body, seq, number_sum(name, seq)) for name, body in nodes.items()),
     )
 
 
@@ -73,6 +75,13 @@ def forget_locations(db: sqlite3.Connection, rows: dict[bytes, Location]) -> Non
     )
 
 
+def note_places(db: sqlite3.Connection, places: dict[bytes, Location]) -> None:
+    """Note where chunks lie that could not be read; see `storage.base.UNREAD`."""
+    for name, place in places.items():
+        write_note(db, UNREAD, name.hex(), msgspec.msgpack.encode(place))
+        write_note(db, LOST, name.hex(), b"")
+
+
 def mark_conflicts(db: sqlite3.Connection, conflicts: dict[bytes, bool]) -> None:
     """Note which keys entered (True) or left (False) conflict."""
     for key, is_conflict in conflicts.items():
@@ -84,4 +93,22 @@ def mark_conflicts(db: sqlite3.Connection, conflicts: dict[bytes, bool]) -> None
 
 def write_note(db: sqlite3.Connection, space: str, name: str, value: bytes) -> None:
     """Write one node-local record."""
-    db.execute("REPLACE INTO notes (space, name, value) VALUES (?, ?, ?)", (space, name, value))
+    db.execute(
+        "REPLACE INTO notes (space, name, value, sum) VALUES (?, ?, ?, ?)",
+        (space, name, value, note_sum(space, name, value)),
+    )
+
+
+def insert_changes(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """Add rows to the feed."""
+    db.executemany(
+        "INSERT INTO feed (seq, key, was, now, via, sum) VALUES (?, ?, ?, ?, ?, ?)",
+        ((*msgspec.structs.astuple(change), change_sum(change)) for change in changes),
+    )
+
+
+def write_root(db: sqlite3.Connection, root: bytes, seq: int) -> None:
+    """Note at which place in the feed a live root is current."""
+    db.execute(
+        "REPLACE INTO roots (root, seq, sum) VALUES (?, ?, ?)", (root, seq, number_sum(root, seq))
+    )

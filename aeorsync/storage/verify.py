@@ -4,7 +4,8 @@
 2. *Trees*: live, graves, snapshots. Each node is compared with its name and with the rules of
    `core.tree`; each entry is decoded and checked as if a peer had sent it.
 3. *Files*: each is read through its references and compared with its content hash and size.
-4. *Records*: the feed has no gap and ends at the head, conflicts are listed.
+4. *Records*: the database is sound (`storage.sums`), the feed has no gap and ends at the head,
+   conflicts are listed.
 
 What is wrong is named by path. Nothing is changed, unless to *repair*: then damaged chunks are
 quarantined, so that an upload or a peer can bring them back, and chunks whose bytes are still in
@@ -15,7 +16,6 @@ with the current tree is not read again. Memory grows with the number of tree no
 an entry) and with the damage, not with the data.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -60,7 +60,8 @@ class Finding(msgspec.Struct, frozen=True):
     """Something that is not as it must be.
 
     Attributes:
-        kind: ``file``, ``entry``, ``node``, ``chunk``, ``snapshot``, ``feed`` or ``conflict``.
+        kind: ``file``, ``entry``, ``node``, ``chunk``, ``snapshot``, ``feed``, ``conflict`` or
+            ``database``.
         path: Where; None when it belongs to no path.
         text: What, in one sentence.
         tree: ``current``, ``deleted``, or which kept tree (``snapshot monday``).
@@ -118,16 +119,12 @@ def verify(
     Raises:
         CorruptError: The database itself cannot be read any further.
     """
-    try:
-        with repository.view() as view:
-            run = _Run(repository, view, progress)
-            run.look_at_chunks()
-            run.look_at_trees()
-            run.look_at_records()
-            return run.finish(repair=repair)
-    except sqlite3.DatabaseError as error:
-        text = f"the database is damaged: {error}; put a backup of the folder back, or join again"
-        raise CorruptError(text) from error
+    with repository.view() as view:
+        run = _Run(repository, view, progress)
+        run.look_at_chunks()
+        run.look_at_trees()
+        run.look_at_records(repair=repair)
+        return run.finish(repair=repair)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,8 +320,10 @@ class _Run:
 
     # Records
 
-    def look_at_records(self) -> None:
-        """Check the feed against the head."""
+    def look_at_records(self, *, repair: bool) -> None:
+        """Check the rows of the database, and the feed against the head."""
+        for kind, text in self._store.problems(repair=repair):
+            self.found.add(kind, None, text)
         last: int | None = None
         while rows := self._store.changes(0 if last is None else last, _PAGE):
             for row in rows:

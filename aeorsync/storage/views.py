@@ -7,7 +7,6 @@ opened. The nodes it needs are kept for it until it is closed.
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -22,7 +21,8 @@ from aeorsync.core.versions import Entry, Kind, Version, decode_entry
 from aeorsync.errors import CorruptError
 from aeorsync.storage.base import Head, Store
 
-_CACHED_NODES = 4096
+CACHED_BYTES = 24 << 20
+"""Bytes of tree nodes, as stored, that are held decoded; decoded they take half as much again."""
 SYSTEM_KEY = to_key(SYSTEM)
 _SYSTEM_END = SYSTEM_KEY + b"\x01"
 
@@ -30,10 +30,19 @@ _SYSTEM_END = SYSTEM_KEY + b"\x01"
 class NodeCache:
     """Decoded tree nodes by id. Nodes never change, so nothing is ever stale."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, most: int = CACHED_BYTES) -> None:
+        """Hold nothing yet.
+
+        Args:
+            store: Has the nodes.
+            most: Bytes of nodes, as stored, that are held. Their number would be no bound: a
+                tree whose files are written all day leaves thousands of nodes that nobody reads.
+        """
         self._store = store
-        self._nodes: dict[bytes, Node] = {}
-        self._trim_lock = threading.Lock()
+        self._most = most
+        self._nodes: dict[bytes, tuple[Node, int]] = {}
+        self._held = 0
+        self._lock = threading.Lock()
 
     def read(self, name: bytes) -> Node:
         """A node by id.
@@ -41,23 +50,41 @@ class NodeCache:
         Raises:
             CorruptError: It is missing, or its bytes do not match its id.
         """
-        node = self._nodes.get(name)
-        if node is not None:
-            return node
+        known = self._nodes.get(name)
+        if known is not None:
+            return known[0]
         if name == EMPTY:
             return EMPTY_NODE
         body = self._store.node(name)
         if node_id(body) != name:
             raise CorruptError(f"tree node {name.hex()} does not match its name")
-        node = self._nodes[name] = decode_node(body)
-        if len(self._nodes) > _CACHED_NODES:
-            self._trim()
+        node = decode_node(body)
+        self._hold(name, node, len(body))
         return node
 
-    def _trim(self) -> None:
-        with self._trim_lock:
-            for name in list(islice(self._nodes, _CACHED_NODES // 8)):
-                self._nodes.pop(name, None)
+    @property
+    def held(self) -> int:
+        """Bytes of the nodes that are held, as stored."""
+        return self._held
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._nodes.clear()
+            self._held = 0
+
+    def _hold(self, name: bytes, node: Node, size: int) -> None:
+        """Remember a node; forget the eldest eighth when there is too much."""
+        with self._lock:
+            if name in self._nodes:
+                return
+            self._nodes[name] = node, size
+            self._held += size
+            if self._held > self._most:
+                goal = self._most - self._most // 8
+                while self._held > goal:
+                    _, gone = self._nodes.pop(next(iter(self._nodes)))
+                    self._held -= gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ MAX_LACKING = 8_192  # chunks asked for at a time
 MAX_OFFERERS = 64  # nodes whose chunks are waited for at a time
 
 # Connections
-MAX_CONNECTIONS = 2_000
+MAX_CONNECTIONS = 4_096
+MAX_STREAMS = 3_000  # of events, to others than peers; so connections are left for requests
 MAX_WAITING = 16  # requests behind the one that is being answered
 MAX_HEAD = 64 * KIB  # request line and fields; trailers likewise
 MAX_FIELDS = 200

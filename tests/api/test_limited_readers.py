@@ -1,6 +1,7 @@
 """Diff and events for keys with rules: what they may read, and nothing that counts the rest."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from unittest.mock import patch
 import pytest
 
 from aeorsync.api import sse
+from aeorsync.api.news import CONFLICT, EntryTold, News
 from aeorsync.cluster import walk
 from aeorsync.core.apikeys import KeyRule
+from aeorsync.core.paths import parse
 from aeorsync.wire.protocol import FRAMES_TYPE
 from tests.api.conftest import Browser, running
 from tests.api.streams import Served, Stream, served
@@ -228,3 +231,21 @@ def test_a_stream_outlives_what_is_said_of_other_keys(run: Run) -> None:
             assert await next_paths(stream) == ["/open/a"]
 
     run(script)
+
+
+def test_a_file_is_in_no_conflict_with_a_folder_of_which_all_is_hidden() -> None:
+    # Such a folder has no entry of its own, as those that AeorDB nodes make.
+    entries = (
+        EntryTold(parse("/open/a")),
+        EntryTold(parse("/open/b")),
+        EntryTold(parse("/open/c")),
+    )
+    inside = {
+        parse("/open/a"): (parse("/open/a/secret"),),
+        parse("/open/b"): (parse("/open/b/secret"), parse("/open/b/known")),
+    }
+    news = News(1, 1, CONFLICT, 0, entries, inside=inside)
+    told = news.chosen(lambda _: True, lambda path: "secret" not in path, "1")
+    assert told is not None
+    payload = json.loads(told)["payload"]
+    assert [entry["path"] for entry in payload["entries"]] == ["/open/b", "/open/c"]

@@ -6,6 +6,7 @@ may call it:
     ANYBODY    no bearer at all
     TOKEN      any valid bearer but a peer's
     SOMEBODY   the same, unless nothing was granted to them
+    WRITER     the same, if they may create or update anything
     ROOT       root without rules; under /sync also a peer
     ADMIN      root without rules, and no peer
     flags      one of these letters for the path in the row; the path in question is once one the
@@ -31,6 +32,7 @@ from tests.api.conftest import running
 from tests.api.desk import STRANGERS, Caller, Desk
 
 ANYBODY, TOKEN, SOMEBODY, ROOT, ADMIN = "anybody", "token", "somebody", "root", "admin"
+WRITER = "writer"
 LET_IN = 0
 """Any status but a refusal: what the handler answers is tested elsewhere."""
 
@@ -60,7 +62,7 @@ class Row:
     @property
     def is_about_paths(self) -> bool:
         """Whether what is taken are flags for a path."""
-        return self.takes not in {ANYBODY, TOKEN, SOMEBODY, ROOT, ADMIN}
+        return self.takes not in {ANYBODY, TOKEN, SOMEBODY, WRITER, ROOT, ADMIN}
 
 
 UNKNOWN = "660e8400-e29b-41d4-a716-446655440000"
@@ -137,9 +139,9 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", "/blobs/config"): [Row("/blobs/config", TOKEN)],
     ("POST", "/blobs/check"): [Row("/blobs/check", SOMEBODY, {"hashes": []})],
     ("PUT", "/blobs/chunks/{hash}"): [
-        Row(f"/blobs/chunks/{chunk_id(b'data').hex()}", SOMEBODY, data=b"data", status=LET_IN)
+        Row(f"/blobs/chunks/{chunk_id(b'data').hex()}", WRITER, data=b"data", status=LET_IN)
     ],
-    ("POST", "/blobs/chunks"): [Row("/blobs/chunks", SOMEBODY, status=LET_IN)],
+    ("POST", "/blobs/chunks"): [Row("/blobs/chunks", WRITER, status=LET_IN)],
     ("GET", "/blobs/commits/{op}"): [Row("/blobs/commits/nothing", SOMEBODY, status=404)],
     ("POST", "/blobs/commit"): [
         Row("/blobs/commit", "u", {"files": [{"path": "/{top}/a.txt"}]}, needs_grant=True),
@@ -258,7 +260,9 @@ def expected(caller: Caller, row: Row, top: str, *, in_sync: bool) -> int:
     if row.needs_grant and not caller.has_grant:
         return 403
     if not row.is_about_paths or row.takes == "y":
-        return row.status if row.takes == SOMEBODY and caller.has_grant else 403
+        may_write = row.takes == WRITER and set("cu") & set(caller.flags)
+        is_let_in = may_write or (row.takes == SOMEBODY and caller.has_grant)
+        return row.status if is_let_in else 403
     is_open = top == "open" or "{top}" not in f"{row.url}{row.body}"
     return row.status if is_open and set(row.takes) & set(caller.flags) else 404
 

@@ -11,8 +11,10 @@ way cannot but show.
 import asyncio
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
+from zipfile import ZipFile
 
 import httpx
 import pytest
@@ -234,6 +236,55 @@ def test_what_is_hidden_changes_no_answer_and_no_request_changes_it(
             assert pair.hidden() == pair.before
         for context in pair.contexts:
             runner.run(context.__aexit__(None, None, None))
+
+
+QUESTIONS = (
+    "/files{}",
+    "/files{}?depth=-1",
+    "/files{}?snapshot=kept",
+    "/files{}?fork=apart",
+    "/links{}",
+    "/versions/history{}",
+    "/files/deleted?path={}",
+    "/sync/conflicts{}",
+)
+
+
+def test_every_question_about_every_place_is_answered_alike(pair: Pair) -> None:
+    clash = {"X-AeorSync-Base": '""'}
+    there = pair.nodes[0]
+    assert there("PUT", f"/files/{WORD}/top", content=b"2", headers=clash).status_code == 201
+    assert len(there("GET", "/sync/conflicts").json()["items"]) == 1
+    pair.ask("GET", "/sync/conflicts")
+    pair.ask("GET", "/files/deleted")
+    for place in PLACES:
+        for question in QUESTIONS:
+            pair.ask("GET", question.format(place))
+        pair.ask("POST", "/files/fetch", json={"paths": [place], "continue_on_error": True})
+
+
+def test_an_archive_holds_nothing_that_is_hidden(pair: Pair) -> None:
+    found: set[str] = set()
+    for place in PLACES:
+        with_it, without = (
+            node("POST", "/files/download", json={"paths": [place]}, token=key)
+            for node, key in zip(pair.nodes, pair.keys, strict=True)
+        )
+        assert with_it.status_code == without.status_code
+        if with_it.status_code == 200:
+            files = unpacked(with_it)
+            assert files == unpacked(without)
+            assert WORD.encode() not in b"".join(files.values())
+            found.update(files)
+        else:
+            assert _plain(with_it) == _plain(without)
+    assert "open/in/deep/y" in found
+
+
+def unpacked(reply: httpx.Response) -> dict[str, bytes]:
+    """What is in an archive; where a link leads is no secret."""
+    with ZipFile(BytesIO(reply.content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name[-4:] != "link"}
 
 
 def test_a_listing_counts_nothing_that_is_hidden(pair: Pair) -> None:

@@ -207,6 +207,20 @@ def test_a_long_pause_ends_when_the_peer_wakes_us(
     run(main())
 
 
+def test_a_peer_that_wakes_us_is_pulled_at_once_though_its_stream_is_silent(
+    ours: Repository, peer: FakePeer
+) -> None:
+    async def main() -> None:
+        async with running(make_link(ours, peer, interval=3600)) as link:
+            await until(lambda: link.peer_state().last_sync_at)
+            # Nobody tells of it: `FakePeer.tell` is not called.
+            put(peer.repository, "/a", b"one")
+            link.wake()
+            await until(lambda: files(ours) == {"/a": b"one"})
+
+    run(main())
+
+
 @pytest.mark.parametrize("fault", ["stream ends", "other node", "other database", "refused"])
 def test_a_link_that_breaks_begins_again(ours: Repository, peer: FakePeer, fault: str) -> None:
     async def main() -> None:

@@ -1,6 +1,7 @@
 """What a link does about what failed: when it asks again, and how long it waits before."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import httpx
@@ -97,16 +98,19 @@ def test_two_nodes_that_both_fail_do_not_talk_each_other_out_of_waiting(
     for side in sides:
         side.status["/sync/diff"] = (500, b"{}")
 
-    async def main() -> None:
+    async def main() -> float:
         here, there = make_link(ours, sides[1]), make_link(theirs, sides[0])
         sides[0].woken, sides[1].woken = here.wake, there.wake
+        began = time.monotonic()
         async with running(here), running(there):
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.9)
+            await until(lambda: all(len(side.asked("/sync/diff")) >= 3 for side in sides))
+        return time.monotonic() - began
 
-    run(main())
+    took = run(main())
     # Pauses of 50, 100, 200, 400 ms; a greeting of each cuts one of the other's.
     assert [len(side.asked("/sync/wake")) for side in sides] == [1, 1]
-    assert all(3 <= len(side.asked("/sync/diff")) <= 7 for side in sides)
+    assert all(len(side.asked("/sync/diff")) <= 6 + took for side in sides)
 
 
 def test_calls_of_the_peer_shorten_a_pause_to_its_floor_and_not_the_next(
@@ -119,11 +123,16 @@ def test_calls_of_the_peer_shorten_a_pause_to_its_floor_and_not_the_next(
 
     async def main() -> None:
         async with running(make_link(ours, peer)) as link:
+            began = time.monotonic()
             for _ in range(50):
                 link.wake()
                 await asyncio.sleep(0.01)
+            await until(lambda: link.peer_state().sync_status.total_failures)
+            link.wake()
+            await until(lambda: link.peer_state().sync_status.total_failures > 1)
             failures = link.peer_state().sync_status.total_failures
-            assert 2 <= failures <= 6
+            # On a busy machine more time passes meanwhile.
+            assert failures <= 2 + (time.monotonic() - began) / 0.1
             await asyncio.sleep(0.2)
             assert link.peer_state().sync_status.total_failures <= failures + 1
 

@@ -5,6 +5,7 @@ older copy knows, too: nothing tells it that the server is not what it was.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from aeorsync.core.apikeys import KeyRule
 from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Outcome
 from aeorsync.folder.options import DeleteLimit, Options
 from aeorsync.folder.session import FolderSync
 from tests.support.hosts import Hook, Host, KilledError, Wire, pull
 from tests.support.people import tree
+from tests.support.repositories import get
 
 ALL = Options(max_delete=DeleteLimit.parse("100%"))
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -37,6 +40,7 @@ class Folder:
         self.path.mkdir(parents=True)
         self.ledger = base / f"{name}.ledger"
         self.host = host
+        self.token: str | None = None
 
     async def sync(
         self, options: Options | None = None, *, dies_after: str = "", hook: Hook | None = None
@@ -44,7 +48,7 @@ class Folder:
         """One pass; None when it died right after the answer to such a request."""
         wire = Wire(self.host)
         wire.hook = hook or _dies(dies_after)
-        async with self.host.client(wire) as client:
+        async with self.host.client(wire, self.token) as client:
             sync = FolderSync(self.path, client, "/", options or Options(), self.ledger)
             try:
                 async with sync:
@@ -254,5 +258,57 @@ def test_a_listing_that_we_asked_for_ourselves_is_doubted_as_well(
                 await a.sync(Options(exclude=("*.tmp",)))
             assert (a.path / "link").readlink() == Path("x")
             assert a.texts["x"] == "x"
+
+    run(story())
+
+
+def test_who_may_write_and_not_read_sends_nothing_twice(tmp_path: Path, run: Run) -> None:
+    async def story() -> None:
+        async with world(tmp_path) as (host, a, _):
+            rules = (KeyRule("/**", "c-u-----"), KeyRule("/", "c-u-----"))
+            key, _record = host.here.make_key(rules=rules)
+            a.token = key
+            for text in ("1", "22"):
+                a.write("x", text)
+                outcomes = [await a.sync(), await a.sync()]
+                assert outcomes[0] is not None
+                assert outcomes[0].uploaded <= 2
+                assert outcomes[1] is not None
+                assert outcomes[1].uploaded == 0
+                assert a.texts == {"x": text}
+                assert get(host.repository, "/x") == text.encode()
+
+    run(story())
+
+
+def test_a_write_at_the_very_moment_we_set_the_time_of_a_file_is_seen(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with world(tmp_path) as (_, a, b):
+            for name in ("x", "y"):
+                a.write(name, f"of a: {name}")
+            await a.sync()
+            await b.sync()
+            # One gets another time; the other one another name and another time.
+            (a.path / "y").rename(a.path / "z")
+            for name in ("x", "z"):
+                os.utime(a.path / name, ns=(10**18, 10**18))
+            await a.sync()
+            real = os.utime
+
+            def late(handle: int, **fields: Any) -> None:  # noqa: ANN401 - passed on
+                if isinstance(handle, int):
+                    size = os.fstat(handle).st_size
+                    with Path(f"/proc/self/fd/{handle}").open("r+b") as file:
+                        file.write(b"!" * size)
+                real(handle, **fields)
+
+            with monkeypatch.context() as patch:
+                patch.setattr("aeorsync.folder.held.os.utime", late)
+                await b.sync()
+            for who in (b, a):
+                await who.sync()
+            assert a.texts == b.texts == {"x": "!" * 7, "z": "!" * 7}
 
     run(story())

@@ -272,7 +272,7 @@ def signed(claims: dict[str, object], sign: Callable[[bytes], bytes], algorithm:
 
 
 def forged(node: NodeProcess) -> dict[str, str]:
-    key = SigningKey.from_text((node.data / "signing.key").read_text())
+    key = SigningKey.from_file((node.data / "signing.key").read_text())
     public = key._public.public_bytes_raw()
     now = int(time.time())
     claims: dict[str, object] = {"sub": str(ROOT), "iss": "aeordb", "iat": now, "exp": now + 300}
@@ -321,7 +321,7 @@ def test_a_forged_token_opens_nothing(node: NodeProcess) -> None:
 
 @pytest.mark.usefixtures("unchanged")
 def test_a_sync_token_opens_sync_and_nothing_else(node: NodeProcess) -> None:
-    key = SigningKey.from_text((node.data / "signing.key").read_text())
+    key = SigningKey.from_file((node.data / "signing.key").read_text())
     now = int(time.time())
     claims: dict[str, str | int] = {"iss": "aeordb", "iat": now, "exp": now + 300, "scope": SYNC}
     peer = key.sign({**claims, "sub": str(ROOT)})

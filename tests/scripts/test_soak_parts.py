@@ -95,9 +95,30 @@ def test_who_has_seen_both_ends_both(judge: Judge) -> None:
     _, token = judge.write()
     one, _ = judge.write(token)
     other, _ = judge.write(token)
-    covers = judge.oracle.numbers_of(PATH, [one, other])
+    covers = judge.oracle.numbers_of(PATH, [("v1", one), ("v2", other)])
     last, _ = judge.write(Token("e", covers))
     assert judge.judge(last) == []
+
+
+def test_a_picked_version_is_not_the_one_it_was_made_from(judge: Judge) -> None:
+    first, token = judge.write()
+    sent = judge.oracle.begin(PATH, judge.oracle.at(PATH).known()[first].content, token.covers, 0)
+    judge.oracle.done(sent, "e", node=HERE)
+    judge.oracle.picked(sent, "v2")
+    assert judge.oracle.numbers_of(PATH, [("v1", first)]) == token.covers
+    assert judge.oracle.numbers_of(PATH, [("v2", first)]) == {sent.write.number}
+
+
+def test_a_node_may_show_a_picked_version_whose_first_writer_it_saw_replaced(judge: Judge) -> None:
+    first, token = judge.write()
+    content = judge.oracle.at(PATH).known()[first].content
+    sent = judge.oracle.begin(PATH, content, token.covers, HERE)
+    again = judge.oracle.done(sent, "e", node=HERE)
+    assert again is not None
+    last = judge.oracle.begin(PATH, judge.content(), again.covers, THERE)
+    judge.oracle.done(last, "e", node=THERE)
+    assert judge.read(first, node=HERE) == []
+    assert judge.read(first, node=THERE) == ["stale read"]
 
 
 @pytest.mark.parametrize("happened", [True, False])

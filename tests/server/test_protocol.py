@@ -267,13 +267,37 @@ def test_who_waits_for_us_is_not_let_go() -> None:
 
 def test_only_so_many_connections_are_open() -> None:
     async def conversation(site: Site) -> None:
+        site.may_answer.clear()
         first = await asyncio.open_connection("127.0.0.1", site.port)
+        first[1].write((GET % 1).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        await asyncio.sleep(0.05)
         answer = await site.say()
         assert statuses(answer) == [503]
         assert problem(answer)["code"] == "SERVICE_UNAVAILABLE"
-        first[1].write((GET % 1).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        site.may_answer.set()
         assert statuses(await first[0].read()) == [200]
         first[1].close()
 
     with patch.object(limits, "MAX_CONNECTIONS", 1):
+        talk(conversation)
+
+
+def test_who_has_asked_for_nothing_for_longest_makes_room() -> None:
+    async def conversation(site: Site) -> None:
+        silent = [await asyncio.open_connection("127.0.0.1", site.port)]
+        await asyncio.sleep(0.02)
+        silent.append(await asyncio.open_connection("127.0.0.1", site.port))
+        silent[0][1].write(b"GET / HT")
+        silent[1][1].write(GET % 1)
+        await silent[1][0].readuntil(b"done")
+        request = (GET % 2).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        assert statuses(await site.say(request)) == [200]
+        with contextlib.suppress(ConnectionError):
+            assert await silent[0][0].read() == b""
+        silent[1][1].write(request)
+        assert statuses(await silent[1][0].read()) == [200]
+        for _, writer in silent:
+            writer.close()
+
+    with patch.object(limits, "MAX_CONNECTIONS", 2):
         talk(conversation)

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from aeorsync.core.hashing import chunk_id
 from aeorsync.errors import CorruptError, UnavailableError
@@ -16,8 +17,10 @@ from aeorsync.storage.base import Commit, StoredChunk
 from aeorsync.storage.compression import PLAIN, ZSTD, pack, unpack
 from aeorsync.storage.embedded import EmbeddedStore
 from aeorsync.storage.identities import first_head
+from aeorsync.wire.limits import MAX_CHUNK
 from tests.storage.test_store_contract import HEAD, chunk, commit_once, later
 from tests.support.clock import FakeClock
+from tests.support.repositories import memory_repository
 
 
 def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
@@ -45,6 +48,8 @@ def test_a_folder_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "meta.sqlite3")) as old:
         old.executescript(
             "ALTER TABLE nodes DROP COLUMN born; ALTER TABLE chunks DROP COLUMN touched;"
+            "ALTER TABLE nodes DROP COLUMN sum; ALTER TABLE feed DROP COLUMN sum;"
+            "ALTER TABLE roots DROP COLUMN sum; ALTER TABLE notes DROP COLUMN sum;"
             "PRAGMA user_version=1;"
         )
     store = EmbeddedStore(tmp_path, HEAD)
@@ -310,3 +315,22 @@ def test_a_bomb_is_refused_before_it_goes_off() -> None:
     lying = StoredChunk(bomb.id, bomb.codec, 10, bomb.data)
     with pytest.raises(CorruptError, match="states a wrong size"):
         unpack(lying)
+
+
+def test_a_bomb_that_does_not_lie_is_refused_as_well() -> None:
+    size = MAX_CHUNK + 1
+    honest = StoredChunk(b"n" * 32, ZSTD, size, zstandard.ZstdCompressor().compress(bytes(size)))
+    with pytest.raises(CorruptError, match="states a wrong size"):
+        unpack(honest)
+
+
+@pytest.mark.parametrize("are_plain", [False, True])
+def test_chunks_from_elsewhere_are_checked_before_any_is_stored(*, are_plain: bool) -> None:
+    repository = memory_repository()
+    right, wrong = pack(chunk_id(b"right"), b"right"), pack(chunk_id(b"right!"), b"wrong!")
+    with pytest.raises(CorruptError):
+        repository.receive([right, wrong], are_plain=are_plain)
+    assert repository.store.missing([right.id, wrong.id]) == {right.id, wrong.id}
+    repository.receive([right], are_plain=are_plain)
+    assert repository.store.missing([right.id, wrong.id]) == {wrong.id}
+    repository.close()

@@ -55,7 +55,7 @@ def test_who_reads_the_state_before_goes_on_reading_it(tmp_path: Path) -> None:
         for number in range(3):
             put(repository, f"/new{number}", b"1")
         # A cold cache: what was dropped is read from the store.
-        repository._cache._nodes.clear()
+        repository._cache.clear()
         assert [key for key, _ in view.graves()] == sorted(key for key, _ in graves)
     with repository.view() as view:
         assert list(view.graves()) == []

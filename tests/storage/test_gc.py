@@ -18,11 +18,12 @@ from aeorsync.storage import gc, version_records
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.changes import FileState, delete, put_file, rename, restore
 from aeorsync.storage.content import LostChunkError
+from aeorsync.storage.forks import ForkLens
 from aeorsync.storage.gc import DAY_MS, GRACE_MS, Collected, Collector
 from aeorsync.storage.holdings import Holdings
 from aeorsync.storage.marking import Marking
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.versions import SNAPSHOTS, Snapshot
+from aeorsync.storage.versions import SNAPSHOTS, Snapshot, abandon_fork, make_fork
 from tests.support.clock import FakeClock
 from tests.support.cycles import noise, put_large, remove
 from tests.support.repositories import files, get, memory_repository, open_repository, pull, put
@@ -161,6 +162,19 @@ def test_a_snapshot_keeps_its_files_until_it_is_deleted(
     assert chunk_id(b"of the past") not in held(repository)
     assert root not in nodes(repository)
     assert get(repository, "/a") == b"of today"
+
+
+def test_a_fork_keeps_the_tree_it_began_with(repository: Repository, wall: FakeClock) -> None:
+    put(repository, "/a", b"of the past")
+    fork = repository.commit(
+        lambda draft: make_fork(repository, draft, "f", ""), alone=True
+    ).result(30)
+    put(repository, "/a", b"of today")
+    collect(repository, wall)
+    assert get(repository.through(ForkLens(fork)), "/a") == b"of the past"
+    repository.commit(lambda draft: abandon_fork(repository, draft, "f")).result(30)
+    collect(repository, wall)
+    assert chunk_id(b"of the past") not in held(repository)
 
 
 def test_what_was_deleted_can_still_be_brought_back(

@@ -271,7 +271,7 @@ def test_a_full_disk_lets_no_node_go_that_is_to_be_kept(
         repository.keep_everything()
     monkeypatch.undo()
     churn(repository, 60)
-    repository._cache._nodes.clear()
+    repository._cache.clear()
     assert files(repository.through(PastLens(*trees))) == expected
     repository.close()
 
@@ -295,7 +295,7 @@ def test_a_node_that_was_regained_is_kept_for_the_snapshot_that_has_it(tmp_path:
         repository.trees.regain(name, store.node(name))
     for number in range(300):
         put(repository, f"/{number}", b"new")
-    repository._cache._nodes.clear()
+    repository._cache.clear()
     assert past(repository, snapshot) == expected
     repository.close()
 

@@ -137,7 +137,7 @@ class Subject:
             needed |= reachable(store, root)
         names = store.node_names(b"", 100_000)
         store.sweep([name for name in names if name not in needed], [], 0)
-        self.repository._cache._nodes.clear()
+        self.repository._cache.clear()
 
     def readable(self, path: str) -> set[bytes]:
         """Bytes of all versions at a path."""

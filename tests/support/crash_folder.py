@@ -255,13 +255,21 @@ class FolderStory:
 
     def judge(self, moment: Moment) -> None:
         """See `crashes.Story`."""
-        base, expected = moment.folder, self.expected
-        folder = base / "folder"
-        self._demand_old_or_new(folder)
+        base = moment.folder
+        self.demand_old_or_new(base / "folder")
         server: Server = moment.reached.open()
         server.few = self.few
         with as_before(moment.looks):
-            self._settle(server, base)
+            self.make_up(server, base)
+
+    def make_up(self, server: Server, base: Path) -> None:
+        """Make more passes, and see that all is as if the first had not been cut off.
+
+        Raises:
+            AssertionError: It is not.
+        """
+        folder, expected = base / "folder", self.expected
+        self._settle(server, base)
         _demand_same(dict(_shape(tree(folder))), dict(_shape(expected.folder)))
         _demand_same(server.tree(), expected.server)
         dots = server.dots()
@@ -278,7 +286,8 @@ class FolderStory:
                 return
         raise AssertionError(f"it never comes to rest: {outcomes}")
 
-    def _demand_old_or_new(self, folder: Path) -> None:
+    def demand_old_or_new(self, folder: Path) -> None:
+        """See that each path holds something that it had, or was to have, whole."""
         found = tree(folder)
         for path, state in found.items():
             if not temps.is_temp(path.rpartition("/")[2]):
@@ -317,6 +326,13 @@ def _put(repository: Repository, path: str, data: bytes, **state: object) -> Non
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+    _date(path, len(data))
+
+
+def _date(path: Path, seconds: int) -> None:
+    """The same times whenever the story is played."""
+    time_ns = (1_650_000_000 + seconds) * 1_000_000_000
+    os.utime(path, ns=(time_ns, time_ns), follow_symlinks=False)
 
 
 def _fill(folder: Path) -> None:
@@ -327,6 +343,7 @@ def _fill(folder: Path) -> None:
     _write(folder / "away/inner", b"in a folder that goes")
     _write(folder / "large", noise(3 * _LARGE, 50))
     (folder / "link").symlink_to("replaced")
+    _date(folder / "link", 0)
 
 
 def _nothing(_: object) -> None:
@@ -366,6 +383,7 @@ def _local(folder: Path) -> None:
     (folder / "moved").rename(folder / "deep/moved")
     (folder / "link").unlink()
     (folder / "other").symlink_to("new")
+    _date(folder / "other", 0)
 
 
 def _edit_here(folder: Path) -> None:

@@ -84,10 +84,10 @@ class Host:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def client(self, wire: Wire | None = None) -> AsyncClient:
-        """Somebody who calls it as root, and is not patient."""
-        token = self.here.token
-        connection = Connection("http://node", lambda: token, wire or Wire(self))
+    def client(self, wire: Wire | None = None, token: str | None = None) -> AsyncClient:
+        """Somebody who calls it, as root unless they have another token, and is not patient."""
+        bearer = token or self.here.token
+        connection = Connection("http://node", lambda: bearer, wire or Wire(self))
         return AsyncClient("", connection=connection, patience_s=0)
 
     async def save(self) -> None:

@@ -33,6 +33,7 @@ class Stage(Protocol):
     names: Names
     shared: list[SharedPath]
     is_over: threading.Event
+    pause_s: float
 
     def start_of(self, number: int) -> int:
         """How often a node was started; waits until it runs."""
@@ -59,6 +60,7 @@ class Worker(threading.Thread):
             while not self.stage.is_over.is_set():
                 try:
                     self.work()
+                    time.sleep(self.stage.pause_s)
                 except httpx.TransportError:
                     time.sleep(0.02)
         except Exception as error:  # noqa: BLE001 - a worker that died has seen nothing

@@ -62,6 +62,9 @@ class Record:
 class Kills:
     """Some nodes of one cluster, who works at them, and who kills them."""
 
+    pause_s = 0.0
+    """What each worker waits after each thing it does."""
+
     def __init__(self, work: Path, seed: int, nodes: int, say: Callable[[str], None]) -> None:
         """Start everything.
 

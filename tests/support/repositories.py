@@ -18,7 +18,12 @@ def open_repository(folder: Path, node: int = 7, wall: WallClock | None = None) 
     """A repository in a folder, made when it is not there."""
     folder.mkdir(exist_ok=True)
     wall = wall or FakeClock()
-    return Repository(EmbeddedStore(folder, first_head(node), wall), wall)
+    store = EmbeddedStore(folder, first_head(node), wall)
+    try:
+        return Repository(store, wall)
+    except BaseException:
+        store.close()
+        raise
 
 
 def memory_repository(node: int = 7, wall: WallClock | None = None) -> Repository:

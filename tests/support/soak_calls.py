@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import io
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -136,10 +137,11 @@ class Caller:
         method, _, path = request.partition(" ")
         epoch = self.ring.epoch(node)
         fields = {"Authorization": f"Bearer {self._key}", **(headers or {})}
+        url = f"{self.ring.nodes[node].url}{path}"
         began = time.monotonic()
         try:
             async with self._session.request(
-                method, f"{self.ring.nodes[node].url}{path}", data=body, headers=fields
+                method, url, data=body and io.BytesIO(body), headers=fields
             ) as reply:
                 answer = Answer(reply.status, reply.headers, await reply.read())
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:

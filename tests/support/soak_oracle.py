@@ -119,6 +119,9 @@ class Place:
         told: The nodes that acknowledged a write that is alive.
         token: What the last writer had seen, in words of the server; None when nobody knows.
         is_taken: Whether somebody is at it.
+        picked: Writes of a content that was there before, by the ids of their versions.
+        is_muddled: Whether two writes of one content cannot be told apart: nobody may go on, and
+            only the bytes are judged, until all is quiet.
     """
 
     alive: dict[int, Write] = field(default_factory=dict)
@@ -127,6 +130,8 @@ class Place:
     told: dict[int, set[int]] = field(default_factory=dict)
     token: Token | None = None
     is_taken: bool = False
+    is_muddled: bool = False
+    picked: dict[str, int] = field(default_factory=dict)
 
     def end(self, number: int, node: int | None) -> None:
         """Somebody who had seen a write has replaced it, and a node has said so."""
@@ -134,7 +139,8 @@ class Place:
             self.told.pop(number, None)
             self.ended[number] = write, set()
             while len(self.ended) > REMEMBERED:
-                self.ended.popitem(last=False)
+                forgotten, _ = self.ended.popitem(last=False)
+                self.picked = {at: n for at, n in self.picked.items() if n != forgotten}
         if node is not None and number in self.ended:
             self.ended[number][1].add(node)
 
@@ -204,13 +210,20 @@ class Oracle:
         alive = self.at(path).alive.values()
         return frozenset(write.number for write in alive if write.content is None)
 
-    def numbers_of(self, path: str, hashes: Iterable[str]) -> frozenset[int]:
-        """The writes behind contents that somebody was shown together."""
-        place, wanted = self.at(path), set(hashes)
+    def picked(self, sent: Sent, version: str) -> None:
+        """A write of a content that was there before has made a version of its own."""
+        self.at(sent.path).picked[version] = sent.write.number
+
+    def numbers_of(self, path: str, shown: Iterable[tuple[str, str]]) -> frozenset[int]:
+        """The writes behind versions that somebody was shown together: ids and hashes."""
+        place = self.at(path)
         writes = [write for write, _ in place.ended.values()]
         writes += [sent.write for sent in place.doubts.values()]
         writes += place.alive.values()
-        return frozenset(write.number for write in writes if write.hash in wanted)
+        again = set(place.picked.values())
+        first = {write.hash: write.number for write in writes if write.number not in again}
+        found = (place.picked.get(version, first.get(hashed)) for version, hashed in shown)
+        return frozenset(number for number in found if number is not None)
 
     def look(self, path: str, node: int) -> Look:
         """Begin a read."""
@@ -218,6 +231,8 @@ class Oracle:
         current = {write.hash for write in place.alive.values()}
         current |= {sent.write.hash for sent in place.doubts.values()}
         over = {write.hash for write, nodes in place.ended.values() if node in nodes}
+        # A content that somebody picked has two writes: the node may know of the end of one.
+        over -= {write.hash for write, nodes in place.ended.values() if node not in nodes}
         there = {
             number
             for number, nodes in place.told.items()
@@ -262,11 +277,12 @@ class Oracle:
             in_conflict: Whether the server lists it as in conflict.
         """
         place = self.at(path)
+        if place.is_muddled:
+            self._clear_up(place, seen)
         self._settle_doubts(place, seen.keys())
         expected = {write.hash for write in place.alive.values() if write.content is not None}
         for content_hash in sorted(expected - seen.keys()):
-            numbers = self.numbers_of(path, [content_hash])
-            self._complain("lost write", path, f"{content_hash} ({sorted(numbers)}) is nowhere")
+            self._complain("lost write", path, f"{content_hash} is nowhere")
         ended = {write.hash for write, _ in place.ended.values()}
         for content_hash in sorted(seen.keys() - expected):
             kind = "resurrection" if content_hash in ended else "wrong bytes"
@@ -278,6 +294,20 @@ class Oracle:
                 place.end(number, None)
         if len(place.alive) > 1:
             place.token = None
+
+    def _clear_up(self, place: Place, seen: dict[str, str]) -> None:
+        """What may be there is what is: go on from it."""
+        known = place.known()
+        for number in (*place.alive, *place.doubts):
+            place.doubts.pop(number, None)
+            place.end(number, None)
+        for content_hash in seen.keys() & known.keys():
+            write = known[content_hash]
+            place.ended.pop(write.number, None)
+            place.alive[write.number] = write
+        place.token = None
+        place.picked.clear()
+        place.is_muddled = False
 
     def _settle_doubts(self, place: Place, seen: Iterable[str]) -> None:
         """What is in doubt happened if it is to be seen; a deletion, if what it ended is not."""

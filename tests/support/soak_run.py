@@ -35,7 +35,6 @@ from tests.support.soak_watch import Watch, Watched
 from tests.support.soak_writers import Paths, Writers
 
 _FOLDERS: Final = 16
-_SHARE_OF_READS: Final = 0.65
 _MOST_AT_ONCE: Final = 64
 _OPEN_S: Final = 300.0
 _PATIENCE_S: Final = 90.0
@@ -53,6 +52,7 @@ class Settings:
         clients: Folder clients.
         rate: Requests a second; reads and writes, without polls and checkpoints.
         files: Paths that are written over HTTP.
+        reads: Share of the requests that read, 0 to 1.
         acts: Of people in folders, a second.
         checkpoint_s: From one checkpoint to the next.
         trouble_s: Mean pause between two troubles.
@@ -70,6 +70,7 @@ class Settings:
     clients: int = 2
     rate: float = 10.0
     files: int = 400
+    reads: float = 0.65
     acts: float = 1.0
     checkpoint_s: float = 180.0
     trouble_s: float = 12.0
@@ -109,6 +110,7 @@ class Run:
         self._pause = threading.Event()
         self._load_s = 0.0
         self._behind = 0
+        self._told = 0
 
     async def go(self) -> dict[str, Any]:
         """Do all of it; return the report."""
@@ -236,7 +238,7 @@ class Run:
         readers = Readers(caller, self._oracle, self._paths, self._seed())
 
         def choose() -> Callable[[], Coroutine[Any, Any, None]]:
-            is_read = self._random.random() < _SHARE_OF_READS
+            is_read = self._random.random() < self._settings.reads
             acts = readers.acts if is_read else writers.acts
             (chosen,) = self._random.choices(
                 [act for _, act in acts], [weight for weight, _ in acts]
@@ -274,6 +276,9 @@ class Run:
             f"{self.tally.now:6.0f} s: {requests} requests, {self._folders.acts} acts in folders,"
             f" {quiet.count} checkpoints, {self.tally.violation_count} violations"
         )
+        for one in self.tally.violations[self._told :]:
+            self._say(f"    {one.kind}: {one.where}, at {one.at_s} s: {one.what[:300]}")
+        self._told = len(self.tally.violations)
 
     async def _report(self) -> dict[str, Any]:
         """All figures, judged; see `soak_report`."""

@@ -276,34 +276,42 @@ class Writers:
         for version in versions:
             if not version["deleted"]:
                 self._oracle.saw(look, version["content_hash"])
-        known = self._oracle.at(path).known()
+        place = self._oracle.at(path)
+        known = place.known()
         alive = [one for one in versions if not one["deleted"] and one["content_hash"] in known]
-        losers = [one for one in versions if not one["is_winner"]]
-        winner = versions[0]["content_hash"]
-        covered = [one["content_hash"] for one in alive]
-        if losers and winner in known and self._random.random() < 0.25:
-            given_up = self._random.choice(losers)
-            body, picked = {"give_up": given_up["id"]}, winner
-            covered = [winner, *filter(None, [given_up["content_hash"]])]
-        elif alive:
-            one = self._random.choice(alive)
-            body, picked = {"pick": one["id"]}, one["content_hash"]
-        else:
+        covers = self._oracle.numbers_of(path, map(_mark, alive))
+        if not alive or not covers:
             return
-        covers = self._oracle.numbers_of(path, covered)
-        sent = self._oracle.begin(path, known[picked].content, covers, node)
+        base = Base({"If-Match": shown.json["etag"]}, covers)
+        # Somebody who picks a version writes its content again. Only who sees all of them may:
+        # two who picked the same on two nodes could not be told apart afterwards.
+        if covers != place.alive.keys() or place.doubts or self._random.random() < 0.4:
+            place.token = await self._write(path, self._content(4000), base, node)
+            return
+        losers = [one for one in alive if not one["is_winner"]]
+        one = self._random.choice(alive)
+        body, content = {"pick": one["id"]}, known[one["content_hash"]].content
+        if losers and versions[0]["content_hash"] in known and self._random.random() < 0.4:
+            given_up, winner = self._random.choice(losers), versions[0]
+            body, content = {"give_up": given_up["id"]}, known[winner["content_hash"]].content
+            ended = self._oracle.numbers_of(path, map(_mark, (winner, given_up)))
+            base = Base(base.headers, ended)
+        await self._pick(path, msgspec.json.encode(body), content, base, node)
+
+    async def _pick(
+        self, path: str, body: bytes, content: Content | None, base: Base, node: int
+    ) -> None:
+        sent = self._oracle.begin(path, content, base.covers, node)
         request = f"POST /sync/conflicts{path}"
-        answer = await self._caller.call(
-            "resolve", node, request, msgspec.json.encode(body), {"If-Match": shown.json["etag"]}
-        )
-        if answer is None:
-            return
-        if answer.status == 200:
-            etag = answer.json["etag"]
-            self._oracle.at(path).token = self._oracle.done(sent, etag, node=node)
-            return
-        # Somebody else, or another version that arrived, was faster.
-        self._not_done(sent, answer, request, {404, 412})
+        answer = await self._caller.call("resolve", node, request, body, base.headers)
+        place = self._oracle.at(path)
+        place.is_muddled = answer is None
+        if answer is not None and answer.status == 200:
+            place.token = self._oracle.done(sent, answer.json["etag"], node=node)
+            self._oracle.picked(sent, answer.json["version"])
+        elif answer is not None:
+            # Another version that arrived was faster.
+            self._not_done(sent, answer, request, {404, 412})
 
     async def _refresh(self, path: str, node: int) -> None:
         look = self._oracle.look(path, node)
@@ -314,7 +322,8 @@ class Writers:
         self._oracle.saw(look, found if answer.status == 200 else None)
         place = self._oracle.at(path)
         if answer.status == 200 and found and "X-AeorSync-Conflict" not in answer.headers:
-            covers = self._oracle.numbers_of(path, [found])
+            mark = answer.headers["X-AeorSync-Version"], found
+            covers = self._oracle.numbers_of(path, [mark])
             place.token = Token(answer.headers["ETag"], covers)
 
     def _not_done(self, sent: Sent, answer: Answer, request: str, allowed: set[int]) -> None:
@@ -344,7 +353,8 @@ class Writers:
         return self._random.choice(self._caller.ring.up)
 
     def _free(self, paths: tuple[str, ...]) -> list[str]:
-        return [path for path in paths if not self._oracle.at(path).is_taken]
+        places = ((path, self._oracle.at(path)) for path in paths)
+        return [path for path, place in places if not (place.is_taken or place.is_muddled)]
 
     @contextmanager
     def _a_path(self, paths: "tuple[str, ...] | list[str] | None" = None) -> Iterator[str | None]:
@@ -360,3 +370,8 @@ class Writers:
             yield path
         finally:
             place.is_taken = False
+
+
+def _mark(version: dict[str, Any]) -> tuple[str, str]:
+    """By which the oracle knows a version."""
+    return version["id"], version["content_hash"]

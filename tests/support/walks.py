@@ -7,6 +7,7 @@ limited    keys bound by rules: /secret stays as it is, and nothing of it is tol
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from aeorsync.core.apikeys import KeyRule
 from aeorsync.core.paths import TreePath
 from aeorsync.errors import UnavailableError
 from aeorsync.runtime.bus import Bus
+from aeorsync.storage.shelf import Shelf
 from aeorsync.storage.writer import Committed
 from tests.api.conftest import Running, running
 from tests.api.desk import STRANGERS, Caller, Desk, callers
@@ -33,7 +35,7 @@ from tests.support.strangers import Judge, Maker, Request, may_succeed
 
 HUSH: Final = b"hush-5d1f0a77"
 """What is in the names and in the bytes of hidden files, and nowhere else."""
-SLOW_S: Final = 20.0
+SLOW_S: Final = 60.0
 NO_PATHS: Final = {"uses", "writes", "lists", "is denied"}
 
 
@@ -72,7 +74,9 @@ def _dead_end(*_: object) -> Any:  # noqa: ANN401 - a `Remote` that never comes
 
 @asynccontextmanager
 async def _node(folder: Path) -> Any:  # noqa: ANN401 - as `running`
-    async with running(folder) as outer:
+    # What is kept for peers is kept for moments only, or collections would wait for it.
+    shelf = Shelf(lambda: time.monotonic() * 100)
+    async with running(folder, shelf=shelf) as outer:
         bus: Bus[Committed] = outer.node.bus
         member = Member(
             outer.node.repository,
