@@ -6,7 +6,7 @@ from tests.support.sim.defects import broken
 from tests.support.sim.running import encode, make, play
 
 RUNS = 120
-BATCH = 12
+BATCH = 6
 
 
 @pytest.mark.parametrize("first", range(0, RUNS, BATCH))

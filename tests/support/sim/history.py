@@ -163,7 +163,9 @@ class History:
         seen = self.closure(was) if claimed is None else claimed
         if version.node != node:
             raise BrokenError(f"node {node} has {_name(dot)} from nobody")
-        past.fresh.append(version.stamp)
+        # What is only stated again keeps its age.
+        if not any(self.known[other].version.stamp == version.stamp for other in seen):
+            past.fresh.append(version.stamp)
         for other in seen:
             if not covers(version.vector, other):
                 raise BrokenError(
