@@ -189,8 +189,8 @@ class History:
                 )
             if covers(there.vector, dot):
                 raise BrokenError(
-                    f"over: {_name(there.dot)} of {sibling.key!r} claims to have seen {_name(dot)},"
-                    " which was written later"
+                    f"over: {_name(there.dot)} of {sibling.key!r} claims to have seen"
+                    f" {_name(dot)}, which was written later"
                 )
 
     def told(self, key: bytes, version: Version) -> Seen:
