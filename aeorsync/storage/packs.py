@@ -17,7 +17,6 @@ import os
 import struct
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -212,8 +211,11 @@ class Packs:
             sync_folder(self._folder)
         except BaseException:
             # Or a full disk would be full of empty packs, one for each try.
-            with suppress(OSError):
+            try:
                 self._path(number).unlink()
+            except OSError:
+                # Its name is taken; the next try takes another.
+                self._number = number
             raise
         self._handles[number] = handle
         self._number = number

@@ -1,7 +1,11 @@
 """Packs: what a long upload asks of the system on its way."""
 
+import errno
+import os
 from pathlib import Path
 from unittest.mock import patch
+
+import pytest
 
 from aeorsync.core.hashing import chunk_id
 from aeorsync.storage import packs
@@ -46,3 +50,22 @@ def test_little_files_ask_for_nothing(tmp_path: Path) -> None:
             made.append([chunk(number, 100)])
         made.sync()
     made.close()
+
+
+def test_a_pack_that_could_be_neither_begun_nor_removed_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Packs(tmp_path / "packs", 0, 0)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "the disk refuses")
+
+    small = chunk(1, 10)
+    with monkeypatch.context() as patched:
+        patched.setattr(packs, "_write_all", refuse)
+        patched.setattr(os, "unlink", refuse)
+        with pytest.raises(OSError, match="refuses"):
+            mine.append([small])
+    [place] = mine.append([small])
+    assert bytes(mine.read(small.id, place).data) == small.data
+    mine.close()
