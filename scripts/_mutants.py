@@ -304,11 +304,16 @@ def _told(verdict: Verdict) -> str:
     return verdict.caught_by + ("" if verdict.was_named else "  (not one of those named)")
 
 
-def page(verdicts: Sequence[Verdict]) -> str:
-    """The page for people."""
+def _commit() -> str:
+    """Short name of the commit that is checked out."""
     asked = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    when = f"{datetime.now(UTC):%Y-%m-%d}, commit {commit.strip()}"
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def page(verdicts: Sequence[Verdict], commit: str) -> str:
+    """The page for people; ``commit`` is what was broken."""
+    when = f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}"
     caught = sum(verdict.caught_by is not None for verdict in verdicts)
     seconds = sum(verdict.seconds for verdict in verdicts)
     lines = [
@@ -352,10 +357,14 @@ def main() -> int:
             for mutant in chosen:
                 print(f"{mutant.name}: {mutant.promise}")
             return 0
+        # Asked before, as somebody may go on working meanwhile.
+        commit = _commit() if arguments.write else ""
         verdicts = _judged(chosen, arguments)
     except DriftError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if arguments.write:
+        PAGE.write_text(page(verdicts, commit))
     return _report(verdicts, arguments)
 
 
@@ -382,8 +391,6 @@ def _report(verdicts: Sequence[Verdict], arguments: argparse.Namespace) -> int:
         print(json.dumps(told, indent=1))
     else:
         print(f"{len(verdicts) - len(survivors)} of {len(verdicts)} caught")
-    if arguments.write:
-        PAGE.write_text(page(verdicts))
     return 1 if survivors else 0
 
 
@@ -396,7 +403,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--whole", action="store_true", help="try all tests before giving up")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="side by side")
     parser.add_argument("--table", type=Path, default=TABLES, help="folder of tables")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.write and arguments.only:
+        parser.error("--write is for all defects, not for some")
+    return arguments
 
 
 if __name__ == "__main__":
