@@ -166,12 +166,19 @@ class History:
         # What is only stated again keeps its age.
         if not any(self.known[other].version.stamp == version.stamp for other in seen):
             past.fresh.append(version.stamp)
+        self._check_vector(key, version, seen)
+        found = self.known[dot] = Known(key, version, seen)
+        self.by_key.setdefault(key, []).append(found)
+
+    def _check_vector(self, key: bytes, version: Version, seen: Seen) -> None:
+        """Whether a vector says just what its writer has seen."""
+        dot = version.dot
         for other in seen:
             if not covers(version.vector, other):
                 raise BrokenError(
                     f"under: {_name(dot)} of {key!r} has seen {_name(other)}, and does not say so"
                 )
-        siblings = self.by_key.setdefault(key, [])
+        siblings = self.by_key.get(key, ())
         for sibling in siblings:
             there = sibling.version
             if there.dot in self.forgotten:
@@ -185,8 +192,6 @@ class History:
                     f"over: {_name(there.dot)} of {key!r} claims to have seen {_name(dot)}, which"
                     " was written later"
                 )
-        found = self.known[dot] = Known(key, version, seen)
-        siblings.append(found)
 
     def told(self, key: bytes, version: Version) -> Seen:
         """What a writer claims to have seen of a path."""
