@@ -72,7 +72,7 @@ class Rescue:
     async def _ask_all(self, names: Collection[bytes]) -> set[bytes]:
         """Ask each peer for what is still missing; returns what nobody gave."""
         # Where they lie they may be readable again: a disk can fail for a while.
-        await bridge.run(self._repository.retry, names)
+        await bridge.run(self._repository.store.retry, names)
         # Somebody else may have brought them while we waited for our turn.
         missing = await bridge.run(self._repository.missing, names)
         for remote in self._dial():

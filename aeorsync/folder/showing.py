@@ -186,9 +186,12 @@ class _Showing:
     def _taken(self) -> set[str] | None:
         try:
             with self._work.root.folder(self._folder) as folder, told(self._folder):
-                return set(_entries(folder.handle, facts.name(self._path)))
+                here = set(_entries(folder.handle, facts.name(self._path)))
         except LostError:
             return None
+        # The name of a copy that somebody deleted a moment ago still stands for its version.
+        written = _written(self._work.ledger.copies(self._folder))
+        return here | {facts.name(path) for path in written}
 
     def _drop(self, spare: dict[str, Copy]) -> bool:
         """Remove the copies of versions that are no more; an edited one is a new version.

@@ -137,7 +137,8 @@ class Pending:
 
     def _move(self) -> None:
         """Put all of them into a new pack, durably, or leave everything as it is."""
-        self._packs.seal(self._packs.newest)
+        before = self._packs.newest
+        self._packs.seal(before)
         moved: dict[bytes, Location] = {}
         try:
             for chunks in self._read_back():
@@ -155,8 +156,10 @@ class Pending:
             self._failure, self._pause_s = None, _PAUSE_S
             _log.warning("the disk keeps what it takes again", chunks=len(moved))
             return
+        # A collection may have copied into the same packs: it must not count on them.
+        self._packs.failures += 1
         self._packs.seal(self._packs.newest)
-        for number in {place.pack for place in moved.values()}:
+        for number in range(before + 1, self._packs.newest + 1):
             with suppress(OSError):
                 self._packs.remove(number)
 

@@ -48,9 +48,6 @@ class Repository:
 
     def __init__(self, store: Store, wall: WallClock) -> None:
         """Take over a store; `close` closes it."""
-        # What may fail comes before the writer's thread begins.
-        self.database_id = database_id(store)
-        self._epochs = begin_epoch(store)
         self._store = store
         self._wall = wall
         # First what may find the store damaged or read-only, before any thread is begun.
@@ -258,10 +255,6 @@ class Repository:
     def missing(self, ids: Collection[bytes]) -> set[bytes]:
         """Which chunks this node does not hold."""
         return self._store.missing(ids)
-
-    def retry(self, ids: Collection[bytes]) -> set[bytes]:
-        """Hold chunks again that can be read now, and could not; returns which."""
-        return self._store.retry(ids)
 
     def pin(self, ids: Collection[bytes]) -> set[bytes]:
         """Which chunks this node does not hold; the others stay for a day, whatever happens."""

@@ -22,7 +22,7 @@ def test_a_pass_that_was_cut_off_is_made_up_for(story: FolderStory) -> None:
         tally = cut_everywhere(story, recording, folder / "disk", SEED, one_way)
     assert tally.wrong == []
     assert tally.operations > 30
-    assert tally.states > tally.operations // 4
+    assert tally.states > tally.operations // 8
 
 
 def test_folders_on_the_way_to_a_file_are_as_durable_as_the_file(tmp_path: Path) -> None:

@@ -263,11 +263,11 @@ def test_a_disk_that_cannot_be_read_for_a_while_loses_nothing(
         for path in bodies:
             with pytest.raises(CorruptError):
                 get(repository, path)
-        assert repository.retry(repository.damage.lost(100)) == set()
+        assert repository.store.retry(repository.damage.lost(100)) == set()
         repository.store.compact(0.01, lambda: True)
     lost = repository.damage.lost(100)
     assert len(lost) == 8
-    assert repository.retry(lost) == set(lost)
+    assert repository.store.retry(lost) == set(lost)
     assert {path: get(repository, path) for path in bodies} == bodies
     assert verify(repository).count == 0
     assert repository.damage.lost(100) == []

@@ -28,6 +28,7 @@ def test_every_documented_script_is_there() -> None:
         "lock",
         "run",
         "try-folders",
+        "try-kills",
         "mutants",
     }
 

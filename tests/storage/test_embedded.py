@@ -172,6 +172,20 @@ def test_after_a_failed_fsync_nothing_depends_on_the_file_that_failed(
         wall.now += 31_000
     assert len(list((tmp_path / "packs").glob("*.pack"))) == 1, "each try left a pack"
     monkeypatch.undo()
+    write = packs._write_all
+
+    def full(handle: int, buffers: list[bytes | memoryview], at: int) -> None:
+        write(handle, buffers, at)
+        if len(buffers) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packs, "_write_all", full)
+        for _ in range(3):
+            with pytest.raises(UnavailableError, match="No space left"):
+                store.flush()
+            wall.now += 31_000
+    assert len(list((tmp_path / "packs").glob("*.pack"))) == 1, "each try left a pack"
     store.put_chunks([chunk(b"bbb")])
     commit_once(store)
     store.close()

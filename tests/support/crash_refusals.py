@@ -3,8 +3,8 @@
 for every k     the story is played, and its k-th operation is refused
 told            whoever asked for something gets an error of ours
 seen            nothing half-made: what there was before, or a whole commit
-goes on         what was refused is asked for again, in the same process, and done; only where
-                the disk may have lost what it had taken does the node have to start again
+goes on         what was refused is asked for again, in the same process, and done; where
+                the disk may have lost what it had taken, after a pause or a start
 in the end      everything is as it would have been, and sound
 """
 
@@ -28,6 +28,7 @@ from tests.support.repositories import files
 
 Act = Callable[[int], set[str]]
 _ENOUGH = 20
+_PAUSE_MS = 600_000
 _SYNCS = {"sync", "fsync", "fdatasync"}
 _TAKES_ROOM = {"write", "open", "mkdir", "symlink", "link", "rename", "replace", "renameat2"}
 
@@ -96,9 +97,12 @@ class RefusingStore(Store):
         self.refuser.is_mended = True
         assert _is_in(see(self.repository), self.told), "something half-made is seen"
 
-    def _restart(self, error: AeorError) -> None:
-        assert "restart" in error.message, error
+    def _recover(self, error: AeorError) -> None:
         assert self.refuser.was & _SYNCS, f"{self.refuser.was} has to do with no bytes"
+        if "by itself" in error.message:
+            self.wall.now += _PAUSE_MS
+            return
+        assert "restart" in error.message, error
         self.repository.close()
         self.open()
 
@@ -106,7 +110,7 @@ class RefusingStore(Store):
         try:
             act(self.repository)
         except UnavailableError as error:
-            self._restart(error)
+            self._recover(error)
             self._again(act, has_moved=has_moved)
         except AeorError:
             # It had been done, and just that was not told.

@@ -158,10 +158,10 @@ class Kills:
             time.sleep(0.05 + after)
         elif moment == "gc":
             self._aside(lambda client: client.post("/system/gc"), node)
-            time.sleep(after * 0.05)
+            time.sleep(after * self._random.choice((0.05, 0.5)))
         elif moment == "snapshot":
             self._aside(self._make_snapshot, node)
-            time.sleep(after * 0.03)
+            time.sleep(after * self._random.choice((0.03, 0.5)))
         elif moment == "drain":
             node.process.terminate()
             time.sleep(after * 0.3)

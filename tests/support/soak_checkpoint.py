@@ -10,6 +10,7 @@ from tests.support.soak_calls import Answer, Caller
 from tests.support.soak_choir import ChoirProcess
 from tests.support.soak_folders import Folders
 from tests.support.soak_oracle import Oracle
+from tests.support.soak_watch import slack_of
 from tests.support.soak_writers import Paths
 
 _STEADY_S: Final = 1.0
@@ -87,7 +88,7 @@ class Checkpoint:
             steady_since = 0.0 if wrong else steady_since or now
             if steady_since and now - steady_since > _STEADY_S:
                 return True
-            if now - began > self.quiet_s:
+            if now - began > self.quiet_s * slack_of():
                 text = "\n".join([*wrong[:20], self.folders.tails()])
                 self.caller.tally.complain("not equal", "after quiet", text)
                 return False
@@ -96,18 +97,13 @@ class Checkpoint:
                 is_nudged = True
                 self.caller.tally.counts["nudges of folder clients"] += 1
                 self.caller.tally.notes.append(f"nudged for: {wrong[:3]}")
-                await asyncio.to_thread(self._nudge)
+                await asyncio.to_thread(self.folders.nudge)
             await asyncio.sleep(0.3)
 
     def _unequal(self) -> list[str]:
         if not self.caller.ring.is_equal():
             return ["the roots of the nodes differ"]
         return self.folders.unequal(self.caller.ring.nodes)
-
-    def _nudge(self) -> None:
-        for client in self.folders.clients:
-            client.stop()
-            client.start()
 
     async def _judge_paths(self) -> None:
         here = self.source.choice(self.caller.ring.up)

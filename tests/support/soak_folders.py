@@ -9,6 +9,7 @@ The first client stays up for the whole run, so that growth shows over all of it
 
 import contextlib
 import random
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,8 @@ class Folders:
         self.model = Model()
         self._random = random.Random(seed)
         self._stack = contextlib.ExitStack()
+        self._lock = threading.Lock()
+        self._is_closed = False
         self.acts = 0
         self.clients: list[FolderProcess] = []
         for number in range(count):
@@ -70,10 +73,17 @@ class Folders:
         return Editor(client.root, top, self.model, source, client.knows)
 
     def start_missing(self) -> None:
-        """Start the clients that do not run."""
+        """Start the clients that do not run, unless all is over."""
+        with self._lock:
+            for client in self.clients:
+                if not (client.is_running or self._is_closed):
+                    client.start()
+
+    def nudge(self) -> None:
+        """Have everything looked at, as happens every five minutes by itself."""
         for client in self.clients:
-            if not client.is_running:
-                client.start()
+            client.stop()
+        self.start_missing()
 
     def act(self) -> None:
         """One thing that somebody does."""
@@ -145,8 +155,10 @@ class Folders:
         return "\n".join(f"-- {client.name}\n{client.tail()}" for client in self.clients)
 
     def close(self) -> None:
-        """End all processes."""
-        self._stack.close()
+        """End all processes; none is started after that."""
+        with self._lock:
+            self._is_closed = True
+            self._stack.close()
 
     def _look(self, nodes: list[NodeProcess]) -> list[Seen] | None:
         try:

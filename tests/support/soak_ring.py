@@ -11,6 +11,7 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,8 @@ class Ring:
         self.nodes: list[NodeProcess] = []
         self._epochs = [0] * count
         self._is_up = [True] * count
+        self._lock = threading.Lock()
+        self._is_closed = False
         try:
             self._start(work, count, flags)
         except BaseException:
@@ -70,12 +73,15 @@ class Ring:
 
     @contextlib.contextmanager
     def _away(self, number: int) -> Iterator[None]:
-        self._is_up[number] = False
-        self._epochs[number] += 1
-        # What is under way there may end as it likes: its askers look at the epoch.
-        yield
-        self._epochs[number] += 1
-        self._is_up[number] = True
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeError("all nodes were ended")
+            self._is_up[number] = False
+            self._epochs[number] += 1
+            # What is under way there may end as it likes: its askers look at the epoch.
+            yield
+            self._epochs[number] += 1
+            self._is_up[number] = True
 
     def kill(self, number: int, pause: float) -> None:
         """End a node as ``kill -9`` does, and start it again after a pause in seconds."""
@@ -118,8 +124,10 @@ class Ring:
         return len({root_of(node) for node in self.nodes}) == 1
 
     def close(self) -> None:
-        """End all processes."""
-        self._stack.close()
+        """End all processes, after a restart that is under way; none is started after that."""
+        with self._lock:
+            self._is_closed = True
+            self._stack.close()
 
 
 def verify(data: Path) -> list[str]:

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tests.support.soak_calls import Caller, Tally, Weather, new_session, stopped
 from tests.support.soak_checkpoint import Checkpoint
@@ -31,7 +31,7 @@ from tests.support.soak_report import UNJUDGED, YARDSTICK
 from tests.support.soak_ring import Ring
 from tests.support.soak_streams import Plan
 from tests.support.soak_troubles import Troubles
-from tests.support.soak_watch import Watch, Watched
+from tests.support.soak_watch import Watch, Watched, slack_of
 from tests.support.soak_writers import Paths, Writers
 
 _FOLDERS: Final = 16
@@ -107,7 +107,7 @@ class Run:
         self._weather = Weather()
         self._paths = settings.paths()
         self._oracle = Oracle(self.tally.complain)
-        self._pause = threading.Event()
+        self._is_over = threading.Event()
         self._load_s = 0.0
         self._behind = 0
         self._told = 0
@@ -118,12 +118,11 @@ class Run:
         async with contextlib.AsyncExitStack() as stack:
             self._say(f"starting {settings.nodes} nodes in {self._work}")
             flags = ("--grave-retention", "5m", "--sync-interval", "10")
-            ring = await asyncio.to_thread(Ring, self._work, settings.nodes, *flags)
-            stack.callback(ring.close)
-            self._folders = await asyncio.to_thread(
-                Folders, self._work, ring.nodes, settings.clients, self._seed()
+            ring = await _started(stack, lambda: Ring(self._work, settings.nodes, *flags))
+            seed = self._seed()
+            self._folders = await _started(
+                stack, lambda: Folders(self._work, ring.nodes, settings.clients, seed)
             )
-            stack.callback(self._folders.close)
             session = await stack.enter_async_context(new_session())
             self._caller = Caller(ring, self.tally, session)
             self._choir = ChoirProcess(self._plan(ring))
@@ -134,6 +133,7 @@ class Run:
             watching = asyncio.create_task(self._watch.run())
             stack.push_async_callback(stopped, watching)
             stack.push_async_callback(stopped, asyncio.create_task(self._measure_machine()))
+            stack.callback(self._is_over.set)
             await self._cycles()
             return await self._report()
 
@@ -164,16 +164,17 @@ class Run:
     async def _load(self, seconds: float) -> None:
         """Have everybody work, each until the time is over and what was begun is done."""
         end = time.monotonic() + seconds
-        self._pause.clear()
+
+        def is_over() -> bool:
+            return time.monotonic() > end or self._is_over.is_set()
+
         began = time.monotonic()
         await asyncio.gather(
             self._request(end),
             self._trouble(end),
             self._break_streams(end),
             self._repeat(Keys(self._caller, self._weather, "/load/d00", self._seed()).live, end),
-            asyncio.to_thread(
-                work_until, lambda: time.monotonic() > end, self._folders, self._settings.acts
-            ),
+            asyncio.to_thread(work_until, is_over, self._folders, self._settings.acts),
         )
         self._load_s += time.monotonic() - began
 
@@ -310,8 +311,9 @@ class Run:
 
     def _judge(self, growth: list[dict[str, Any]]) -> None:
         settings = self._settings
+        slack = max([slack_of(0), *(slack_of(load) for _, load in self._watch.load.samples)])
         for kind, one in self.tally.latencies.items():
-            if kind not in UNJUDGED and one.most > settings.latency_limit_s:
+            if kind not in UNJUDGED and one.most > settings.latency_limit_s * slack:
                 self.tally.complain("latency", kind, f"{one.most:.1f} s")
         limits = {"memory": settings.memory_limit, "handles": settings.handle_limit}
         for row in growth:
@@ -319,6 +321,21 @@ class Run:
                 found = row.get(name)
                 if row["is_judged"] and found and found["is_long"] and found["per_hour"] > limit:
                     self.tally.complain("growth", str(row["name"]), f"{name}: {found}")
+
+
+_Started = TypeVar("_Started", Ring, Folders)
+
+
+async def _started(stack: contextlib.AsyncExitStack, start: Callable[[], _Started]) -> _Started:
+    """Start processes, which are ended with the stack; also when cancelled meanwhile."""
+    starting = asyncio.create_task(asyncio.to_thread(start))
+    try:
+        started = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        stack.callback((await starting).close)
+        raise
+    stack.callback(started.close)
+    return started
 
 
 def _pid(process: Any) -> int | None:  # noqa: ANN401  # Popen of bytes or text

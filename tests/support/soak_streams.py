@@ -27,6 +27,7 @@ import aiohttp
 import msgspec
 
 from tests.support.soak_figures import Latencies
+from tests.support.soak_watch import slack_of
 
 EARS: Final = 20
 """One stream in so many hears of everything."""
@@ -284,7 +285,7 @@ class Choir:
         return self._figures()
 
     async def _check(self, now: dict[str, str], changed: list[str]) -> dict[str, Any]:
-        end = time.monotonic() + self._plan.patience_s
+        end = time.monotonic() + self._plan.patience_s * slack_of()
         while True:
             missed = [
                 f"stream {number} of {stream.url}: {line}"

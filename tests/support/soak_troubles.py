@@ -19,6 +19,7 @@ from tests.support.nodes import is_active, wait_until
 from tests.support.soak_calls import Caller, Tally, Weather
 from tests.support.soak_folders import Folders
 from tests.support.soak_ring import Ring
+from tests.support.soak_watch import slack_of
 
 _BACK_S: Final = 90.0
 
@@ -59,13 +60,13 @@ class Troubles:
 
     async def whole(self) -> None:
         """Mend everything, and wait until all links are active."""
-        began = time.monotonic()
+        began, limit_s = time.monotonic(), _BACK_S * slack_of()
         self._ring.mend()
         await asyncio.to_thread(self._folders.start_missing)
         try:
-            await asyncio.to_thread(wait_until, self._is_whole, _BACK_S)
+            await asyncio.to_thread(wait_until, self._is_whole, limit_s)
         except TimeoutError:
-            self._tally.complain("links", "ring", f"not active again after {_BACK_S:.0f} s")
+            self._tally.complain("links", "ring", f"not active again after {limit_s:.0f} s")
         self._tally.took("until all links are active again", time.monotonic() - began)
         self._weather.change(is_calm=True)
 

@@ -2,6 +2,9 @@
 
 Each start of a process is a life of its own. The slope is fitted to the second half of a run, over
 all lives, without the first `WARM_UP_S` of each; it is judged only where that leaves `JUDGED_S`.
+
+Limits in seconds are those of a machine that has time. Where more wants to run than there are
+processors, they are as much longer (`slack_of`).
 """
 
 import asyncio
@@ -141,6 +144,15 @@ def _measure(pid: int | None, data: Path | None) -> dict[str, float]:
 
 def _count(folder: Path) -> float:
     return float(sum(1 for _ in folder.iterdir()))
+
+
+def slack_of(load: float | None = None) -> float:
+    """By how much limits in seconds are longer, because so much else wants the processors.
+
+    Args:
+        load: Of the machine; None for that of now.
+    """
+    return max(1.0, (os.getloadavg()[0] if load is None else load) / (os.cpu_count() or 1))
 
 
 def size_of(folder: Path) -> int:

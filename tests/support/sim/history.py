@@ -166,31 +166,31 @@ class History:
         # What is only stated again keeps its age.
         if not any(self.known[other].version.stamp == version.stamp for other in seen):
             past.fresh.append(version.stamp)
-        self._check_vector(key, version, seen)
-        found = self.known[dot] = Known(key, version, seen)
-        self.by_key.setdefault(key, []).append(found)
-
-    def _check_vector(self, key: bytes, version: Version, seen: Seen) -> None:
-        """Whether a vector says just what its writer has seen."""
-        dot = version.dot
         for other in seen:
             if not covers(version.vector, other):
                 raise BrokenError(
                     f"under: {_name(dot)} of {key!r} has seen {_name(other)}, and does not say so"
                 )
-        siblings = self.by_key.get(key, ())
+        siblings = self.by_key.setdefault(key, [])
+        self._check_beside(siblings, version, seen)
+        found = self.known[dot] = Known(key, version, seen)
+        siblings.append(found)
+
+    def _check_beside(self, siblings: Iterable[Known], version: Version, seen: Seen) -> None:
+        """Whether a new version and those before it say of each other what is true."""
+        dot = version.dot
         for sibling in siblings:
             there = sibling.version
             if there.dot in self.forgotten:
                 continue  # all have acknowledged it, so to know it is to claim nothing
             if there.dot not in seen and covers(version.vector, there.dot):
                 raise BrokenError(
-                    f"over: {_name(dot)} of {key!r} claims to have seen {_name(there.dot)}"
+                    f"over: {_name(dot)} of {sibling.key!r} claims to have seen {_name(there.dot)}"
                 )
             if covers(there.vector, dot):
                 raise BrokenError(
-                    f"over: {_name(there.dot)} of {key!r} claims to have seen {_name(dot)}, which"
-                    " was written later"
+                    f"over: {_name(there.dot)} of {sibling.key!r} claims to have seen"
+                    f" {_name(dot)}, which was written later"
                 )
 
     def told(self, key: bytes, version: Version) -> Seen:
