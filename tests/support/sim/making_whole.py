@@ -38,6 +38,7 @@ PARTS: dict[str, dict[str, int]] = {
     "copies": {"save": 12, "put back": 12},
     "age": {"long pass": 8},
 }
+_LONG_S = 1200
 SHAPES = ("line", "ring", "star", "mesh", "one-sided")
 
 
@@ -101,7 +102,7 @@ class _Maker(Maker):
 
     def step(self, name: str) -> Step:
         if name == "long pass":
-            return ("pass", 1200)
+            return ("pass", _LONG_S)
         return super().step(name)
 
     def _pair(self) -> list[Any]:
