@@ -11,7 +11,7 @@ import msgspec
 
 from aeorsync.core import clock, tree
 from aeorsync.core.merge import Sight, join, see
-from aeorsync.core.paths import MAX_PATH, TreePath, from_key, to_key
+from aeorsync.core.paths import MAX_PATH, TreePath, to_key
 from aeorsync.core.versions import (
     NO_CONTENT,
     Content,
@@ -25,6 +25,7 @@ from aeorsync.core.versions import (
 )
 from aeorsync.errors import BadRequestError, ConflictError
 from aeorsync.storage.base import Change, Commit
+from aeorsync.storage.collisions import ConflictMarks
 from aeorsync.storage.views import NodeCache, View, below
 
 MAX_OPEN_VERSIONS = 64
@@ -89,7 +90,6 @@ class Draft:
         # Keys edited so far, those of operations that were undone included.
         self._order: list[bytes] = []
         self._merged: set[bytes] = set()
-        self._folders: set[bytes] = set()
 
     def begin(self) -> None:
         """Start an operation."""
@@ -321,7 +321,7 @@ class Draft:
         visible: dict[bytes, bytes | None] = {}
         graves: dict[bytes, bytes | None] = {}
         changes: list[Change] = []
-        conflicts: dict[bytes, bool] = {}
+        marks = ConflictMarks(self)
         for key, entry in self._kept.items():
             old = self._before(key)
             if old == entry:
@@ -340,12 +340,7 @@ class Draft:
                     via=self._kept_via[key],
                 )
             )
-            if now.losers or (was is not None and was.losers):
-                conflicts[key] = bool(now.losers)
-            # What settles a conflict of versions leaves a file and a folder of one name in theirs.
-            may_collide = key in self._merged or conflicts.get(key) is False
-            if now.is_live and may_collide:
-                conflicts.update(self._collisions(key, now))
+            marks.note(key, was, now, is_merged=key in self._merged)
         graves.update(dict.fromkeys(self._forgotten - self._kept.keys()))
         if not changes and not graves:
             return None
@@ -366,23 +361,8 @@ class Draft:
             nodes={**live.made, **dead.made},
             dropped=(live.dropped | dead.dropped) - live.made.keys() - dead.made.keys(),
             changes=changes,
-            conflicts=conflicts,
+            conflicts=marks.found,
         )
-
-    def _collisions(self, key: bytes, sight: Sight) -> dict[bytes, bool]:
-        """Files that have something inside since two nodes made a file and a folder at once."""
-        found: dict[bytes, bool] = {}
-        if sight.winner.kind != Kind.DIRECTORY and self.has_inside(from_key(key)):
-            found[key] = True
-        ancestor = key.rpartition(b"\0")[0]
-        while ancestor and ancestor not in self._folders:
-            self._folders.add(ancestor)
-            entry = self.entry(ancestor)
-            above = None if entry is None else see(entry)
-            if above is not None and above.is_live and above.winner.kind != Kind.DIRECTORY:
-                found[ancestor] = True
-            ancestor = ancestor.rpartition(b"\0")[0]
-        return found
 
 
 def _entry_of(versions: dict[Dot, Version]) -> Entry:

@@ -21,8 +21,11 @@ from aeorsync.core.versions import Entry, Kind, Version, decode_entry
 from aeorsync.errors import CorruptError
 from aeorsync.storage.base import Head, Store
 
-CACHED_BYTES = 24 << 20
-"""Bytes of tree nodes, as stored, that are held decoded; decoded they take half as much again."""
+CACHED_BYTES = 32 << 20
+"""Memory that decoded tree nodes may take, about."""
+_NODE_BYTES = 500
+_KEY_BYTES = 90
+"""What a decoded node, and each key with its value in it, take beside their bytes."""
 SYSTEM_KEY = to_key(SYSTEM)
 _SYSTEM_END = SYSTEM_KEY + b"\x01"
 
@@ -35,8 +38,8 @@ class NodeCache:
 
         Args:
             store: Has the nodes.
-            most: Bytes of nodes, as stored, that are held. Their number would be no bound: a
-                tree whose files are written all day leaves thousands of nodes that nobody reads.
+            most: Bytes that nodes may take, about. Their number would be no bound: a tree
+                whose files are written all day leaves thousands of nodes that nobody reads.
         """
         self._store = store
         self._most = most
@@ -59,12 +62,12 @@ class NodeCache:
         if node_id(body) != name:
             raise CorruptError(f"tree node {name.hex()} does not match its name")
         node = decode_node(body)
-        self._hold(name, node, len(body))
+        self._hold(name, node, len(body) + _NODE_BYTES + _KEY_BYTES * len(node.keys))
         return node
 
     @property
     def held(self) -> int:
-        """Bytes of the nodes that are held, as stored."""
+        """Bytes that the nodes take that are held, about."""
         return self._held
 
     def clear(self) -> None:
