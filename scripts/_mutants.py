@@ -25,7 +25,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -199,9 +199,10 @@ class Copy:
         process = _LOADED.Process(target=_run_pytest, args=(self.root, words))
         process.start()
         process.join(_RUN_S)
-        if process.is_alive():
-            process.kill()
-            process.join()
+        was_over = not process.is_alive()
+        _end_all(process.pid)
+        process.join()
+        if not was_over:
             return f"{' '.join(tests)} (never ended)"
         if process.exitcode == _PASSED:
             return None
@@ -212,8 +213,16 @@ class Copy:
         raise DriftError(f"{' '.join(tests)} cannot be run:\n{told[-2000:]}")
 
 
+def _end_all(group: int | None) -> None:
+    """End a process of `_run_pytest` and whatever it started that is still there."""
+    if group is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
 def _run_pytest(root: Path, words: list[str]) -> None:
     """Run tests of a copy; in a process of its own, which has not loaded the program yet."""
+    os.setpgid(0, 0)
     with (root / _OUTPUT).open("wb") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
@@ -276,7 +285,7 @@ class Run:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in multiprocessing.active_children():
-                    process.kill()
+                    _end_all(process.pid)
                 raise
         # A test that fails anyway has noticed nothing.
         caught = {verdict.caught_by for verdict in verdicts if verdict.caught_by is not None}

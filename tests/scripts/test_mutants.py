@@ -18,7 +18,7 @@ promise = "Nothing is broken by another comment."
 file = "aeorsync/core/bucket.py"
 find = "Amounts that pass at a limited rate."
 replace = "Amounts which pass at a limited rate."
-tests = ["tests/server/test_housekeeping.py"]
+tests = ["tests/config/test_target.py"]
 """
 
 
