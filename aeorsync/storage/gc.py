@@ -30,6 +30,7 @@ from aeorsync.errors import BusyError, UnavailableError
 from aeorsync.runtime import chance
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import TOUCH_MS, ChunkRow, Compacted, Head, Store
+from aeorsync.storage.keeping import COMPLETE
 from aeorsync.storage.marking import Marking
 from aeorsync.storage.progress import Progress, quiet
 from aeorsync.storage.repository import Repository
@@ -220,10 +221,13 @@ class _Run:
                 self._absent = kept_roots(self.repository)
                 self._marked = view.head
         # A kept tree may come here, from a peer, without a change of the head.
+        whole = self.repository.notes(COMPLETE) if self._absent else {}
         for root, name in list(self._absent.items()):
             was_sound = self._marking.damage is None
             if self._marking.add_kept(root, name):
                 del self._absent[root]
+            elif root.hex() in whole:
+                self._marking.miss(name)
             if was_sound and self._marking.damage is not None:
                 self.repository.doubt_tree(root)
 

@@ -62,6 +62,10 @@ class Marking:
         self._add_tree(root, name)
         return True
 
+    def miss(self, name: str) -> None:
+        """A tree that was whole here lacks its root."""
+        self.damage = self.damage or f"{name} is not whole here: its root is missing"
+
     def _add_tree(self, root: bytes, tolerant: str | None) -> None:
         waiting = [root]
         while waiting:

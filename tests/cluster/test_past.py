@@ -154,8 +154,15 @@ def test_a_tree_nobody_names_any_more_is_forgotten(
 
 
 @pytest.mark.parametrize("is_gone", [True, False])
+@pytest.mark.parametrize("is_root", [True, False])
 def test_a_tree_that_was_whole_and_is_damaged_is_fetched_again(
-    ours: Repository, theirs: Repository, peer: FakePeer, root: bytes, *, is_gone: bool
+    ours: Repository,
+    theirs: Repository,
+    peer: FakePeer,
+    root: bytes,
+    *,
+    is_gone: bool,
+    is_root: bool,
 ) -> None:
     assert run(past(ours, peer).complete())
     store = ours.store
@@ -163,7 +170,7 @@ def test_a_tree_that_was_whole_and_is_damaged_is_fetched_again(
     shared.add_head_tree(ours.head.root)
     whole = Marking(store, 1, lambda: None)
     whole.add_head_tree(root)
-    lost = min(whole.nodes - shared.nodes)
+    lost = root if is_root else min(whole.nodes - shared.nodes - {root})
     store.sweep([lost], (), 0)
     if not is_gone:
         store.put_nodes({lost: b"damaged"})
