@@ -355,6 +355,7 @@ ENDPOINTS = (
         get,
         "The fields of `GET /files/{path}`, without the body.",
         access=Access.USER,
+        also=(304,),
         errors=_ERRORS,
         parameters=_PARAMETERS,
         sees=Sees.ALL,

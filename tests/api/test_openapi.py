@@ -73,3 +73,12 @@ def test_health_goes_by_the_space_that_is_left(used: float, word: str) -> None:
 def test_disk_use_is_a_share(tmp_path: Path) -> None:
     assert 0 <= disk_use(tmp_path) <= 1
     assert disk_use(None) == 0
+
+
+def test_reading_and_looking_may_both_be_answered_with_not_modified(call: Browser) -> None:
+    call("PUT", "/files/a", content=b"x")
+    told = call("GET", "/openapi.json").json()["paths"]["/files/{path}"]
+    for method in ("GET", "HEAD"):
+        status = call(method, "/files/a", headers={"If-None-Match": "*"}).status_code
+        assert str(status) == "304"
+        assert "304" in told[method.lower()]["responses"]

@@ -76,7 +76,7 @@ def reader(site: Site, buffer: int = 4096) -> socket.socket:
 
 async def until_free(site: Site, seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
-        while site.state.connections:  # noqa: ASYNC110 - uvicorn's own set tells nobody
+        while site.state.connections or site.under_way:  # noqa: ASYNC110 - uvicorn's own set tells nobody
             await asyncio.sleep(0.01)
 
 
@@ -87,7 +87,6 @@ def test_who_reads_nothing_is_let_go() -> None:
                 talk.sendall(GET)
                 await asyncio.sleep(0.1)
                 await until_free(site)
-            assert site.under_way == 0
 
     asyncio.run(run())
 
