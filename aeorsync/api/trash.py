@@ -22,8 +22,14 @@ from aeorsync.core import paths
 from aeorsync.core.access import Op
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, from_key, to_key
-from aeorsync.core.versions import Version, decode_entry
-from aeorsync.errors import BadRequestError, ConflictError, InvalidFieldError, NotFoundError
+from aeorsync.core.versions import Content, Version, decode_entry
+from aeorsync.errors import (
+    BadRequestError,
+    ConflictError,
+    InvalidFieldError,
+    NotFoundError,
+    StaleError,
+)
 from aeorsync.runtime import bridge
 from aeorsync.storage import changes
 from aeorsync.storage.bounds import demand_new
@@ -53,11 +59,15 @@ async def restore(call: Call) -> Response:
     """Bring back what was deleted last at a path."""
     path = paths.parse((await call.body(PathRequest)).path)
     reach.demand(call, path, Op.CREATE, changes.nothing_deleted(path).message)
-    await rescued(call.node, _check_content, call.node, path)
+    held = await rescued(call.node, _held_content, call.node, path)
 
     def operation(draft: Draft) -> Version:
         demand_new(draft, path, call.caller.access)
-        return changes.restore(draft, path, call.caller.access)
+        version = changes.restore(draft, path, call.caller.access)
+        if version.content != held:
+            # A peer brought it meanwhile, and its bytes may not be here.
+            raise StaleError(f"{path} was deleted once more meanwhile; nothing was changed")
+        return version
 
     await bridge.settle(call.node.repository.commit(operation))
     return answer(RestoredReply(restored=True, path=path))
@@ -107,19 +117,21 @@ def _item(path: TreePath, version: Version) -> DeletedItem:
     )
 
 
-def _check_content(node: Node, path: TreePath) -> None:
-    """Refuse to bring back a file whose bytes are gone.
+def _held_content(node: Node, path: TreePath) -> Content | None:
+    """What would be brought back, all of whose bytes are here; None for nothing.
 
     Raises:
-        NotFoundError: They are.
+        NotFoundError: They are no longer.
     """
     with node.repository.view() as view:
         entry = view.entry(to_key(path))
     if entry is None:
-        return
-    lacking, _ = node.repository.lacking([see(entry).winner.content])
+        return None
+    content = changes.last_of(entry).content
+    lacking, _ = node.repository.lacking([content])
     if lacking:
         raise NotFoundError(f"the bytes of {path} are no longer on this node")
+    return content
 
 
 ENDPOINTS = (
@@ -145,7 +157,7 @@ ENDPOINTS = (
         access=Access.USER,
         request=PathRequest,
         reply=RestoredReply,
-        errors=(BadRequestError, InvalidFieldError, NotFoundError, ConflictError),
+        errors=(BadRequestError, InvalidFieldError, NotFoundError, ConflictError, StaleError),
         sees=Sees.PRESENT,
     ),
 )

@@ -262,13 +262,18 @@ def copy(
 def restore(draft: Draft, path: TreePath, access: Access = EVERYTHING) -> Version:
     """Bring back what was deleted last at a path."""
     entry = draft.entry(to_key(path))
-    last = None if entry is None else max(entry.versions, key=lambda version: version.rank)
+    last = None if entry is None else last_of(entry)
     if is_taken(draft, path, access, Kind.DIRECTORY if last is None else last.kind):
         raise ConflictError(f"{path} exists; rename or delete it first")
     if last is None:
         raise nothing_deleted(path)
     _make_parents(draft, path)
     return draft.write(path, state_of(last, deleted=False, base=b""))
+
+
+def last_of(entry: Entry) -> Version:
+    """The version of a deleted path that is brought back."""
+    return max(entry.versions, key=lambda version: version.rank)
 
 
 def nothing_deleted(path: TreePath) -> NotFoundError:

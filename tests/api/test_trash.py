@@ -2,7 +2,12 @@
 
 import pytest
 
+from aeorsync.api import rescue, trash
+from aeorsync.core import paths
+from aeorsync.runtime import bridge
+from aeorsync.storage import changes
 from tests.api.conftest import Browser
+from tests.support.repositories import put
 
 
 def gone(call: Browser, **query: object) -> list[str]:
@@ -106,3 +111,25 @@ def test_a_file_whose_bytes_are_gone_is_not_restored(call: Browser) -> None:
     reply = call("POST", "/files/restore", json={"path": "/a"})
     assert reply.status_code == 404
     assert "no longer" in reply.json()["error"]
+
+
+def test_what_is_brought_back_is_what_was_looked_at(
+    call: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete(call, "/a")
+    rescued = rescue.rescued
+
+    async def overtaken(node, *rest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202
+        found = await rescued(node, *rest)
+        await bridge.run(put, node.repository, "/a", b"deleted later")
+        path = paths.parse("/a")
+        await bridge.settle(node.repository.commit(lambda draft: changes.delete(draft, path)))
+        return found
+
+    monkeypatch.setattr(trash, "rescued", overtaken)
+    reply = call("POST", "/files/restore", json={"path": "/a"})
+    assert (reply.status_code, reply.json()["code"]) == (409, "STALE")
+    assert call("GET", "/files/a").status_code == 404
+    monkeypatch.undo()
+    assert call("POST", "/files/restore", json={"path": "/a"}).status_code == 200
+    assert call("GET", "/files/a").content == b"deleted later"
