@@ -7,6 +7,9 @@ with what the answer said. What is found at the start of a pass was never answer
     it does not, but shows just that       the same: nobody else writes the same with the same time
     neither                                it never came; what is here is sent as before
 
+Whether a deletion was done cannot be told by what is shown. Where the path is here again, nothing
+is agreed on about it any more: what somebody made again is not deleted for our own deletion.
+
 So what others made of our versions meanwhile is later than ours, not beside it, and what they
 deleted does not come back.
 """
@@ -93,10 +96,16 @@ async def hear(work: Work) -> None:
         try:
             reply = await work.server.committed(name.removeprefix(SENT))
         except NotFoundError:
-            for row in rows:
-                work.sent.setdefault(row.path, []).append(row)
+            await bridge.run(_keep, work, rows)
             continue
         await bridge.run(_take, work, name, rows, reply)
+
+
+def _keep(work: Work, rows: Iterable[Sent]) -> None:
+    for row in rows:
+        work.sent.setdefault(row.path, []).append(row)
+        if row.look is None and work.root.look(row.path) is not None:
+            work.ledger.forget([row.path])
 
 
 def _take(work: Work, name: str, rows: list[Sent], reply: CommitReply) -> None:

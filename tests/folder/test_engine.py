@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from aeorsync.client.syncing import SyncCalls
 from aeorsync.core.reconcile import Direction
-from aeorsync.errors import AeorError
+from aeorsync.errors import AeorError, NotFoundError
 from aeorsync.folder import passes
 from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Deleted, Moved, Planned, Side, Why
@@ -518,3 +519,41 @@ def killed_after_deleting(settle: Callable[..., None]) -> Callable[..., None]:
         settle(work, known)
 
     return call
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_was_changed_back_after_a_kill_stays_changed_back(
+    two: tuple[Synced, Synced], monkeypatch: pytest.MonkeyPatch, *, restarted: bool
+) -> None:
+    a, b = two
+    for path in ("d/x", "d/y"):
+        a.write(path, f"{path}, first")
+    a.sync()
+    b.sync()
+    (a.path / "d").rename(a.path / "e")
+    a.write("e/x", "second")
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "settle_made", killed)
+        with pytest.raises(KeyboardInterrupt):
+            a.sync()
+    if restarted:
+        # Then it does not remember the commit, and its effect has to be recognised.
+        monkeypatch.setattr(SyncCalls, "committed", unknown)
+    shutil.rmtree(a.path / "e")
+    for path in ("d/x", "d/y"):
+        a.write(path, f"{path}, first")
+    for who in (a, a, b):
+        who.sync()
+    for who in two:
+        # Whose an empty folder is cannot be told.
+        assert [name for name in who.names if name != "e"] == ["d", "d/x", "d/y"]
+        assert who.read("d/x") == "d/x, first"
+        assert who.status().conflicts == ()
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+async def unknown(_: object, name: str) -> None:
+    raise NotFoundError(name)
