@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -148,11 +148,13 @@ def test_connections_leave_the_node_the_files_it_needs(tmp_path: Path) -> None:
             client.get("/system/health").raise_for_status()
         limit(node, resource.RLIMIT_NOFILE, RESERVED_FILES + 60)
         crowd = [stack.enter_context(_connection(node)) for _ in range(MANY)]
-        assert Reading(clients, kept).found == {200: 240, 201: 12}
-        refused = _connection(node)
-        refused.settimeout(10)
-        with refused, suppress(ConnectionResetError):
-            assert b"503" in (refused.recv(1000) or b"503")
+        reading = Reading(clients, kept)
+        assert set(reading.found) <= {200, 201}, reading.refusals[:3]
+        assert sum(reading.found.values()) == 12 * 21
+        with _connection(node) as late:  # the idlest of the crowd makes room
+            late.settimeout(30)
+            late.sendall(b"GET /system/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b" 200 " in late.recv(1000)
         for connection in crowd:
             connection.close()
         with node.client() as client:
@@ -212,16 +214,24 @@ class Reading:
 
     def _work(self, client: httpx.Client, path: str) -> None:
         for other, body in self.kept.items():
-            answer = client.get(f"/files/{other}")
+            answer = _again(lambda other=other: client.get(f"/files/{other}"))  # type: ignore[misc]
             self._note(answer)
             if answer.status_code == 200:
                 assert answer.content == body
-        self._note(client.put(f"/files/{path}", content=b"new"))
+        self._note(_again(lambda: client.put(f"/files/{path}", content=b"new")))
 
     def _note(self, answer: httpx.Response) -> None:
         self.found[answer.status_code] += 1
         if answer.status_code >= 300:
             self.refusals.append(answer.text)
+
+
+def _again(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """Ask, on another connection where the one that was idle had to make room, as clients do."""
+    for _ in range(50):
+        with suppress(httpx.TransportError):
+            return ask()
+    return ask()
 
 
 def _connection(node: NodeProcess) -> socket.socket:
