@@ -17,12 +17,11 @@ _LONGEST: Final = ("test_ring.py", "test_folders.py", "test_kill.py", "test_watc
 """Modules of more than twenty seconds, longest first."""
 
 _LONG: Final = (
-    "sim",
+    "simulation",
     "faults",
     "crash",
     "hostile",
     "fuzz",
-    "rollback",
     "nodes",
     "folder",
     "client",
