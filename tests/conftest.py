@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -54,6 +55,15 @@ def _no_logins_of_whoever_runs_this(tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _our_processes_start_at_once(_no_logins_of_whoever_runs_this: None) -> Iterator[None]:
+def _ctrl_c_is_heard() -> None:
+    """Where the tests run in the background Ctrl-C is ignored, and processes inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _our_processes_start_at_once(
+    _no_logins_of_whoever_runs_this: None, _ctrl_c_is_heard: None
+) -> Iterator[None]:
     with processes.hastened():
         yield

@@ -34,6 +34,8 @@ HEAD_SECONDS = 30.0
 BODY_SECONDS = 60.0
 SEND_SECONDS = 60.0
 MIN_SENT = 16 * limits.KIB
+IDLE_SECONDS = 1.0
+"""Who has waited for less makes room for nobody: the next request may be on its way."""
 LINGER_SECONDS = 1.0
 """How long a client may read why it was refused, before what it still sends resets it."""
 RESERVED_FILES = 160
@@ -116,9 +118,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._watch()
 
     def _make_room(self) -> bool:
-        """Close the connection that has waited longest for a head, if one waits for any."""
-        others = (other for other in self.connections if other is not self)
-        idle = [other for other in others if isinstance(other, BoundedProtocol) and other.is_idle]
+        """Close the connection that has waited longest for a head, if one waits long enough."""
+        latest = self.loop.time() - IDLE_SECONDS
+        others = (other for other in self.connections if isinstance(other, BoundedProtocol))
+        idle = [other for other in others if other.is_idle and other.since <= latest]
         if not idle:
             return False
         min(idle, key=lambda other: other.since).transport.abort()
