@@ -180,9 +180,13 @@ class Draft:
         }
 
     def knew(self) -> set[Content]:
-        """Files in the entries that the operation under way looked at, as they were before."""
+        """Files in the entries that the operation under way looked at, as they were before.
+
+        What was deleted does not count: of that the bytes need not be here.
+        """
         entries = (self._kept.get(key) or self._before(key) for key in self._asked)
-        return {version.content for entry in entries if entry for version in entry.versions}
+        versions = (version for entry in entries if entry for version in entry.versions)
+        return {version.content for version in versions if not version.deleted}
 
     # Writing
 

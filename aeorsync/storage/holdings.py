@@ -8,8 +8,9 @@ sweep can come in between.
 
 Two kinds need no look. What was stored by an upload that began after the last sweep had ended is
 *proven*: nothing was swept since its first question. And what an operation took from the tree
-itself (a rename, a copy, an undelete) was in use all the time, so no sweep took it: if a chunk of
-that is missing, it was damaged, which is no reason to refuse a rename.
+itself (a rename, a copy) was in use all the time, so no sweep took it: if a chunk of that is
+missing, it was damaged, which is no reason to refuse a rename. Bytes of what was deleted may be
+gone, or may never have come here.
 """
 
 from collections.abc import Callable, Collection
