@@ -5,6 +5,7 @@
 | a file or a link | it has other versions, or something is inside: two nodes made both |
 | a folder | it has other versions |
 | nothing | never |
+| a record of the system | it has other versions |
 
 What is inside a file may come by a peer and go by anybody, so both are looked at from every path
 above.
@@ -15,6 +16,7 @@ from typing import Protocol
 from aeorsync.core.merge import Sight, see
 from aeorsync.core.paths import TreePath, from_key
 from aeorsync.core.versions import Entry, Kind
+from aeorsync.storage.views import is_system_key
 
 
 class Sought(Protocol):
@@ -72,6 +74,8 @@ class ConflictMarks:
             above = above.rpartition(b"\0")[0]
 
     def _is_contested(self, key: bytes, sight: Sight) -> bool:
-        if not sight.is_live or sight.losers or sight.winner.kind == Kind.DIRECTORY:
-            return sight.is_live and bool(sight.losers)
-        return self._draft.has_inside(from_key(key))
+        if not sight.is_live or sight.losers:
+            return sight.is_live
+        # A fork's record that something is gone may have such records inside.
+        is_nothing = sight.winner.kind == Kind.DIRECTORY or is_system_key(key)
+        return not is_nothing and self._draft.has_inside(from_key(key))

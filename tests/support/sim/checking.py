@@ -66,9 +66,8 @@ def _check_conflicts(node: Node, entries: dict[bytes, Entry]) -> None:
     lives = sorted(key for key, sight in sights.items() if sight.is_live)
     expected = {key for key, sight in sights.items() if sight.losers}
     for key in lives:
-        if sights[key].winner.kind != Kind.DIRECTORY and any(
-            other.startswith(key + b"\0") for other in lives
-        ):
+        is_file = sights[key].winner.kind != Kind.DIRECTORY and not is_system_key(key)
+        if is_file and any(other.startswith(key + b"\0") for other in lives):
             expected.add(key)
     listed = {conflict.path for conflict in node.repository.conflicts()}
     expected_paths = {from_key(key) for key in expected if sights[key].is_live}
