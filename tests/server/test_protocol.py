@@ -299,5 +299,18 @@ def test_who_has_asked_for_nothing_for_longest_makes_room() -> None:
         for _, writer in silent:
             writer.close()
 
-    with patch.object(limits, "MAX_CONNECTIONS", 2):
+    with patch.object(limits, "MAX_CONNECTIONS", 2), patch.object(protocol, "IDLE_SECONDS", 0.0):
+        talk(conversation)
+
+
+def test_who_has_only_just_connected_makes_room_for_nobody() -> None:
+    async def conversation(site: Site) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        await asyncio.sleep(0.02)
+        assert statuses(await site.say()) == [503]
+        writer.write((GET % 1).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert statuses(await reader.read()) == [200]
+        writer.close()
+
+    with patch.object(limits, "MAX_CONNECTIONS", 1):
         talk(conversation)
