@@ -158,7 +158,8 @@ def _frames(
     head = page.head
     known = None if page.has_more else known
     end = DiffEnd(print_cursor(page.cursor), page.has_more, head.root.hex(), known)
-    header = DiffHeader(head.node, repository.database_id, end.root_hash, __version__)
+    database, root = repository.database_id, end.root_hash
+    header = DiffHeader(head.node, database, root, __version__, deltas=True)
     return b"".join(
         (
             framing.encode(framing.Kind.HEADER, pack(header)),

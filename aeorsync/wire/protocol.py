@@ -19,7 +19,6 @@ IDS_TYPE = "application/vnd.aeorsync.ids"
 """A request body of chunk ids, 32 raw bytes each, joined."""
 NODE_HEADER = "X-AeorSync-Node"
 """Node id of the asking node, decimal."""
-
 CHUNKS_HEADER = "X-AeorSync-Chunks"
 """How chunks are to be read for ``POST /sync/chunks``, in frames: ``checked``, before they are
 sent; ``held``, that too, and peers are not asked for what is damaged."""
@@ -69,12 +68,14 @@ class DiffHeader(msgspec.Struct, frozen=True):
         database: Id made with its database; a copy of the database keeps it.
         root_hash: Hex root of its live tree when this page was begun.
         version: Version of its software.
+        deltas: Whether bases may be named for the chunks that are asked for (`wire.deltas`).
     """
 
     node_id: int
     database: int
     root_hash: str
     version: str = ""
+    deltas: bool = False
 
 
 class DiffEnd(msgspec.Struct, frozen=True, omit_defaults=True):
