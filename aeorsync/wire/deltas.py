@@ -71,8 +71,13 @@ def parse_wants(body: bytes) -> dict[bytes, tuple[bytes, ...]]:
 
 def encode_delta(delta: Delta) -> bytes:
     """Return one DELTA frame."""
+    return framing.encode(framing.Kind.DELTA, join_delta(delta))
+
+
+def join_delta(delta: Delta) -> bytes:
+    """Return the payload of the frame that carries a delta."""
     head = _HEAD.pack(delta.id, delta.size, len(delta.bases))
-    return framing.encode(framing.Kind.DELTA, b"".join((head, *delta.bases, delta.stored)))
+    return b"".join((head, *delta.bases, delta.stored))
 
 
 def parse_delta(payload: bytes) -> Delta:
