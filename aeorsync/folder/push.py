@@ -117,10 +117,11 @@ class _Push:
             return batch, []
         if batch.size > LARGE:
             return await self._send_ahead(batch, files)
+        new = [give for give in files if not self._was_moved(give)]
         if batch.size > UNASKED:
-            wanted = await lacking(self._work, files)
+            wanted = await lacking(self._work, new)
         else:
-            wanted = {place.id for give in files for place in after(give)}
+            wanted = {place.id for give in new for place in after(give)}
         read = await bridge.run(read_wanted, self._work.root, files, wanted)
         for path, error in read.spoiled.items():
             self._spoil(path, error)
@@ -271,6 +272,11 @@ class _Push:
                 work.report(Deleted(drop.path, Side.REMOTE))
         sent = 0 if batch.size > LARGE else batch.size
         self._gauge.add(batch.count, sent)
+
+    def _was_moved(self, give: Give) -> bool:
+        """Whether a file was elsewhere, so that its chunks are there."""
+        content = give.content
+        return give.was is None and content is not None and content.hash in self._sources
 
     def _source_of(self, give: Give) -> str | None:
         if give.was is not None or give.content is None:
