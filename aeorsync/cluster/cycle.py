@@ -11,7 +11,6 @@ the cursor stays before it, so that it is asked for again. An error ends the cyc
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -42,16 +41,14 @@ _EVERYTHING: Final = Filter()
 _decode_items = msgspec.msgpack.Decoder(list[Item]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """An entry that was not taken, and why."""
 
     path: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(msgspec.Struct, frozen=True):
     """An entry that changes something here.
 
     Attributes:
@@ -65,8 +62,7 @@ class News:
     contents: tuple[Content, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What a page amounts to.
 
     Attributes:
@@ -80,8 +76,7 @@ class Plan:
     problems: list[Problem]
 
 
-@dataclass(frozen=True, slots=True)
-class Complete:
+class Complete(msgspec.Struct, frozen=True):
     """News that can be applied.
 
     Attributes:
@@ -97,8 +92,7 @@ class Complete:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What a cycle did.
 
     Attributes:
@@ -145,7 +139,7 @@ class Report:
 
     def plus(self, complete: Complete, applied: Applied, told: int) -> "Report":
         """This and one more page."""
-        return replace(
+        return msgspec.structs.replace(
             self,
             told=self.told + told,
             skipped=self.skipped + told - len(complete.news) - len(complete.problems),
@@ -159,8 +153,7 @@ class Report:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Peering:
+class Peering(msgspec.Struct, frozen=True):
     """The two sides of a cycle.
 
     Attributes:
@@ -212,7 +205,7 @@ async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
                 # Everything the peer had when it said so is in our trees by now.
                 await bridge.run(peering.repository.learn, dict(page.end.knowledge))
         cursor, has_more = page.end.cursor, page.end.more
-        report = replace(report, reached=cursor, root=page.end.root_hash)
+        report = msgspec.structs.replace(report, reached=cursor, root=page.end.root_hash)
     return report
 
 

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from aeorsync.core.versions import HASH_SIZE, REF_SIZE, Content
 from aeorsync.errors import CorruptError
 from aeorsync.remote.calls import Remote
@@ -39,8 +41,7 @@ Spoiled = dict[Content, str]
 """Files that cannot be completed, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True):
     """What fetching did.
 
     Attributes:
@@ -142,8 +143,7 @@ class _Haul:
             self.lost.update((name, _missing_text(name)) for name in again[BATCH_IDS:])
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True):
     """What some files lack.
 
     Attributes:
@@ -189,8 +189,7 @@ def _most(*, are_pieces: bool) -> int:
     return _MAX_PIECES if are_pieces else MAX_FILE_CHUNKS
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """What became of some chunks.
 
     Attributes:

@@ -18,8 +18,9 @@ disagree:
 Rank is: live beats deleted, then the higher stamp, then the higher node id.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
+
+import msgspec
 
 from aeorsync.core.versions import Entry, Kind, Vector, Version, covers
 
@@ -45,8 +46,7 @@ def join(ours: Entry | None, theirs: Entry) -> Entry:
     return theirs if kept == theirs.versions else Entry(kept)
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True):
     """What readers see of an entry.
 
     Attributes:

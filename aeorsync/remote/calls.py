@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -55,8 +54,7 @@ Take = Callable[[list[Chunk]], Awaitable[None]]
 """Takes chunks as they come; their names are not checked yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class DiffPage:
+class DiffPage(msgspec.Struct, frozen=True):
     """One page of what changed at a peer.
 
     Attributes:

@@ -5,8 +5,9 @@ everything as it was. None does I/O of its own. Those that go through a folder t
 who asked (`storage.bounds`); may they do it at the path itself, their caller has made sure.
 """
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from aeorsync.core.access import EVERYTHING, Access, Op, missing
 from aeorsync.core.paths import ROOT, TreePath, ancestors, is_inside, join, name, to_key
@@ -27,8 +28,7 @@ Tags: TypeAlias = tuple[Vector | None, ...] | Literal["*"] | None
 """Contexts named by an If-Match or If-None-Match header; None in it matches nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(msgspec.Struct, frozen=True):
     """What a writer demands of, or knows about, the state it changes.
 
     Attributes:
@@ -48,8 +48,7 @@ class Conditions:
 NO_CONDITIONS = Conditions()
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(msgspec.Struct, frozen=True):
     """A file as its writer states it; None keeps what is there, or takes a default."""
 
     content: Content
@@ -69,8 +68,7 @@ class FileState:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LinkState:
+class LinkState(msgspec.Struct, frozen=True):
     """A symlink as its writer states it; None takes a default.
 
     Attributes:

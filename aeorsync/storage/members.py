@@ -10,7 +10,6 @@ written by the node they are about only.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -41,8 +40,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     removed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(msgspec.Struct, frozen=True):
     """A node's place in the cluster. Times are milliseconds since the Unix epoch.
 
     Attributes:

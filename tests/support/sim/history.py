@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from aeorsync.core.clock import is_too_far_ahead
+from aeorsync.core.clock import is_too_far_ahead, make_stamp
 from aeorsync.core.merge import see
 from aeorsync.core.versions import Dot, Entry, Kind, Version, covers
 
@@ -100,17 +100,24 @@ class History:
                 found |= known.seen
         return frozenset(found)
 
-    def end_commit(self, past: Past, last_stamp: int, node: int, now_ms: int) -> None:
+    def end_commit(self, past: Past, stamps: tuple[int, int], node: int, now_ms: int) -> None:
         """All paths of a commit have been noted.
 
-        A stamp from too far ahead, that of a wrong clock, is not followed: then they go back.
+        A stamp from too far ahead, that of a wrong clock, is not followed: then they go back, also
+        where nothing is given one because it is only stated again.
+
+        Args:
+            past: Of the node.
+            stamps: Its last ones before and after the commit.
+            node: Its id.
+            now_ms: What its clock shows, in milliseconds since the Unix epoch.
         """
+        before, after = stamps
+        if is_too_far_ahead(before, now_ms) and after < before:
+            past.stamp = min(past.stamp, make_stamp(now_ms) - 1)
         if past.fresh:
             first, last = min(past.fresh), max(past.fresh)
-            demand(
-                first > past.stamp or is_too_far_ahead(last_stamp, now_ms),
-                f"node {node}: stamp {first} after {past.stamp}",
-            )
+            demand(first > past.stamp, f"node {node}: stamp {first} after {past.stamp}")
             demand(len(set(past.fresh)) == len(past.fresh), f"node {node} gave out a stamp twice")
             past.stamp = last
             past.fresh.clear()
