@@ -18,17 +18,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
-import typer
 import uvloop
 
-from aeorsync.cli.client import REFUSED_HINT
-from aeorsync.cli.sync import How
+from aeorsync.cli.hints import REFUSED_HINT
+from aeorsync.cli.sync_flags import How
 from aeorsync.cli.sync_notes import Noter
-from aeorsync.cli.sync_screen import Screen, screen_for
-from aeorsync.client import AsyncClient
+from aeorsync.cli.sync_plain import Screen, screen_for
+from aeorsync.client.keeping import FolderClient
 from aeorsync.config import Exit, target
 from aeorsync.config.folders import SyncFolder
 from aeorsync.config.state import state_folder
@@ -172,12 +170,14 @@ class Keeper:
         async with AsyncExitStack() as stack:
             root, ledger = self._folder.local, self._place.ledger
             if self._how.dry_run:
+                from tempfile import TemporaryDirectory  # noqa: PLC0415  # likewise
+
                 scratch = stack.enter_context(TemporaryDirectory(prefix="aeorsync-plan-"))
                 root, ledger = await bridge.run(stand_in, root, ledger, Path(scratch))
             else:
                 self._prepare()
                 stack.enter_context(self._place.running())
-            client = AsyncClient(node.url, node.key, authorities=node.cluster_ca)
+            client = FolderClient(node.url, node.key, authorities=node.cluster_ca)
             await stack.enter_async_context(client)
 
             def sync(limit: DeleteLimit) -> FolderSync:
@@ -247,6 +247,8 @@ class Keeper:
         """Whether somebody at a terminal lets a mass deletion happen."""
         if self._how.as_json or not is_somebody_there():
             return False
+        import typer  # noqa: PLC0415  # takes a while, and is seldom needed
+
         question = f"{self._name}: {error.message}\nDelete them all the same?"
         with self._screen.paused():
             return await bridge.run(typer.confirm, question, err=True)
