@@ -6,13 +6,11 @@ import random
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import _measure
-from _bench_peers import TOOLS, Peer, missing
 from _measure import Figures, NodeProcess, peak_mib
 
 from tests.support.folder_clients import FolderProcess
@@ -228,71 +226,6 @@ def bench_folder_large(folder: Path, figures: Figures) -> None:
         shutil.rmtree(folder / f"large-node-{files}")
 
 
-def bench_folder_peers(folder: Path, figures: Figures) -> None:
-    """The same work by aeorsync and by what else is installed, each from folder to folder."""
-    for name in missing():
-        print(f"  {name} is not installed: not measured", file=sys.stderr)
-    for name in ["aeorsync", *(name for name in TOOLS if name not in missing())]:
-        for data in ("small", "big"):
-            work = folder / f"peer-{name}-{data}"
-            source, target = work / "source", work / "target"
-            source.mkdir(parents=True)
-            target.mkdir()
-            if data == "small":
-                make_small(source, _measure.scaled(10_000))
-            else:
-                make_big(source / "big.bin", _measure.scaled(1024) * MIB)
-            settled()
-            with _peer(name, work, source, target) as peer:
-                _measure_peer(name, data, peer, figures)
-            shutil.rmtree(work)
-
-
-def _peer(name: str, work: Path, source: Path, target: Path) -> Peer:
-    if name == "aeorsync":
-        return Ours(work, source, target)
-    return TOOLS[name](work, source, target)
-
-
-def _measure_peer(name: str, data: str, peer: Peer, figures: Figures) -> None:
-    what = "10 000 small files" if data == "small" else "1 GiB"
-
-    def measure(step: str) -> None:
-        settled()
-        began = time.perf_counter()
-        peer.sync()
-        took = time.perf_counter() - began
-        is_same = same(peer.source, peer.target)
-        figures.add(f"{name}: {step}", took, "s", "" if is_same else "the same", met=is_same)
-
-    measure(what)
-    measure(f"{what}, again")
-    if data == "big":
-        insert_at_head(peer.source / "big.bin")
-        measure("a byte at its head")
-    else:
-        files = sorted(peer.source.rglob("*.dat"))
-        files[len(files) // 2].write_bytes(b"changed once more")
-        measure("one small file changed")
-
-
-class Ours(Peer):
-    """Two folders and a server between them: up, then down."""
-
-    def start(self) -> None:
-        self.node = NodeProcess(self.work / "node")
-        self._stack.enter_context(self.node)
-        flags = ("--max-delete", "100%")
-        self.clients = [
-            FolderProcess(self.work, root.name, f"{self.node.url}/x", self.node.key or "", *flags)
-            for root in (self.source, self.target)
-        ]
-
-    def sync(self) -> None:
-        for one in self.clients:
-            run(one)
-
-
 def _check(one: FolderProcess, other: FolderProcess) -> None:
     if not same(one.root, other.root):
         raise SystemExit(f"{one.root} and {other.root} are not the same")
@@ -301,5 +234,4 @@ def _check(one: FolderProcess, other: FolderProcess) -> None:
 FOLDER_WORKS = {
     "folder": bench_folder,
     "folder-large": bench_folder_large,
-    "folder-peers": bench_folder_peers,
 }

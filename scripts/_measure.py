@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -32,14 +33,52 @@ def scaled(number: int) -> int:
     return max(1, int(number * _scale[0]))
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What the works are asked for.
+
+    Attributes:
+        rounds: How often what is compared is measured, at least 1.
+        minutes: After so many no further round is begun.
+        sizes: Entries of the trees that grow.
+        rows: Of the table against others; all when empty.
+        tools: Likewise.
+    """
+
+    rounds: int = 5
+    minutes: float = 30
+    sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    rows: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+
+
 class Figures:
-    """What was measured, each beside its target."""
+    """What one work measured, each figure beside its target.
 
-    def __init__(self) -> None:
+    Attributes:
+        wanted: What it was asked for.
+        rows: The figures: name, value, unit, target, met, and the spread of what was repeated.
+        tables: In markdown, where the figures alone do not say it.
+    """
+
+    def __init__(self, wanted: Wanted | None = None) -> None:
+        self.wanted = wanted or Wanted()
         self.rows: list[dict[str, object]] = []
+        self.tables: list[str] = []
 
-    def add(self, name: str, value: float, unit: str, target: str, *, met: bool) -> None:
-        row = {"name": name, "value": round(value, 3), "unit": unit, "target": target, "met": met}
+    def add(
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        target: str,
+        *,
+        met: bool,
+        spread: tuple[float, float] | None = None,
+    ) -> None:
+        row = {"name": name, "value": round(value, 4), "unit": unit, "target": target, "met": met}
+        if spread is not None:
+            row["spread"] = [round(side, 4) for side in spread]
         self.rows.append(row)
         print(f"  {name}: {value:,.2f} {unit}  (target {target})", file=sys.stderr, flush=True)
 
