@@ -20,7 +20,7 @@ from blake3 import blake3
 from aeorsync.core.chunking import Chunker
 from aeorsync.core.hashing import chunk_id, hasher
 from aeorsync.errors import AeorError, CorruptError, StaleError
-from aeorsync.folder import facts
+from aeorsync.folder import facts, unsure
 from aeorsync.folder.events import Why
 from aeorsync.folder.facts import Agreed
 from aeorsync.folder.fetching import Larder, Pantry, chunk_ids, fetch, larder
@@ -196,6 +196,7 @@ class _Large:
         with told(take.path):
             finish(folder, take, file)
             file.sync()
+            unsure.begin(self._work.ledger, [take])
             expected = self._placer.make_room(folder, take)
             here = folder.place(file, self._name, expected)
             self._folders.sync()

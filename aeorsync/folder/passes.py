@@ -16,7 +16,7 @@ from typing import Final
 
 from aeorsync.core.reconcile import Direction, Policy
 from aeorsync.core.versions import Kind
-from aeorsync.folder import sent, told
+from aeorsync.folder import sent, told, unsure
 from aeorsync.folder.brake import brake
 from aeorsync.folder.edits import push_edits
 from aeorsync.folder.events import (
@@ -201,7 +201,8 @@ class _Round:
     # Looking
 
     def _prepare(self) -> None:
-        """Ask for everything anew when other paths take part than before."""
+        """See what was left, and ask for everything anew when other paths take part than before."""
+        unsure.forget(self._ledger, self._engine.root)
         copies = {copy.path for copy in self._ledger.copies().values()}
         notes = self._ledger.notes(CONFLICT)
         self._conflicted = copies | {name.removeprefix(CONFLICT) for name in notes}

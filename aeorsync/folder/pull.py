@@ -14,10 +14,11 @@ each whole file, and written down when it is durable; so what breaks off is gone
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from aeorsync.core.versions import Kind
-from aeorsync.folder import facts, names
+from aeorsync.folder import facts, names, unsure
 from aeorsync.folder.events import Deleted, Downloaded, Moved, Phase, Side, Why
 from aeorsync.folder.fetching import Larder, chunk_ids, fetch, larder
 from aeorsync.folder.large import take_large
@@ -89,7 +90,11 @@ class _Pull:
     async def _step(self, act: Callable[[Sequence[Take]], Done], takes: list[Take]) -> None:
         for at in range(0, len(takes), MAX_FILES):
             some = takes[at : at + MAX_FILES]
-            await self._record(some, await bridge.run(act, some))
+            await self._record(some, await bridge.run(self._noted, act, some))
+
+    def _noted(self, act: Callable[[Sequence[Take]], Done], takes: Sequence[Take]) -> Done:
+        unsure.begin(self._work.ledger, takes)
+        return act(takes)
 
     # Moves
 
@@ -154,7 +159,8 @@ class _Pull:
         self._work.tally.bytes_received += sum(len(chunk.stored) for chunk in chunks)
         # One at a time: threads that write small files would only wait for each other.
         async with self._writes:
-            done = await bridge.run(write, self._work, self._placer, batch, chunks, at_home)
+            act = partial(write, self._work, self._placer, chunks=chunks, at_home=at_home)
+            done = await bridge.run(self._noted, act, batch)
             await self._record([take for take in batch if take not in done.lacking], done)
         if done.lacking and at_home:
             await self._bulk(done.lacking, looks_here=False)
@@ -184,7 +190,7 @@ class _Pull:
     # What was done
 
     async def _record(self, takes: list[Take], done: Done, *, has_told: bool = False) -> None:
-        await bridge.run(self._work.settle, done.settled)
+        await bridge.run(self._settle, done)
         paths = done.paths
         size = 0
         for take in takes:
@@ -194,6 +200,11 @@ class _Pull:
                 self._work.report(Downloaded(take.path, take.told.size, take.was is None))
         if takes:
             self._gauge.add(len(takes), 0 if has_told else size)
+
+    def _settle(self, done: Done) -> None:
+        with self._work.ledger.transaction():
+            self._work.settle(done.settled)
+            unsure.end(self._work.ledger)
 
 
 def _batches(takes: list[Take]) -> Iterator[list[Take]]:
