@@ -18,11 +18,13 @@ disagree:
 Rank is: live beats deleted, then the higher stamp, then the higher node id.
 """
 
-from functools import cached_property
+from operator import attrgetter
 
 import msgspec
 
 from aeorsync.core.versions import Entry, Kind, Vector, Version, covers
+
+_rank = attrgetter("rank")
 
 
 def join(ours: Entry | None, theirs: Entry) -> Entry:
@@ -63,7 +65,7 @@ class Sight(msgspec.Struct, frozen=True):
         """Whether the path exists for readers."""
         return not self.winner.deleted
 
-    @cached_property
+    @property
     def conflict_type(self) -> str | None:
         """The word for the conflict on the wire, or None when there is none."""
         if not self.losers:
@@ -79,14 +81,16 @@ def see(entry: Entry) -> Sight:
     """Decide what readers see; see the table at the top of this module."""
     if len(entry.versions) == 1:
         return Sight(entry.versions[0])
-    ranked = sorted(entry.versions, key=lambda version: version.rank, reverse=True)
+    ranked = sorted(entry.versions, key=_rank, reverse=True)
     # First who stands: of two that leave the same state perhaps only one is overruled.
     standing: list[Version] = []
     for version in ranked:
-        if not any(_overrules(other, version) for other in ranked) and not any(
-            is_same_state(version, better) for better in standing
-        ):
-            standing.append(version)
+        for other in ranked:
+            if _overrules(other, version):
+                break
+        else:
+            if not any(is_same_state(version, better) for better in standing):
+                standing.append(version)
     return Sight(standing[0], tuple(standing[1:]))
 
 

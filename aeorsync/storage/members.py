@@ -10,6 +10,7 @@ written by the node they are about only.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -170,6 +171,7 @@ def _id(child: Child) -> int:
     return int(name(child.path).removesuffix(".json"))
 
 
+@lru_cache(1024)
 def _hashes(node_id: int) -> tuple[bytes, bytes]:
     """Content hashes of the record of a member, and of one that was removed."""
     records = (_Record(node_id), _Record(node_id, removed=True))
