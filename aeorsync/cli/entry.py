@@ -5,6 +5,7 @@ plainly ``sync``, with flags from `FLAGS`, is read here. Whatever is not as plai
 mistakes, completion, short flags in one word) is left to `cli.main`, which knows all of it.
 """
 
+import gc
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -43,9 +44,11 @@ def main() -> int:
 
         return whole.main()
     try:
-        from aeorsync.cli.sync_flags import carry_out  # noqa: PLC0415  # not needed by the above
+        # What loading leaves behind stays to the end: looking through it is wasted.
+        gc.disable()
+        from aeorsync.cli import sync_flags  # noqa: PLC0415  # not needed by the above
 
-        return carry_out(**given)
+        return sync_flags.carry_out(**given)
     except BaseException as error:  # noqa: BLE001  # told as for any command
         from aeorsync.cli import main as whole  # noqa: PLC0415
 

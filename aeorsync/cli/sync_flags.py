@@ -3,6 +3,7 @@
 Of its own, and with little to load: `cli.entry` comes here without the help of all commands.
 """
 
+import gc
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,4 +72,6 @@ def carry_out(  # noqa: PLR0913  # one parameter a flag
     how = How(key=key, watch=watch, dry_run=dry_run, as_json=as_json, quiet=quiet)
     from aeorsync.cli import syncing  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()
     return syncing.run(chosen, how)

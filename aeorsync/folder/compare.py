@@ -3,8 +3,10 @@
 import stat
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec.structs import replace
 
 from aeorsync.core.versions import Kind
 from aeorsync.folder import content, facts, listing, names

@@ -12,9 +12,10 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
+
+import msgspec
 
 from aeorsync.core.hashing import HASH_SIZE
 from aeorsync.core.versions import Kind
@@ -144,8 +145,7 @@ def places(chunks: bytes) -> Iterator[Place]:
         start += size
 
 
-@dataclass(frozen=True, slots=True)
-class Agreed:
+class Agreed(msgspec.Struct, frozen=True):
     """What both sides last had at a path.
 
     Attributes:
@@ -173,8 +173,7 @@ class Agreed:
         return self.fingerprint.kind
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(msgspec.Struct, frozen=True):
     """A losing version of a path, shown as a file beside it; the tree knows nothing of it.
 
     Attributes:
@@ -197,8 +196,7 @@ class Copy:
         return self.fingerprint == NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A path that is not as agreed.
 
     Attributes:
@@ -239,8 +237,7 @@ class Flaw(Enum):
     DISK = "disk"
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """A path that was left out; the rest went on, and nothing was lost.
 
     Attributes:

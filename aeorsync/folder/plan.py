@@ -10,10 +10,11 @@ before what is in it.
 """
 
 from collections.abc import Container
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from aeorsync.core.reconcile import (
     FOLDER,

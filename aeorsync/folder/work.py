@@ -1,9 +1,11 @@
 """What the parts of a pass share: where things are, and what was done so far."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from aeorsync.folder.events import Outcome, Phase, Problem, Progress, Report, Why
 from aeorsync.folder.facts import Agreed
