@@ -18,8 +18,7 @@ disagree:
 Rank is: live beats deleted, then the higher stamp, then the higher node id.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+import msgspec
 
 from aeorsync.core.versions import Entry, Kind, Vector, Version, covers
 
@@ -45,8 +44,7 @@ def join(ours: Entry | None, theirs: Entry) -> Entry:
     return theirs if kept == theirs.versions else Entry(kept)
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True, gc=False):
     """What readers see of an entry.
 
     Attributes:
@@ -63,7 +61,7 @@ class Sight:
         """Whether the path exists for readers."""
         return not self.winner.deleted
 
-    @cached_property
+    @property
     def conflict_type(self) -> str | None:
         """The word for the conflict on the wire, or None when there is none."""
         if not self.losers:
