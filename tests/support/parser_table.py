@@ -13,6 +13,7 @@ import msgspec
 
 from aeorsync import config
 from aeorsync.api import diff, events, members, parameters, peers, places
+from aeorsync.api.bundling import Heard
 from aeorsync.api.commits import _parse_header as parse_commit
 from aeorsync.api.endpoint import parse_body
 from aeorsync.cluster import cycle, offers, terms
@@ -649,7 +650,7 @@ PARSERS: Final[tuple[Parser, ...]] = (
     ),
     Parser(
         "commit header",
-        lambda data: parse_commit(framing.Frame(framing.Kind.HEADER, data)),
+        lambda data: parse_commit(framing.Frame(framing.Kind.HEADER, data), Heard()),
         [PACK(COMMIT)],
         ("api.commits:_parse_header",),
         PACK,
