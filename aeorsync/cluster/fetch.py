@@ -10,20 +10,22 @@ A chunk that the peer does not hold, or whose bytes are wrong, is *lost*; files 
 handed to the store every few MiB.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from aeorsync.cluster.alike import find_bases
 from aeorsync.core.versions import HASH_SIZE, REF_SIZE, Content
 from aeorsync.errors import CorruptError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.together import together
-from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.content import is_content_of
+from aeorsync.storage.deltas import made
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.deltas import Bases, Delta
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk
 from aeorsync.wire.limits import GIB, MAX_CHUNK, MAX_FILE_CHUNKS, MIB
@@ -36,6 +38,7 @@ PROVE_BYTES: Final = 64 * MIB
 _PIECE_BYTES: Final = 5 * 1024
 # As many as the largest file needs, and no more than that many references in memory.
 _MAX_PIECES: Final = MAX_FILE_CHUNKS // 128
+_NO_PAST: Final[Mapping[Content, Content]] = {}
 
 Spoiled = dict[Content, str]
 """Files that cannot be completed, and why."""
@@ -56,9 +59,18 @@ class Fetched(msgspec.Struct, frozen=True):
 
 
 async def fetch_contents(
-    repository: Repository, remote: Remote, contents: Iterable[Content]
+    repository: Repository,
+    remote: Remote,
+    contents: Iterable[Content],
+    pasts: Mapping[Content, Content] = _NO_PAST,
 ) -> Fetched:
     """Bring files here.
+
+    Args:
+        repository: Where to.
+        remote: Where from.
+        contents: The files.
+        pasts: What was here before, of some of them: the peer may send the difference.
 
     Raises:
         AeorError: The peer broke the protocol or cannot be reached, or our disk refused.
@@ -66,7 +78,7 @@ async def fetch_contents(
     chunks = size = 0
     spoiled: Spoiled = {}
     for group in groups(contents):
-        haul = _Haul(repository, remote, group)
+        haul = _Haul(repository, remote, group, pasts)
         spoiled.update(await haul.bring())
         chunks += haul.chunks
         size += haul.size
@@ -81,6 +93,7 @@ class _Haul:
         repository: Where to.
         remote: Where from.
         contents: The files that are not spoiled so far.
+        pasts: What was here before, of some of them.
         lost: Chunks that cannot be had, and why.
         proven: Files whose bytes passed through our hands and are right.
         chunks: Chunks stored.
@@ -90,6 +103,7 @@ class _Haul:
     repository: Repository
     remote: Remote
     contents: list[Content]
+    pasts: Mapping[Content, Content]
     lost: dict[bytes, str] = field(default_factory=dict)
     proven: set[Content] = field(default_factory=set)
     chunks: int = 0
@@ -105,20 +119,23 @@ class _Haul:
             self.contents = found.kept
             if not found.wanted:
                 break
-            await self._fetch(list(_batches(found.wanted)))
+            bases = await bridge.run(
+                find_bases, self.repository, self.contents, self.pasts, found.wanted
+            )
+            await self._fetch(list(_batches(found.wanted)), bases)
         unproven = [content for content in self.contents if content not in self.proven]
         for group in groups(unproven, PROVE_BYTES):
             spoiled.update(await bridge.run(prove, self.repository, group))
         return spoiled
 
-    async def _fetch(self, batches: list[list[bytes]]) -> None:
+    async def _fetch(self, batches: list[list[bytes]], bases: Bases) -> None:
         singles = _singles(self.contents)
         waiting = iter(batches)
         are_plain = self.remote.encoding is not Encoding.ZSTD
 
         bad: dict[bytes, str] = {}
 
-        async def take(chunks: list[Chunk]) -> None:
+        async def take(chunks: list[Chunk | Delta]) -> None:
             received = await bridge.run(
                 receive, self.repository, chunks, singles, are_plain=are_plain
             )
@@ -130,12 +147,13 @@ class _Haul:
 
         async def work() -> None:
             for batch in waiting:
-                missing = await self.remote.chunks(batch, take)
+                missing = await self.remote.chunks(batch, take, bases=bases)
                 self.lost.update((name, _missing_text(name)) for name in missing)
 
         await together(*(work() for _ in range(min(IN_FLIGHT, len(batches)))))
         if bad:
             # Damaged there, most likely, which it does not know: let it look, and heal itself.
+            # Or made of a base that is damaged here: now they come whole.
             again, bad = sorted(bad), {}
             missing = await self.remote.chunks(again[:BATCH_IDS], take, manner="checked")
             self.lost.update((name, _missing_text(name)) for name in missing)
@@ -203,7 +221,7 @@ class Received(msgspec.Struct, frozen=True):
 
 def receive(
     repository: Repository,
-    chunks: Sequence[Chunk],
+    chunks: Sequence[Chunk | Delta],
     singles: dict[bytes, list[Content]],
     *,
     are_plain: bool,
@@ -216,7 +234,7 @@ def receive(
         singles: Files of one chunk, by its id.
         are_plain: They come plain on request; what shrinks is stored compressed all the same.
     """
-    stored = [StoredChunk(*chunk) for chunk in chunks]
+    stored = made(repository, chunks)
     bad: dict[bytes, str] = {}
     try:
         plain = repository.receive(stored, are_plain=are_plain)

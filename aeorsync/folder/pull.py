@@ -19,8 +19,9 @@ from typing import Final
 
 from aeorsync.core.versions import Kind
 from aeorsync.folder import facts, names, unsure
+from aeorsync.folder.alike import bases_of, fetch_alike
 from aeorsync.folder.events import Deleted, Downloaded, Moved, Phase, Side, Why
-from aeorsync.folder.fetching import Larder, chunk_ids, fetch, larder
+from aeorsync.folder.fetching import Larder, chunk_ids, larder
 from aeorsync.folder.large import take_large
 from aeorsync.folder.placing import MAX_HELD, Done, Move, Placer
 from aeorsync.folder.plan import Plan, Remove, Take
@@ -155,8 +156,11 @@ class _Pull:
     async def _bulk(self, batch: list[Take], *, looks_here: bool = True) -> None:
         at_home = await bridge.run(self._at_home, batch) if looks_here else {}
         ids = (name for take in batch for name in chunk_ids(take.told.chunks))
-        chunks = await fetch(self._work.server, (name for name in ids if name not in at_home))
-        self._work.tally.bytes_received += sum(len(chunk.stored) for chunk in chunks)
+        bases = {} if not at_home else await bridge.run(_bases, batch, at_home)
+        wanted = (name for name in ids if name not in at_home)
+        work = self._work
+        chunks, size = await fetch_alike(work.server, work.root, wanted, bases, at_home)
+        work.tally.bytes_received += size
         # One at a time: threads that write small files would only wait for each other.
         async with self._writes:
             act = partial(write, self._work, self._placer, chunks=chunks, at_home=at_home)
@@ -205,6 +209,13 @@ class _Pull:
         with self._work.ledger.transaction():
             self._work.settle(done.settled)
             unsure.end(self._work.ledger)
+
+
+def _bases(batch: list[Take], at_home: Larder) -> dict[bytes, tuple[bytes, ...]]:
+    found: dict[bytes, tuple[bytes, ...]] = {}
+    for take in batch:
+        found.update(bases_of(take, at_home))
+    return found
 
 
 def _batches(takes: list[Take]) -> Iterator[list[Take]]:

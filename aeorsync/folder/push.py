@@ -30,6 +30,7 @@ from aeorsync.folder.events import Deleted, Moved, Phase, Side, Uploaded, Why
 from aeorsync.folder.facts import Agreed, Place, places
 from aeorsync.folder.plan import Drop, Give, Plan, Settled
 from aeorsync.folder.reading import read_some, read_wanted
+from aeorsync.folder.recipes import Recipes, after, lacking
 from aeorsync.folder.work import Gauge, Made, Work
 from aeorsync.runtime import bridge
 from aeorsync.runtime.together import together
@@ -116,14 +117,18 @@ class _Push:
             return batch, []
         if batch.size > LARGE:
             return await self._send_ahead(batch, files)
-        wanted = {place.id for give in files for place in _places(give)}
         if batch.size > UNASKED:
-            wanted = await self._work.server.check(sorted(wanted))
+            wanted = await lacking(self._work, files)
+        else:
+            wanted = {place.id for give in files for place in after(give)}
         read = await bridge.run(read_wanted, self._work.root, files, wanted)
         for path, error in read.spoiled.items():
             self._spoil(path, error)
             batch = batch.without(path)
-        return batch, read.chunks
+        if batch.size <= UNASKED:
+            return batch, read.chunks
+        rest = await Recipes(self._work).send(files, read.chunks)
+        return batch, rest
 
     async def _send_ahead(self, batch: Batch, files: list[Give]) -> _Ready:
         """Send the chunks of large files; what is left of the batch needs no chunks."""
@@ -305,18 +310,16 @@ async def send_file(
         StaleError: The file is not what it was.
         AeorError: The server cannot be reached, or refuses.
     """
-    first = {place.id: place for place in _places(give)}
-    names = set(first)
-    needed = names if is_whole else await work.server.check(sorted(names))
-    if needed == names and give.was is not None and not is_whole:
-        # Who may not learn what the server has may refer to what they had before.
-        needed = names - {place.id for place in places(give.was.chunks)}
+    first = {place.id: place for place in after(give)}
+    needed = set(first) if is_whole else await lacking(work, [give])
+    recipes = Recipes(work)
     some = [place for name, place in first.items() if name in needed]
     windows = _windows(some)
 
     async def send() -> None:
         for window in windows:
             chunks = await bridge.run(read_some, work.root, give, window)
+            chunks = chunks if is_whole else await recipes.send([give], chunks)
             await work.server.send_chunks(chunks)
             work.tally.bytes_sent += sum(len(chunk.stored) for chunk in chunks)
             if gauge is not None:
@@ -368,10 +371,6 @@ def _delete(path: str, drop: Drop) -> CommitDelete:
         # It has no version to name: it goes when it is empty, and is a folder still.
         return CommitDelete(path=path, folder=True)
     return CommitDelete(path=path, base=drop.base)
-
-
-def _places(give: Give) -> Iterator[Place]:
-    return places(give.content.chunks if give.content is not None else b"")
 
 
 def _size(give: Give) -> int:

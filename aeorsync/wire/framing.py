@@ -10,6 +10,9 @@
     4     MISSING  ids, 32 bytes each
     5     END      msgpack map; nothing follows
     6     ERROR    msgpack map; nothing follows
+    7     DELTA    see `wire.deltas`; sent only to who named a base
+    8     PARTS    see `wire.recipes`; like the next, in ``/blobs`` only
+    9     RECIPE   likewise
 
 Only END says that a stream is complete: a connection that breaks between two frames looks like
 a short answer, and a short list of entries must never be taken for the whole.
@@ -41,6 +44,9 @@ class Kind(IntEnum):
     MISSING = 4
     END = 5
     ERROR = 6
+    DELTA = 7
+    PARTS = 8
+    RECIPE = 9
 
 
 class Codec(IntEnum):

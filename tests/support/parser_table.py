@@ -1,5 +1,6 @@
 """The table of parsers: see `tests.support.parsers`."""
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable
@@ -50,11 +51,11 @@ from aeorsync.remote import calls, sse
 from aeorsync.remote import connection as remote_connection
 from aeorsync.remote import foreign as remote_foreign
 from aeorsync.remote.nodes import read_nodes
-from aeorsync.runtime import redact, squeeze
+from aeorsync.runtime import likeness, redact, squeeze
 from aeorsync.storage import archive, importing, version_records
 from aeorsync.storage import versions as version_names
 from aeorsync.storage.base import StoredChunk
-from aeorsync.wire import blobs, conflicts, encoding, framing, headers, protocol
+from aeorsync.wire import blobs, conflicts, deltas, encoding, framing, headers, protocol
 from aeorsync.wire import nodes as wire_nodes
 from aeorsync.wire import offers as wire_offers
 from aeorsync.wire import terms as wire_terms
@@ -142,6 +143,9 @@ CHUNK: Final = framing.encode_chunk(HASH, framing.Codec.RAW, 1, b"x")
 END: Final = framing.encode(
     framing.Kind.END, PACK(protocol.DiffEnd("feed", more=False, root_hash=HEX))
 )
+DELTA: Final = deltas.encode_delta(
+    deltas.Delta(HASH, 64, (SECRET,), likeness.liken(SECRET * 2, SECRET))
+)
 STREAM: Final = (
     HEADER
     + framing.encode(framing.Kind.ENTRIES, ITEMS)
@@ -149,6 +153,15 @@ STREAM: Final = (
     + framing.encode(framing.Kind.MISSING, HASH)
     + END
 )
+
+
+def made_of_delta(data: bytes) -> bytes:
+    """What some bytes make, read as a delta of whatever size they state."""
+    sizes = (332, 64, 0, 262_144)
+    for size in sizes[:-1]:
+        with contextlib.suppress(AeorError):
+            return likeness.unlike(data, SECRET, size)
+    return likeness.unlike(data, SECRET, sizes[-1])
 
 
 def whole_or_cut(feed: Callable[[], Callable[[bytes], Iterable[Any]]], data: bytes) -> list[Any]:
@@ -633,6 +646,27 @@ PARSERS: Final[tuple[Parser, ...]] = (
         ("wire.framing:parse_missing",),
         b"".join,
         is_canonical=True,
+    ),
+    Parser(
+        "delta",
+        deltas.parse_delta,
+        [DELTA[5:]],
+        ("wire.deltas:parse_delta",),
+        lambda delta: deltas.encode_delta(delta)[5:],
+        is_canonical=True,
+    ),
+    Parser(
+        "what a delta makes",
+        made_of_delta,
+        [likeness.liken(b"x" * 300 + SECRET, SECRET)],
+        ("runtime.likeness:unlike",),
+    ),
+    Parser(
+        "wanted chunks",
+        deltas.parse_wants,
+        [deltas.encode_wants([HASH, SECRET], {HASH: [SECRET]})],
+        ("wire.deltas:parse_wants",),
+        lambda wants: deltas.encode_wants(list(wants), wants),
     ),
     Parser(
         "page",
