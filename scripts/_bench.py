@@ -5,7 +5,9 @@ Prints each figure beside its target and what changed since the last recorded ru
 """
 
 import argparse
+import compileall
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -17,7 +19,10 @@ import _bench_record
 from _bench_cluster import CLUSTER_WORKS
 from _bench_contest import CONTEST_WORKS
 from _bench_folder import FOLDER_WORKS
+from _bench_growth import GROWTH_WORKS
 from _bench_large import LARGE_WORKS
+from _bench_limits import LIMITS_WORKS
+from _bench_load import LOAD_WORKS
 from _bench_node import NODE_WORKS
 from _measure import Figures, Wanted, set_scale
 
@@ -27,6 +32,9 @@ WORKS: dict[str, Callable[[Path, Figures], None]] = {
     **LARGE_WORKS,
     **FOLDER_WORKS,
     **CONTEST_WORKS,
+    **GROWTH_WORKS,
+    **LOAD_WORKS,
+    **LIMITS_WORKS,
 }
 
 
@@ -63,8 +71,15 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def as_installed() -> None:
+    """Let processes start as those of any user do: with modules that were compiled before."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(_bench_record.ROOT / "aeorsync", quiet=2)
+
+
 def main() -> None:
     options = parse()
+    as_installed()
     set_scale(options.scale)
     wanted = Wanted(options.rounds, options.minutes, options.sizes, options.rows, options.tools)
     machine = _bench_machine.facts()

@@ -41,9 +41,15 @@ class Line:
         self._headers = headers_of(node)
         self._connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=600)
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        fields: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         """Status and body of an answer."""
-        self._connection.request(method, path, body, self._headers)
+        self._connection.request(method, path, body, self._headers | (fields or {}))
         answer = self._connection.getresponse()
         return answer.status, answer.read()
 
