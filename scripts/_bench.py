@@ -9,6 +9,7 @@ import compileall
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from _bench_large import LARGE_WORKS
 from _bench_limits import LIMITS_WORKS
 from _bench_load import LOAD_WORKS
 from _bench_node import NODE_WORKS
+from _bench_stages import STAGES_WORKS
 from _measure import Figures, Wanted, set_scale
 
 WORKS: dict[str, Callable[[Path, Figures], None]] = {
@@ -35,6 +37,7 @@ WORKS: dict[str, Callable[[Path, Figures], None]] = {
     **GROWTH_WORKS,
     **LOAD_WORKS,
     **LIMITS_WORKS,
+    **STAGES_WORKS,
 }
 
 
@@ -80,6 +83,8 @@ def as_installed() -> None:
 def main() -> None:
     options = parse()
     as_installed()
+    # Whoever ends a bench ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     set_scale(options.scale)
     wanted = Wanted(options.rounds, options.minutes, options.sizes, options.rows, options.tools)
     machine = _bench_machine.facts()
@@ -112,7 +117,7 @@ def finish(works: _bench_record.Works, options: argparse.Namespace) -> None:
     if options.record:
         _bench_record.write(works)
         page = _bench_record.PAGE
-        page.write_text(_bench_record.fill(page.read_text(), works))
+        page.write_text(_bench_record.fill(page.read_text(), _bench_record.read()))
 
 
 if __name__ == "__main__":
