@@ -12,7 +12,7 @@ from typing import Self
 
 from _bench_ours import Line, until
 from _bench_sums import percentile
-from _measure import NodeProcess, cpu_seconds, is_active, joined, peak_mib, wait_until
+from _measure import NodeProcess, WrongError, cpu_seconds, is_active, joined, peak_mib, wait_until
 
 NODES = (2, 5, 10)
 STREAMS = (1, 100, 1000)
@@ -116,7 +116,7 @@ class Listeners:
                     waiting.discard(key.data)
                 self._tails[key.data] = seen[-len(text) :]
             if _since(began) > seconds:
-                raise SystemExit(f"{len(waiting)} streams never told of {text!r}")
+                raise WrongError(f"{len(waiting)} streams never told of {text!r}")
         return _since(began)
 
 

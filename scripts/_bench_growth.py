@@ -21,7 +21,7 @@ from _bench_ours import Line, until
 from _bench_record import markdown
 from _bench_sums import exponent, percentile
 from _bench_wire import Relay
-from _measure import Figures, NodeProcess, is_active, peak_mib, wait_until
+from _measure import Figures, NodeProcess, WrongError, is_active, peak_mib, wait_until
 
 from aeorsync.core.hashing import chunk_id
 from aeorsync.core.paths import parse
@@ -88,7 +88,7 @@ def change(line: Line, shape: str, entries: int, count: int, turn: int) -> None:
     body = b"".join((*frames, framing.encode(framing.Kind.END, b"\x80")))
     status, answer = line.ask("POST", "/blobs/commit", body, {"Content-Type": FRAMES_TYPE})
     if status != 200:
-        raise SystemExit(f"the commit was answered {status}: {answer[:200]!r}")
+        raise WrongError(f"the commit was answered {status}: {answer[:200]!r}")
 
 
 class Growth:

@@ -24,7 +24,7 @@ from _bench_ours import Line
 from _bench_record import markdown
 from _bench_sums import percentile
 from _bench_web import Site, others, ours
-from _measure import Figures, NodeProcess, peak_mib
+from _measure import Figures, NodeProcess, WrongError, peak_mib
 
 SECONDS = 5
 CONNECTIONS = 32
@@ -89,7 +89,7 @@ def drive(site: Site, kind: str, work: Path, span: int = 1) -> Served:
     """Ask for some seconds.
 
     Raises:
-        SystemExit: Requests failed: there is no figure for errors.
+        WrongError: Requests failed: there is no figure for errors.
     """
     script = work / "load.lua"
     size, names = _measure.scaled(BIG), _measure.scaled(NAMES)
@@ -101,7 +101,7 @@ def drive(site: Site, kind: str, work: Path, span: int = 1) -> Served:
     )
     told = json.loads(done.stderr.strip().splitlines()[-1])
     if told["bad"] or not told["requests"]:
-        raise SystemExit(f"{site.name}, {kind}: {told['bad']} of {told['requests']} failed")
+        raise WrongError(f"{site.name}, {kind}: {told['bad']} of {told['requests']} failed")
     seconds = told["us"] / 1e6
     return Served(
         told["requests"] / seconds,
@@ -129,7 +129,7 @@ def list_names(site: Site) -> float:
         connection.close()
         last = b"f%07d" % (_measure.scaled(NAMES) - 1)
         if answer.status >= 300 or last not in text:
-            raise SystemExit(f"{site.name}: the listing was answered {answer.status}, or is short")
+            raise WrongError(f"{site.name}: the listing was answered {answer.status}, or is short")
     return statistics.median(took)
 
 
