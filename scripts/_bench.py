@@ -5,8 +5,11 @@ Prints each figure beside its target and what changed since the last recorded ru
 """
 
 import argparse
+import compileall
 import json
+import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,8 +20,12 @@ import _bench_record
 from _bench_cluster import CLUSTER_WORKS
 from _bench_contest import CONTEST_WORKS
 from _bench_folder import FOLDER_WORKS
+from _bench_growth import GROWTH_WORKS
 from _bench_large import LARGE_WORKS
+from _bench_limits import LIMITS_WORKS
+from _bench_load import LOAD_WORKS
 from _bench_node import NODE_WORKS
+from _bench_stages import STAGES_WORKS
 from _measure import Figures, Wanted, set_scale
 
 WORKS: dict[str, Callable[[Path, Figures], None]] = {
@@ -27,6 +34,10 @@ WORKS: dict[str, Callable[[Path, Figures], None]] = {
     **LARGE_WORKS,
     **FOLDER_WORKS,
     **CONTEST_WORKS,
+    **GROWTH_WORKS,
+    **LOAD_WORKS,
+    **LIMITS_WORKS,
+    **STAGES_WORKS,
 }
 
 
@@ -63,8 +74,17 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def as_installed() -> None:
+    """Let processes start as those of any user do: with modules that were compiled before."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(_bench_record.ROOT / "aeorsync", quiet=2)
+
+
 def main() -> None:
     options = parse()
+    as_installed()
+    # Whoever ends a bench ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     set_scale(options.scale)
     wanted = Wanted(options.rounds, options.minutes, options.sizes, options.rows, options.tools)
     machine = _bench_machine.facts()
@@ -97,7 +117,7 @@ def finish(works: _bench_record.Works, options: argparse.Namespace) -> None:
     if options.record:
         _bench_record.write(works)
         page = _bench_record.PAGE
-        page.write_text(_bench_record.fill(page.read_text(), works))
+        page.write_text(_bench_record.fill(page.read_text(), _bench_record.read()))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from _bench_changes import GROUPS, Group, Step, steps
 from _bench_folder import same, settled
 from _bench_ours import OURS, WRITES, Chain, Watch, until
 from _bench_peers import TOOLS, Syncthing, missing
-from _measure import Figures
+from _measure import Figures, WrongError
 
 HOPELESS = 4.0
 """A tool is not asked again for what took it that many times the best."""
@@ -67,7 +67,7 @@ class Other:
         self.peer.sync()
         took = time.perf_counter() - began
         if not same(self.source, self.target):
-            raise UnequalError
+            raise WrongError("what came out is not what went in")
         return {name: took}
 
     def writes(self, count: int) -> dict[str, list[float]]:
@@ -87,10 +87,6 @@ class Other:
         took = time.perf_counter() - began
         time.sleep(0.03)
         return took
-
-
-class UnequalError(Exception):
-    """What came out is not what went in."""
 
 
 class Contest:
@@ -174,12 +170,15 @@ class Contest:
             with contestant:
                 for step in todo:
                     self._note(step.name, contestant.step(step), turn)
-        except (UnequalError, subprocess.SubprocessError) as error:
-            if not isinstance(one, str):
-                raise
-            self.notes.append(f"{one}, {group.name}: failed ({type(error).__name__})")
+        except Exception as error:  # noqa: BLE001 - see `_fail`
+            self._fail(one if isinstance(one, str) else tools[0], group.name, error)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _fail(self, tool: str, what: str, error: Exception) -> None:
+        """Say so and go on: one that fails must not cost the figures of all others."""
+        self.notes.append(f"**{tool} failed** at {what}: {type(error).__name__} {error}"[:200])
+        print(f"   {self.notes[-1]}", file=sys.stderr, flush=True)
 
     def _note(self, row: str, took: dict[str, float], turn: int) -> None:
         for tool, seconds in took.items():
@@ -207,10 +206,14 @@ class Contest:
             if self._wanted.tools and name not in self._wanted.tools:
                 continue
             work = self._folder / "contest"
-            with make(work) as contestant:
-                for tool, took in contestant.writes(each).items():
-                    self._note("write", {tool: statistics.median(took)}, turn)
-            shutil.rmtree(work)
+            try:
+                with make(work) as contestant:
+                    for tool, took in contestant.writes(each).items():
+                        self._note("write", {tool: statistics.median(took)}, turn)
+            except Exception as error:  # noqa: BLE001 - see `_fail`
+                self._fail(name, "write", error)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
 
     def _data(self, group: Group) -> Path:
         """The data of a group, made when they are first needed."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import _measure
-from _measure import Figures, NodeProcess, peak_mib
+from _measure import Figures, NodeProcess, WrongError, peak_mib
 
 from tests.support.folder_clients import FolderProcess
 
@@ -51,7 +51,7 @@ def run(folder: FolderProcess, *flags: str) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     lines = [line for line in told.read_text().splitlines() if '"pass-ended"' in line]
     if process.returncode or not lines:
-        raise SystemExit(f"aeorsync sync of {folder.name} ended with {process.returncode}")
+        raise WrongError(f"aeorsync sync of {folder.name} ended with {process.returncode}")
     outcome = json.loads(lines[-1])["outcome"]
     sent, received = outcome["bytes_sent"], outcome["bytes_received"]
     return Run(took, outcome["seconds"], usage.ru_maxrss / 1024, sent, received)
@@ -172,7 +172,7 @@ def _measure_edits(one: FolderProcess, other: FolderProcess, figures: Figures) -
             while (other.root / name).read_bytes() != body:
                 time.sleep(0.001)
                 if time.perf_counter() - began > 30:
-                    raise SystemExit(f"the edit of {name} never arrived\n{other.tail()}")
+                    raise WrongError(f"the edit of {name} never arrived\n{other.tail()}")
             took.append((time.perf_counter() - began) * 1000)
             time.sleep(0.2)
     median = statistics.median(took)
@@ -187,7 +187,7 @@ def _wait_until_idle(*folders: FolderProcess) -> None:
     for folder in folders:
         while not any(event["event"] == "pass-ended" for event in folder.events()):
             if time.monotonic() > end or not folder.is_running:
-                raise SystemExit(f"{folder.name} never ended its first pass\n{folder.tail()}")
+                raise WrongError(f"{folder.name} never ended its first pass\n{folder.tail()}")
             time.sleep(0.05)
     time.sleep(1)
 
@@ -228,7 +228,7 @@ def bench_folder_large(folder: Path, figures: Figures) -> None:
 
 def _check(one: FolderProcess, other: FolderProcess) -> None:
     if not same(one.root, other.root):
-        raise SystemExit(f"{one.root} and {other.root} are not the same")
+        raise WrongError(f"{one.root} and {other.root} are not the same")
 
 
 FOLDER_WORKS = {

@@ -25,7 +25,7 @@ from typing import Any, Self
 from _bench_changes import Step, some_file
 from _bench_cluster import ask
 from _bench_folder import insert_at_head, run, same, settled
-from _measure import NodeProcess, headers_of, is_active, joined, wait_until
+from _measure import NodeProcess, WrongError, headers_of, is_active, joined, wait_until
 
 from tests.support.folder_clients import FolderProcess
 
@@ -41,11 +41,28 @@ class Line:
         self._headers = headers_of(node)
         self._connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=600)
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        fields: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         """Status and body of an answer."""
-        self._connection.request(method, path, body, self._headers)
-        answer = self._connection.getresponse()
+        answer = self._exchange(method, path, body, self._headers | (fields or {}))
         return answer.status, answer.read()
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, fields: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        """Ask again where the node had closed a connection that was idle for long."""
+        try:
+            self._connection.request(method, path, body, fields)
+            return self._connection.getresponse()
+        except ConnectionError:
+            self._connection.close()
+            self._connection.request(method, path, body, fields)
+            return self._connection.getresponse()
 
     def root(self) -> str:
         """The node's root hash."""
@@ -57,8 +74,7 @@ class Line:
 
     def size(self, path: str) -> int:
         """Bytes of a file; -1 when it is not there."""
-        self._connection.request("HEAD", path, headers=self._headers)
-        answer = self._connection.getresponse()
+        answer = self._exchange("HEAD", path, None, self._headers)
         answer.read()
         return int(answer.headers["Content-Length"]) if answer.status == 200 else -1
 
@@ -68,7 +84,7 @@ def until(condition: Callable[[], bool], poll: float = POLL, seconds: float = 90
     began = time.perf_counter()
     while not condition():
         if time.perf_counter() - began > seconds:
-            raise SystemExit("what was waited for never came")
+            raise WrongError("what was waited for never came")
         time.sleep(poll)
     return time.perf_counter() - began
 
@@ -122,7 +138,7 @@ class Chain:
         settled()
         took["folder-down"] = run(self._down).seconds
         if not same(self.source, self.target):
-            raise SystemExit(f"{step.name}: what came down is not what went up")
+            raise WrongError(f"{step.name}: what came down is not what went up")
         return took
 
     def _let(self, *, active: bool) -> None:

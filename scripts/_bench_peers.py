@@ -24,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from _measure import WrongError
+
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
@@ -223,7 +225,7 @@ class _Daemon:
         text = answer.read()
         connection.close()
         if answer.status >= 300:
-            raise SystemExit(f"syncthing answered {answer.status} to {method} {path}: {text!r}")
+            raise WrongError(f"syncthing answered {answer.status} to {method} {path}: {text!r}")
         return json.loads(text) if text.strip().startswith((b"{", b"[")) else None
 
 
@@ -260,5 +262,5 @@ def wait_until(condition: Callable[[], object], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise SystemExit("what was waited for never came")
+            raise WrongError("what was waited for never came")
         time.sleep(0.02)

@@ -5,6 +5,7 @@ its figures. A run replaces the works it measured and leaves the others.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,10 @@ ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "docs/benchmarks/record.json"
 PAGE = ROOT / "docs/performance.md"
 
+END = "<!-- end -->"
+_MARKED = re.compile(
+    r"(?P<head><!-- measured: (?P<names>[\w -]+) -->)\n.*?" + re.escape(END), re.DOTALL
+)
 Works = dict[str, dict[str, Any]]
 """Name of a work -> `machine`, `before`, `after`, `when`, `rows`, `tables`."""
 
@@ -100,15 +105,25 @@ def told(work: Mapping[str, Any]) -> str:
 
 
 def fill(page: str, works: Works) -> str:
-    """Put the tables of works between their marks in a page; works without marks are left out."""
-    for name, work in works.items():
-        begin, end = f"<!-- measured: {name} -->", f"<!-- end: {name} -->"
-        head, found, rest = page.partition(begin)
-        _, closed, tail = rest.partition(end)
-        if found and closed:
-            inner = "\n\n".join([told(work), *work["tables"]])
-            page = f"{head}{begin}\n{inner}\n{end}{tail}"
-    return page
+    """Put what was recorded between the marks of a page.
+
+    A mark names one work, whose tables it gets, or several, whose figures it gets as one table.
+    Where none of them was recorded, what is there stays.
+    """
+
+    def filled(mark: re.Match[str]) -> str:
+        recorded = [works[name] for name in mark["names"].split() if name in works]
+        if not recorded:
+            return mark[0]
+        if len(mark["names"].split()) == 1:
+            tables = recorded[0]["tables"]
+        else:
+            tables = [figures_table([row for work in recorded for row in work["rows"]])]
+        # One line for each time and place, since works may be recorded one by one.
+        lines = dict.fromkeys(map(told, recorded))
+        return "\n\n".join([f"{mark['head']}\n" + "\n".join(lines), *tables]) + "\n" + END
+
+    return _MARKED.sub(filled, page)
 
 
 def show(table: Table | None) -> None:

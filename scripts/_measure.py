@@ -52,6 +52,10 @@ class Wanted:
     tools: tuple[str, ...] = ()
 
 
+class WrongError(Exception):
+    """What was to be measured did not happen, or not as it should: there is no figure."""
+
+
 class Figures:
     """What one work measured, each figure beside its target.
 
@@ -132,7 +136,7 @@ def put_big(node: NodeProcess, source: Path) -> float:
         text = answer.read()
         took = time.perf_counter() - began
     if answer.status != 201:
-        raise SystemExit(f"PUT answered {answer.status}: {text!r}")
+        raise WrongError(f"PUT answered {answer.status}: {text!r}")
     connection.close()
     return took
 
@@ -149,7 +153,7 @@ def get_big(node: NodeProcess) -> float:
     took = time.perf_counter() - began
     connection.close()
     if size < GIB:
-        raise SystemExit(f"GET gave {size} bytes only")
+        raise WrongError(f"GET gave {size} bytes only")
     return took
 
 
@@ -163,7 +167,7 @@ async def put_many(node: NodeProcess, bodies: dict[str, bytes], clients: int) ->
                 async with session.put(path, data=body, headers=headers_of(node)) as answer:
                     await answer.read()
                     if answer.status != 201:
-                        raise SystemExit(f"PUT {path} answered {answer.status}")
+                        raise WrongError(f"PUT {path} answered {answer.status}")
 
         began = time.perf_counter()
         await asyncio.gather(*(client() for _ in range(clients)))
@@ -183,7 +187,7 @@ def time_to_equal(a: NodeProcess, b: NodeProcess) -> float:
     while root_of(b) != root_of(a):
         time.sleep(0.05)
         if time.perf_counter() - began > 300:
-            raise SystemExit("the nodes did not become equal")
+            raise WrongError("the nodes did not become equal")
     return time.perf_counter() - began
 
 

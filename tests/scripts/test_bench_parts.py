@@ -124,12 +124,25 @@ def test_what_was_not_recorded_is_compared_with_nothing() -> None:
 
 
 def test_tables_are_filled_in_between_their_marks_and_nowhere_else() -> None:
-    page = "before\n<!-- measured: one -->\nold\n<!-- end: one -->\nafter\n"
+    page = "before\n<!-- measured: one -->\nold\n<!-- end -->\nafter\n"
     filled = RECORD.fill(page, {"one": work(1.0), "two": work(2.0)})
     assert "old" not in filled
     assert filled.startswith("before\n<!-- measured: one -->\n")
-    assert filled.endswith("| a |\n<!-- end: one -->\nafter\n")
+    assert filled.endswith("| a |\n<!-- end -->\nafter\n")
+    assert RECORD.fill(filled, {"one": work(1.0)}) == filled
     assert RECORD.fill("no marks", {"one": work(1.0)}) == "no marks"
+
+
+def test_what_was_never_recorded_leaves_the_page_as_it_is() -> None:
+    page = "<!-- measured: one two -->\nold\n<!-- end -->\n"
+    assert RECORD.fill(page, {"three": work(1.0)}) == page
+
+
+def test_several_works_of_one_mark_share_a_table() -> None:
+    page = "<!-- measured: one two-x -->\n<!-- end --> <!-- measured: one -->\n<!-- end -->"
+    filled = RECORD.fill(page, {"one": work(1.0), "two-x": work(2.0)})
+    assert filled.count("| copying |") == 2
+    assert filled.count("| a |") == 1
 
 
 def test_a_busy_machine_is_told() -> None:
