@@ -47,6 +47,7 @@ from aeorsync.folder.places import Places, State
 from aeorsync.folder.root import RootGoneError
 from aeorsync.folder.session import FolderSync, Status
 from aeorsync.runtime import bridge
+from aeorsync.runtime.memory import share_arenas
 from aeorsync.runtime.clock import SystemClock
 
 NO_LIMIT: Final = DeleteLimit(100)
@@ -90,6 +91,7 @@ def run(folders: Sequence[SyncFolder], how: How) -> int:
     places = Places(state_folder())
     keepers = [Keeper(folder, how, places, screen) for folder in folders]
     with screen:
+        share_arenas()
         return uvloop.run(_run(keepers, how))
 
 

@@ -201,7 +201,7 @@ class _Round:
     # Looking
 
     def _prepare(self) -> None:
-        """See what was left, and ask for everything anew when other paths take part than before."""
+        """See what was left; ask for everything anew when other paths take part than before."""
         unsure.forget(self._ledger, self._engine.root)
         copies = {copy.path for copy in self._ledger.copies().values()}
         notes = self._ledger.notes(CONFLICT)
