@@ -216,7 +216,7 @@ def _token(place: Place, head: Head, places: Places) -> str:
 
 
 def _page(
-    node: Node, since: str | None, sieve: Sieve, *, is_peer: bool, needed: bool
+    node: Node, since: str | None, sieve: Sieve, *, is_peer: bool, needed: bool = True
 ) -> tuple[bytes, set[bytes]]:
     repository, places = node.repository, Places(node.seal_secret, sieve.access)
     with repository.view() as view:

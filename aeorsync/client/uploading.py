@@ -131,6 +131,6 @@ def pack(name: bytes, plain: bytes) -> Chunk:
     return Chunk(name, Codec.ZSTD, len(plain), small)
 
 
-def unpack(chunk: Chunk) -> bytes:
+def plain_of(chunk: Chunk) -> bytes:
     """The bytes of a chunk that was packed here."""
     return chunk.stored if chunk.codec is Codec.RAW else expand(chunk.stored, chunk.size)

@@ -7,7 +7,7 @@ and told how to make the new ones, where that is much less than sending them.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from aeorsync.client.uploading import unpack
+from aeorsync.client.uploading import plain_of
 from aeorsync.core.parts import write_steps
 from aeorsync.core.replaced import replaced
 from aeorsync.folder.facts import Place, places
@@ -85,7 +85,7 @@ def _write(chunks: Iterable[Chunk], bases: Bases, described: Mapping[bytes, byte
     for chunk in chunks:
         known = tuple(base for base in bases.get(chunk.id, ()) if base in described)
         if known:
-            steps = write_steps(unpack(chunk), [described[base] for base in known])
+            steps = write_steps(plain_of(chunk), [described[base] for base in known])
             if len(steps) <= len(chunk.stored) // 2:
                 recipes.append(Delta(chunk.id, chunk.size, known, steps))
     return recipes

@@ -35,6 +35,7 @@ from aeorsync.core import (
     mergepatch,
     minting,
     nodes,
+    parts,
     paths,
     pointers,
     refresh,
@@ -55,7 +56,7 @@ from aeorsync.runtime import likeness, redact, squeeze
 from aeorsync.storage import archive, importing, version_records
 from aeorsync.storage import versions as version_names
 from aeorsync.storage.base import StoredChunk
-from aeorsync.wire import blobs, conflicts, deltas, encoding, framing, headers, protocol
+from aeorsync.wire import blobs, conflicts, deltas, encoding, framing, headers, protocol, recipes
 from aeorsync.wire import nodes as wire_nodes
 from aeorsync.wire import offers as wire_offers
 from aeorsync.wire import terms as wire_terms
@@ -153,6 +154,9 @@ STREAM: Final = (
     + framing.encode(framing.Kind.MISSING, HASH)
     + END
 )
+
+
+STEPS: Final = parts.write_steps(SECRET, [parts.describe(SECRET)])
 
 
 def made_of_delta(data: bytes) -> bytes:
@@ -660,6 +664,28 @@ PARSERS: Final[tuple[Parser, ...]] = (
         made_of_delta,
         [likeness.liken(b"x" * 300 + SECRET, SECRET)],
         ("runtime.likeness:unlike",),
+    ),
+    Parser(
+        "parts of a chunk",
+        recipes.parse_parts,
+        [HASH + parts.describe(SECRET * 99)],
+        ("wire.recipes:parse_parts", "core.parts:check_parts"),
+        b"".join,
+        is_canonical=True,
+    ),
+    Parser(
+        "recipe",
+        recipes.parse_recipe,
+        [recipes.encode_recipe(deltas.Delta(HASH, 32, (SECRET,), STEPS))[5:]],
+        ("wire.recipes:parse_recipe",),
+        lambda recipe: recipes.encode_recipe(recipe)[5:],
+        is_canonical=True,
+    ),
+    Parser(
+        "steps of a recipe",
+        lambda data: parts.follow_steps(data, SECRET, 32),
+        [STEPS, parts.write_steps(SECRET, [])],
+        ("core.parts:follow_steps",),
     ),
     Parser(
         "wanted chunks",
