@@ -47,8 +47,8 @@ from aeorsync.folder.places import Places, State
 from aeorsync.folder.root import RootGoneError
 from aeorsync.folder.session import FolderSync, Status
 from aeorsync.runtime import bridge
-from aeorsync.runtime.memory import share_arenas
 from aeorsync.runtime.clock import SystemClock
+from aeorsync.runtime.memory import share_arenas
 
 NO_LIMIT: Final = DeleteLimit(100)
 # The first that fits: some are kinds of others.

@@ -96,7 +96,7 @@ REMEDY: Final = (
 
 
 _READER_KIB: Final = 512
-"""Pages that each reading thread holds. There are many threads, the system has the pages as well, and
+"""Pages that each reading thread holds: there are many, the system has the pages as well, and
 what is read again and again is held decoded."""
 
 

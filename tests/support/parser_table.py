@@ -719,7 +719,7 @@ PARSERS: Final[tuple[Parser, ...]] = (
         "bodies",
         bodies,
         [JSON(body) for body in BODIES],
-        ("api.endpoint:parse_body", "api.endpoint:_check_json"),
+        ("api.endpoint:parse_body", "api.endpoint:_check_json", "api.commits:_parse_json"),
     ),
     Parser(
         "answers",
