@@ -285,9 +285,14 @@ class History:
 
 
 def _is_settled(entry: Entry) -> bool:
-    """Whether deletions may win over living versions: they deleted just what each of them says."""
+    """Whether deletions may win over living versions: they deleted just what each of them says,
+    or what was made from that.
+    """
     gone = {version.base for version in entry.versions if version.deleted}
-    return all(version.deleted or version.content.hash in gone for version in entry.versions)
+    lives = [version for version in entry.versions if not version.deleted]
+    while more := {live.base for live in lives if live.content.hash in gone} - gone - {b""}:
+        gone |= more
+    return all(live.content.hash in gone for live in lives)
 
 
 def _state(version: Version) -> tuple[object, ...]:
