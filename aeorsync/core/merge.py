@@ -82,11 +82,12 @@ def see(entry: Entry) -> Sight:
     if len(entry.versions) == 1:
         return Sight(entry.versions[0])
     ranked = sorted(entry.versions, key=_rank, reverse=True)
-    # First who stands: of two that leave the same state perhaps only one is overruled.
+    # First who stands: of two that leave the same state perhaps only one is overruled. Only the
+    # strictly higher stamp may overrule, so there are no cycles and somebody stands.
     standing: list[Version] = []
     for version in ranked:
         for other in ranked:
-            if _overrules(other, version):
+            if other.stamp > version.stamp and _overrules(other, version):
                 break
         else:
             if not any(is_same_state(version, better) for better in standing):
@@ -115,11 +116,8 @@ def _left_the_same(a: Version, b: Version) -> bool:
 
 
 def _overrules(newer: Version, older: Version) -> bool:
-    """Whether nobody has to decide between two versions, although neither writer saw the other.
-
-    Only the strictly higher stamp may overrule, so there are no cycles and somebody stands.
-    """
-    return newer.stamp > older.stamp and (_edited_from(newer, older) or _began_after(newer, older))
+    """Whether nobody has to decide between two versions, although neither writer saw the other."""
+    return _edited_from(newer, older) or _began_after(newer, older)
 
 
 def _began_after(newer: Version, older: Version) -> bool:

@@ -30,7 +30,7 @@ class Light(Future[Any]):
         self._done_callbacks: list[Any] = []
 
     @cached_property
-    def _condition(self) -> Condition:
+    def _condition(self) -> Condition:  # type: ignore[override]  # made when it is needed
         """For the few that are waited for after all."""
         return Condition()
 

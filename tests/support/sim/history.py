@@ -151,11 +151,11 @@ class History:
         for version in entry.versions:
             seen = self.known[version.dot].seen
             for other in entry.versions:
-                demand(
-                    other.dot not in seen,
-                    f"node {node} keeps {_name(other.dot)} of {key!r} beside"
-                    f" {_name(version.dot)}, whose writer had seen it",
-                )
+                if other.dot in seen:
+                    raise BrokenError(
+                        f"node {node} keeps {_name(other.dot)} of {key!r} beside"
+                        f" {_name(version.dot)}, whose writer had seen it"
+                    )
 
     def _add(
         self,
@@ -252,10 +252,8 @@ class History:
         for version in entry.versions:
             if version.deleted or _state(version) in shown_states:
                 continue
-            demand(
-                any(other.base == version.content.hash for other in entry.versions),
-                f"node {node} does not show {_name(version.dot)} at {key!r}",
-            )
+            if not any(other.base == version.content.hash for other in entry.versions):
+                raise BrokenError(f"node {node} does not show {_name(version.dot)} at {key!r}")
         if not sight.winner.deleted and ("deleted",) not in shown_states:
             self._check_hidden_deletions(node, key, entry)
 
@@ -285,9 +283,14 @@ class History:
 
 
 def _is_settled(entry: Entry) -> bool:
-    """Whether deletions may win over living versions: they deleted just what each of them says."""
+    """Whether deletions may win over living versions: they deleted just what each of them says,
+    or what was made from that.
+    """
     gone = {version.base for version in entry.versions if version.deleted}
-    return all(version.deleted or version.content.hash in gone for version in entry.versions)
+    lives = [version for version in entry.versions if not version.deleted]
+    while more := {live.base for live in lives if live.content.hash in gone} - gone - {b""}:
+        gone |= more
+    return all(live.content.hash in gone for live in lives)
 
 
 def _state(version: Version) -> tuple[object, ...]:
