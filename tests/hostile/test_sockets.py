@@ -18,6 +18,7 @@ from aeorsync.wire.framing import Codec, Kind, encode, encode_chunk
 from aeorsync.wire.limits import MAX_CHUNK, MIB
 from aeorsync.wire.protocol import FRAMES_TYPE
 from tests.support.nodes import NodeProcess, root_of, wait_until
+from tests.support.raw import head, memory_of, say
 
 STREAMS = 300
 FRAMED = {"Content-Type": FRAMES_TYPE}
@@ -47,32 +48,8 @@ def unchanged(node: NodeProcess) -> Iterator[None]:
     assert root_of(node) == before
 
 
-def head(node: NodeProcess, request: str, *fields: str) -> bytes:
-    lines = [f"{request} HTTP/1.1", "Host: node", f"Authorization: Bearer {node.key}", *fields]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-def say(node: NodeProcess, data: bytes, *, ends: bool = False) -> bytes:
-    """What comes back until the node closes, or says no more."""
-    received = b""
-    talk = socket.create_connection(("127.0.0.1", node.port), 10)
-    with talk, contextlib.suppress(OSError):
-        talk.sendall(data)
-        if ends:
-            talk.shutdown(socket.SHUT_WR)
-        while piece := talk.recv(65536):
-            received += piece
-            talk.settimeout(0.3)
-    return received
-
-
 def statuses(answer: bytes) -> list[int]:
     return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
-
-
-def memory_of(node: NodeProcess) -> int:
-    text = Path(f"/proc/{node.process.pid}/status").read_text()
-    return int(text.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 # Shapes of requests

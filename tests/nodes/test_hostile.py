@@ -23,6 +23,7 @@ from aeorsync.core.tokens import ROOT, SYNC, SigningKey
 from aeorsync.wire.limits import MAX_CHUNK_HASHES, MAX_CHUNKS_BODY, MIB
 from aeorsync.wire.protocol import FRAMES_TYPE, IDS_TYPE
 from tests.support.nodes import NodeProcess, root_of, wait_until
+from tests.support.raw import head, memory_of, say
 
 CRLF = b"\r\n"
 FRAMES = {"Accept": FRAMES_TYPE}
@@ -53,32 +54,9 @@ def unchanged(node: NodeProcess) -> Iterator[None]:
     assert root_of(node) == before
 
 
-def head(node: NodeProcess, request: str, *fields: str) -> bytes:
-    lines = [f"{request} HTTP/1.1", "Host: node", f"Authorization: Bearer {node.key}", *fields]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-def say(node: NodeProcess, data: bytes) -> bytes:
-    """What comes back until the node closes, or says no more."""
-    received = b""
-    talk = socket.create_connection(("127.0.0.1", node.port), 10)
-    with talk, contextlib.suppress(OSError):
-        talk.sendall(data)
-        while piece := talk.recv(65536):
-            received += piece
-            talk.settimeout(0.2)
-    return received
-
-
 def status_of(answer: bytes) -> int:
     assert answer.startswith(b"HTTP/1.1 "), answer[:80]
     return int(answer[9:12])
-
-
-def memory_of(node: NodeProcess) -> int:
-    """Resident bytes."""
-    text = Path(f"/proc/{node.process.pid}/status").read_text()
-    return int(text.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 BAD_LINES = {

@@ -246,6 +246,7 @@ def test_a_slope_is_found_through_restarts_and_ignores_what_comes_before() -> No
     found = slope([life(0, 80), life(600, 40), life(1200, 120)], since=300, warm_up=120)
     assert found is not None
     assert found.per_hour == pytest.approx(7, abs=0.05)
+    assert found.seconds == pytest.approx(480, abs=10)  # of one life
     assert slope([Life(0)], since=0, warm_up=0) is None
 
 

@@ -101,7 +101,7 @@ class Slope:
 
     Attributes:
         per_hour: Growth in an hour.
-        seconds: How long was looked at, over all lives.
+        seconds: How long was looked at, of the life that lasted longest.
         samples: How many samples went in.
     """
 
@@ -132,6 +132,6 @@ def slope(lives: Iterable[Life], since: float, warm_up: float) -> Slope | None:
         level = sum(value for _, value in points) / len(points)
         above += sum((at - middle) * (value - level) for at, value in points)
         below += sum((at - middle) ** 2 for at, _ in points)
-        seconds += points[-1][0] - points[0][0]
+        seconds = max(seconds, points[-1][0] - points[0][0])
         samples += len(points)
     return Slope(above / below * 3600, seconds, samples) if below else None

@@ -1,7 +1,8 @@
 """What processes use, sampled from /proc every few seconds, and whether it grows.
 
 Each start of a process is a life of its own. The slope is fitted to the second half of a run, over
-all lives, without the first `WARM_UP_S` of each; it is judged only where that leaves `JUDGED_S`.
+all lives, without the first `WARM_UP_S` of each; it is judged only where that leaves `JUDGED_S` of
+one life: a process that is killed every few minutes is always filling its caches.
 
 Limits in seconds are those of a machine that has time. Where more wants to run than there are
 processors, they are as much longer (`slack_of`).

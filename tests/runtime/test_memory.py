@@ -1,0 +1,41 @@
+"""How much the C library holds is a matter of a whole process, so each of these is one."""
+
+import subprocess
+import sys
+
+import pytest
+
+LOAD = """
+import re, sqlite3, sys, threading
+from aeorsync.runtime import memory
+if sys.argv[1] == "shared":
+    assert memory.share_arenas()
+barrier = threading.Barrier(8)
+def work():
+    db = sqlite3.connect(":memory:", check_same_thread=False)
+    db.execute("create table t (a)")
+    db.executemany("insert into t values (?)", [(b"x" * 500,)] * 1000)
+    held.append(db)
+    barrier.wait()
+held = []
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+starts = [int(line.split("-")[0], 16) for line in open("/proc/self/maps") if " 00:00 0 " in line]
+print(sum(start % (64 << 20) == 0 for start in starts))
+"""
+
+
+def arenas(how: str) -> int:
+    found = subprocess.run(
+        [sys.executable, "-c", LOAD, how], check=True, capture_output=True, text=True, timeout=60
+    )
+    return int(found.stdout)
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="the map of a process is in /proc on Linux only"
+)
+def test_threads_share_what_the_c_library_holds() -> None:
+    assert arenas("each its own") >= 4  # else this test would show nothing
+    assert arenas("shared") <= 2
