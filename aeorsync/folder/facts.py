@@ -207,6 +207,8 @@ class Found(msgspec.Struct, frozen=True):
         target: Of a link.
         copy: When the path is a conflict copy: which one it was.
         is_racy: Whether what is recorded of it has to be `Agreed.is_racy`.
+        is_unread: A file whose content is known to be another one than agreed, and no more: it is
+            read when it is sent.
     """
 
     path: str
@@ -216,6 +218,7 @@ class Found(msgspec.Struct, frozen=True):
     target: str = ""
     copy: Copy | None = None
     is_racy: bool = False
+    is_unread: bool = False
 
     @property
     def mtime_ns(self) -> int:

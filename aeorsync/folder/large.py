@@ -33,7 +33,7 @@ from aeorsync.folder.root import DiskError, told
 from aeorsync.folder.staging import Staged
 from aeorsync.folder.work import Gauge, Work
 from aeorsync.folder.writing import finish
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, durable
 from aeorsync.wire.framing import Chunk
 from aeorsync.wire.limits import MIB
 
@@ -69,6 +69,8 @@ class _Writing:
             self.whole.update(plain)
             self.file.write(plain)
             self.places.append((name, len(plain)))
+        # So that making all of it durable in the end takes no longer than the last of it.
+        durable.start_writing(self.file.handle, before, self.file.size - before)
         return self.file.size - before
 
 

@@ -15,27 +15,28 @@ edit of the one that had given way, and cost that.
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.plan import Take
 from aeorsync.folder.root import SafeRoot
 
-_PLACING: Final = "placing"
-_decode: Final = msgspec.json.Decoder(list[str]).decode
+_PLACING: Final = "placing "
+"""What the names of these notes begin with; the path follows."""
 
 
 def begin(ledger: Ledger, takes: Iterable[Take]) -> None:
-    """Note where something gives way; nothing else is on its way at that time. Blocking."""
+    """Note where something is about to give way. Blocking."""
     paths = [take.path for take in takes if take.was is not None and not take.is_held]
     if paths:
-        ledger.note(_PLACING, msgspec.json.encode(paths).decode())
+        with ledger.transaction():
+            for path in paths:
+                ledger.note(_PLACING + path, "")
 
 
-def end(ledger: Ledger) -> None:
+def end(ledger: Ledger, paths: Iterable[str]) -> None:
     """Forget that, now that what is there is agreed on. Blocking."""
-    if ledger.noted(_PLACING) is not None:
-        ledger.note(_PLACING, None)
+    with ledger.transaction():
+        for path in paths:
+            ledger.note(_PLACING + path, None)
 
 
 def forget(ledger: Ledger, root: SafeRoot) -> None:
@@ -44,12 +45,12 @@ def forget(ledger: Ledger, root: SafeRoot) -> None:
     Raises:
         UnavailableError: The disk refused the ledger; nothing was forgotten.
     """
-    text = ledger.noted(_PLACING)
-    if text is None:
+    paths = [name.removeprefix(_PLACING) for name in ledger.notes(_PLACING)]
+    if not paths:
         return
     with ledger.transaction():
-        for path in _decode(text):
+        for path in paths:
             agreed = ledger.agreed(path)
             if agreed is not None and root.look(path) != agreed.fingerprint:
                 ledger.forget([path])
-        end(ledger)
+        end(ledger, paths)
