@@ -23,10 +23,13 @@ from _bench_sums import exponent, percentile
 from _bench_wire import Relay
 from _measure import Figures, NodeProcess, WrongError, is_active, peak_mib, wait_until
 
-from aeorsync.core.hashing import chunk_id
+from aeorsync.core.hashing import chunk_id, content_hash
 from aeorsync.core.paths import parse
+from aeorsync.core.versions import Content
 from aeorsync.runtime.clock import SystemClock
+from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.changes import FileState, put_file
+from aeorsync.storage.compression import PLAIN
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.embedded import EmbeddedStore
 from aeorsync.storage.identities import first_head
@@ -52,21 +55,36 @@ def path_of(shape: str, number: int) -> str:
 def seed(folder: Path, shape: str, entries: int) -> None:
     """Make a data folder with so many files of 1 KiB, no two alike."""
     folder.mkdir()
-    repository = Repository(EmbeddedStore(folder, first_head(1)), SystemClock())
+    store = EmbeddedStore(folder, first_head(1))
+    repository = Repository(store, SystemClock())
 
     def put_group(draft: Draft, states: dict[str, FileState]) -> None:
         for path, state in states.items():
             put_file(draft, parse(path), state)
 
     for start in range(0, entries, _GROUP):
+        numbers = range(start, min(start + _GROUP, entries))
+        contents = _contents(store, len(numbers))
         states = {
-            path_of(shape, number): FileState(
-                repository.store_small(os.urandom(FILE_BYTES)), "text/plain"
-            )
-            for number in range(start, min(start + _GROUP, entries))
+            path_of(shape, number): FileState(content, "text/plain")
+            for number, content in zip(numbers, contents, strict=True)
         }
         repository.commit(lambda draft, states=states: put_group(draft, states)).result()
     repository.close()
+
+
+def _contents(store: EmbeddedStore, count: int) -> list[Content]:
+    """Store files of one chunk each, all at once."""
+    bodies = [os.urandom(FILE_BYTES) for _ in range(count)]
+    names = [*map(chunk_id, bodies)]
+    pairs = zip(names, bodies, strict=True)
+    store.put_chunks([StoredChunk(name, PLAIN, FILE_BYTES, body) for name, body in pairs])
+    size = FILE_BYTES.to_bytes(8, "big")
+    hashes = map(content_hash, bodies)
+    return [
+        Content(whole, FILE_BYTES, 0, name + size)
+        for whole, name in zip(hashes, names, strict=True)
+    ]
 
 
 def disk_bytes(folder: Path) -> int:
