@@ -71,7 +71,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--scale", type=float, default=1.0, help="of data: 0.01 only tries the bench out"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.record and options.scale != 1:
+        parser.error("what --scale shrinks says nothing: it is not recorded")
+    return options
 
 
 def as_installed() -> None:

@@ -24,8 +24,8 @@ from _bench_ours import OURS, WRITES, Chain, Watch, until
 from _bench_peers import TOOLS, Syncthing, missing
 from _measure import Figures, WrongError
 
-HOPELESS = 4.0
-"""A tool is not asked again for what took it that many times the best."""
+HOPELESS = {"rsync": math.inf, "unison": 2.0, "rclone": 2.0, "rclone-local": 2.0}
+"""A tool is not asked again for what took it that many times the best; Syncthing at 4 times."""
 WATCHED = 5
 """Writes that a watching Syncthing is waited for; each takes it seconds."""
 UNFIT = {
@@ -160,9 +160,11 @@ class Contest:
     def _play(self, one: Any, group: Group, turn: int) -> None:  # noqa: ANN401 - as above
         tools = self._tools_of(one)
         data = self._data(group)
-        todo = [step for step in steps(group, data) if not self._is_hopeless(tools, step.name)]
-        is_unfit = all(step.name in UNFIT.get(tools[0], ()) for step in todo)
-        if is_unfit or todo[0].name != group.steps[0]:
+        todo = steps(group, data)
+        # What comes before a step that says something is needed for it.
+        while todo and self._says_nothing(tools, todo[-1].name):
+            todo.pop()
+        if not todo:
             return
         work = self._folder / "contest"
         contestant = Other(one, work) if isinstance(one, str) else one(work)
@@ -185,13 +187,15 @@ class Contest:
             self.samples[row][tool][turn] = seconds
             print(f"   {row:8} {tool:20} {seconds:8.3f} s", file=sys.stderr, flush=True)
 
-    def _is_hopeless(self, tools: tuple[str, ...], row: str) -> bool:
-        """Whether another tool is so much better that asking again tells nothing."""
+    def _says_nothing(self, tools: tuple[str, ...], row: str) -> bool:
+        """Whether a tool is not for a step, or others do it so much better."""
+        if row in UNFIT.get(tools[0], ()):
+            return True
         rows = self.samples[row]
         medians = {tool: statistics.median(took.values()) for tool, took in rows.items() if took}
         if len(tools) > 1 or tools[0] not in medians or tools[0] == "folder-watch":
             return False
-        return medians[tools[0]] > HOPELESS * min(medians.values())
+        return medians[tools[0]] > HOPELESS.get(tools[0], 4.0) * min(medians.values())
 
     def _writes(self, turn: int) -> None:
         """Small writes; as many of them in each round as make a hundred in all."""

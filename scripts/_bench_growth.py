@@ -6,6 +6,7 @@ is measured runs over real nodes and real sockets.
 """
 
 import os
+import re
 import shutil
 import statistics
 import sys
@@ -20,19 +21,22 @@ from _bench_large import copy, last_pull
 from _bench_ours import Line, until
 from _bench_record import markdown
 from _bench_sums import exponent, percentile
-from _bench_wire import Relay
 from _measure import Figures, NodeProcess, WrongError, is_active, peak_mib, wait_until
 
-from aeorsync.core.hashing import chunk_id
+from aeorsync.core.hashing import chunk_id, content_hash
 from aeorsync.core.paths import parse
+from aeorsync.core.versions import Content
 from aeorsync.runtime.clock import SystemClock
+from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.changes import FileState, put_file
+from aeorsync.storage.compression import PLAIN
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.embedded import EmbeddedStore
 from aeorsync.storage.identities import first_head
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import blobs, framing
 from aeorsync.wire.protocol import FRAMES_TYPE
+from tests.support.relay import Relay
 
 FILE_BYTES = 1024
 CHANGES = (1, 10, 100, 1000)
@@ -41,6 +45,7 @@ STARTS = 3
 NOOPS = 11
 SHAPES = ("wide", "deep")
 _GROUP = 5000
+_POSTS = re.compile(r'http_requests_total\{[^}]*method="POST"[^}]*\} ([0-9.e+]+)')
 
 
 def path_of(shape: str, number: int) -> str:
@@ -52,21 +57,36 @@ def path_of(shape: str, number: int) -> str:
 def seed(folder: Path, shape: str, entries: int) -> None:
     """Make a data folder with so many files of 1 KiB, no two alike."""
     folder.mkdir()
-    repository = Repository(EmbeddedStore(folder, first_head(1)), SystemClock())
+    store = EmbeddedStore(folder, first_head(1))
+    repository = Repository(store, SystemClock())
 
     def put_group(draft: Draft, states: dict[str, FileState]) -> None:
         for path, state in states.items():
             put_file(draft, parse(path), state)
 
     for start in range(0, entries, _GROUP):
+        numbers = range(start, min(start + _GROUP, entries))
+        contents = _contents(store, len(numbers))
         states = {
-            path_of(shape, number): FileState(
-                repository.store_small(os.urandom(FILE_BYTES)), "text/plain"
-            )
-            for number in range(start, min(start + _GROUP, entries))
+            path_of(shape, number): FileState(content, "text/plain")
+            for number, content in zip(numbers, contents, strict=True)
         }
         repository.commit(lambda draft, states=states: put_group(draft, states)).result()
     repository.close()
+
+
+def _contents(store: EmbeddedStore, count: int) -> list[Content]:
+    """Store files of one chunk each, all at once."""
+    bodies = [os.urandom(FILE_BYTES) for _ in range(count)]
+    names = [*map(chunk_id, bodies)]
+    pairs = zip(names, bodies, strict=True)
+    store.put_chunks([StoredChunk(name, PLAIN, FILE_BYTES, body) for name, body in pairs])
+    size = FILE_BYTES.to_bytes(8, "big")
+    hashes = map(content_hash, bodies)
+    return [
+        Content(whole, FILE_BYTES, 0, name + size)
+        for whole, name in zip(hashes, names, strict=True)
+    ]
 
 
 def disk_bytes(folder: Path) -> int:
@@ -89,6 +109,33 @@ def change(line: Line, shape: str, entries: int, count: int, turn: int) -> None:
     status, answer = line.ask("POST", "/blobs/commit", body, {"Content-Type": FRAMES_TYPE})
     if status != 200:
         raise WrongError(f"the commit was answered {status}: {answer[:200]!r}")
+
+
+class Wire:
+    """What travels between two nodes: all bytes both ways, and the requests of cycles.
+
+    Args:
+        line: To the node that is asked.
+        relay: Which the other node dials.
+    """
+
+    def __init__(self, line: Line, relay: Relay) -> None:
+        self._line, self._relay = line, relay
+
+    def counts(self) -> tuple[int, int]:
+        """Bytes and POSTs so far; the POSTs of others than the peer included."""
+        octets = self._relay.passed + self._relay.returned
+        text = self._line.ask("GET", "/metrics")[1].decode()
+        return octets, int(sum(map(float, _POSTS.findall(text))))
+
+    def quiet(self) -> tuple[int, int]:
+        """The counts once nothing passes any more."""
+        counts = self.counts()
+        while True:
+            time.sleep(1)
+            before, counts = counts, self.counts()
+            if before == counts:
+                return counts
 
 
 class Growth:
@@ -116,8 +163,21 @@ class Growth:
             cells = [f"{by_size[size]:,.4g}" if size in by_size else "-" for size in sizes]
             power = exponent(points)
             shown = "-" if power is None else f"{power:+.2f}"
-            rows.append([f"{name}, {self._units[name]}", *cells, shown])
+            rows.append([f"{name}, {self._units[name]}".rstrip(", "), *cells, shown])
         return markdown(["of entries", *(f"{size:,}" for size in sizes), "exponent"], rows)
+
+    def by_changes(self, size: int) -> str:
+        """What a tree of one size costs by the number of changes, and how that grows."""
+        rows = []
+        for shape in SHAPES:
+            for what in ("commit", "to the peer", "cycle", "travelled", "round trips"):
+                names = [f"{shape}: {count} changes, {what}" for count in CHANGES]
+                found = [dict(self.points[name]).get(size, 0.0) for name in names]
+                power = exponent(list(zip(CHANGES, found, strict=True)))
+                title = f"{shape}: {what}, {self._units[names[0]]}".rstrip(", ")
+                shown = "-" if power is None else f"{power:+.2f}"
+                rows.append([title, *(f"{value:,.4g}" for value in found), shown])
+        return markdown(["of changes", *(f"{count:,}" for count in CHANGES), "exponent"], rows)
 
     def measure(self, shape: str, size: int) -> None:
         """One tree."""
@@ -161,33 +221,34 @@ class Growth:
         self.note(f"{shape}: first cycle, all known already", size, took, "s")
         of_a, of_b = Line(a), Line(b)
         until(lambda: of_a.root() == of_b.root())
-        self._noops(shape, size, of_b, relay)
+        wire = Wire(of_a, relay)
+        self._noops(shape, size, of_b, wire)
         for turn, count in enumerate(CHANGES):
             time.sleep(0.3)
-            octets, asked = relay.counts()
+            octets, asked = wire.counts()
             began = time.perf_counter()
             change(of_a, shape, size, count, turn)
             committed = time.perf_counter()
             until(lambda: of_a.root() == of_b.root(), 0.002)
             took = time.perf_counter() - committed
             time.sleep(0.2)
-            octets_after, asked_after = relay.counts()
+            octets_after, asked_after = wire.counts()
             name = f"{shape}: {count} changes"
             self.note(f"{name}, commit", size, (committed - began) * 1000, "ms")
             self.note(f"{name}, to the peer", size, took * 1000, "ms")
             self.note(f"{name}, cycle", size, float(last_pull(b, count) or 0), "ms")
             self.note(f"{name}, travelled", size, (octets_after - octets) / 1024, "KiB")
-            self.note(f"{name}, round trips", size, asked_after - asked, "")
+            self.note(f"{name}, round trips", size, asked_after - asked - 1, "")
         self._writes(shape, size, of_a)
 
-    def _noops(self, shape: str, size: int, of_b: Line, relay: Relay) -> None:
+    def _noops(self, shape: str, size: int, of_b: Line, wire: Wire) -> None:
         took = []
-        octets, asked = _quiet(relay)
+        octets, asked = wire.quiet()
         for _ in range(NOOPS):
             began = time.perf_counter()
             of_b.ask("POST", "/sync/trigger")
             took.append((time.perf_counter() - began) * 1000)
-        octets_after, asked_after = relay.counts()
+        octets_after, asked_after = wire.counts()
         name = f"{shape}: a cycle with no change"
         self.note(name, size, statistics.median(took), "ms", 50)
         self.note(f"{name}, travelled", size, (octets_after - octets) / NOOPS, "B")
@@ -216,23 +277,18 @@ class Growth:
         self.note(f"{shape}: peak memory, serving, gc", size, memory, "MiB", 300)
 
 
-def _quiet(relay: Relay) -> tuple[int, int]:
-    """What a relay counted, once nothing passes it any more."""
-    counts = relay.counts()
-    while True:
-        time.sleep(1)
-        before, counts = counts, relay.counts()
-        if before == counts:
-            return counts
-
-
 def bench_growth(folder: Path, figures: Figures) -> None:
     """Trees that grow, then more nodes, then more event streams."""
     growth = Growth(folder, figures)
     for size in figures.wanted.sizes:
         for shape in SHAPES:
             growth.measure(shape, size)
-    figures.tables.append(growth.table())
+    largest = max(figures.wanted.sizes)
+    figures.tables += [
+        growth.table(),
+        f"The same by the number of changes, among {largest:,} entries:",
+        growth.by_changes(largest),
+    ]
     for title, measure in (("nodes", measure_fleets), ("event streams", measure_streams)):
         fleet = Growth(folder, figures)
         measure(folder, fleet.note)

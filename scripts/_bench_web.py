@@ -42,6 +42,10 @@ http {{
 """
 
 
+TAGS = ("nginx1worker", "nginx2workers", "rclonewebdav")
+"""Of those that take writes."""
+
+
 @dataclass(frozen=True)
 class Site:
     """A server that answers.

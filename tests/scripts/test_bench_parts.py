@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,14 @@ def test_a_tool_that_was_not_measured_is_a_dash() -> None:
     lines = tables.times_table(rows).splitlines()
     assert lines[2].split(" | ")[1:] == ["0.0100 (once)", "- |"]
     assert lines[3].split(" | ")[1:] == ["-", "0.25 (0.20 to 0.30) |"]
+
+
+def test_what_was_shrunk_is_not_recorded() -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "_bench.py", "stages", "--scale", "0.1", "--record"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "not recorded" in done.stderr
