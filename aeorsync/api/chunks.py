@@ -251,9 +251,7 @@ def _frame_batch(
     if len(found) < len(part):
         held = {chunk.id for chunk in found}
         missing += [name for name in part if name not in held]
-    return [
-        framing.encode_chunk(c.id, framing.Codec(c.codec), c.size, bytes(c.data)) for c in found
-    ]
+    return [framing.encode_chunk(c.id, framing.Codec(c.codec), c.size, c.data) for c in found]
 
 
 def _plain_batch(
@@ -266,7 +264,7 @@ def _plain_batch(
         if plain is None:
             missing.append(name)
         else:
-            frames.append(framing.encode_chunk(name, framing.Codec.RAW, len(plain), bytes(plain)))
+            frames.append(framing.encode_chunk(name, framing.Codec.RAW, len(plain), plain))
     return frames
 
 
