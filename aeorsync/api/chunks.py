@@ -19,7 +19,7 @@ from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, par
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wanted_encoding, wants_frames
 from aeorsync.api.intake import read_bytes
 from aeorsync.api.node import Node
-from aeorsync.core.hashing import HASH_SIZE, parse_hash
+from aeorsync.core.hashing import HASH_SIZE, Buffer, parse_hash
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
@@ -246,7 +246,7 @@ async def _frames(
 
 def _frame_batch(
     repository: Repository, part: Sequence[bytes], missing: list[bytes]
-) -> list[bytes]:
+) -> list[Buffer]:
     found = repository.stored_chunks(part)
     if len(found) < len(part):
         held = {chunk.id for chunk in found}
@@ -256,9 +256,9 @@ def _frame_batch(
 
 def _plain_batch(
     repository: Repository, part: Sequence[bytes], missing: list[bytes]
-) -> list[bytes]:
+) -> list[Buffer]:
     held = {chunk.id: chunk for chunk in repository.stored_chunks(part)}
-    frames = []
+    frames: list[Buffer] = []
     for name in part:
         plain = _plain(repository, held[name]) if name in held else None
         if plain is None:
@@ -270,7 +270,7 @@ def _plain_batch(
 
 def _checked_batch(
     repository: Repository, part: Sequence[bytes], missing: list[bytes]
-) -> list[bytes]:
+) -> list[Buffer]:
     """The same, but damaged chunks are found and missing."""
     for name in part:
         with suppress(LostChunkError):
@@ -284,8 +284,8 @@ def _lost(repository: Repository, names: Sequence[bytes]) -> list[bytes]:
 
 
 async def _batches(
-    items: Sequence[T], read: Callable[[Sequence[T]], list[bytes]]
-) -> AsyncIterator[list[bytes]]:
+    items: Sequence[T], read: Callable[[Sequence[T]], Sequence[Buffer]]
+) -> AsyncIterator[Sequence[Buffer]]:
     """Read ``items`` in threads, about `_BATCH_BYTES` at a time."""
     at, count = 0, _BATCH_MIN
     while at < len(items):
@@ -293,7 +293,7 @@ async def _batches(
         yield found
         at += count
         size = sum(map(len, found))
-        fitting = _BATCH_BYTES * len(found) // size if size else _BATCH_MAX
+        fitting = _BATCH_BYTES * count // size if size else _BATCH_MAX
         count = max(_BATCH_MIN, min(fitting, _BATCH_MAX))
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from aeorsync.cluster.proofs import Proofs
+from aeorsync.cluster.proofs import Proofs, is_long
 from aeorsync.core.versions import HASH_SIZE, REF_SIZE, Content
 from aeorsync.errors import CorruptError
 from aeorsync.remote.calls import Remote
@@ -106,12 +106,14 @@ class _Haul:
             self.contents = found.kept
             if not found.wanted:
                 break
-            proofs = None
-            if not found.are_pieces:
+            proofs, before = None, self.chunks
+            if not found.are_pieces and any(map(is_long, found.kept)):
                 proofs = await bridge.run(Proofs, self.repository, found.kept, found.wanted)
             await self._fetch(list(_batches(found.wanted)), proofs)
             if proofs is not None:
                 self.proven.update(await bridge.run(proofs.proven))
+            if self.chunks - before == len(found.wanted) and not found.are_pieces:
+                break  # each one came, and is stored: to look again would find nothing
         unproven = [content for content in self.contents if content not in self.proven]
         for group in groups(unproven, PROVE_BYTES):
             spoiled.update(await bridge.run(prove, self.repository, group))

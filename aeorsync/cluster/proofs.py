@@ -23,6 +23,11 @@ MOST_WAITING: Final = 24 * MIB
 _MOST_FILES: Final = 1_000
 
 
+def is_long(content: Content) -> bool:
+    """Whether a file has several chunks."""
+    return content.depth > 0 or len(content.refs) > REF_SIZE
+
+
 class _Track:
     """One file, hashed up to some chunk."""
 
@@ -58,7 +63,7 @@ class Proofs:
         for content in contents:
             if len(self._tracks) >= _MOST_FILES:
                 break
-            if content.depth or len(content.refs) > REF_SIZE:
+            if is_long(content):
                 self._add(content, wanted)
 
     def _add(self, content: Content, wanted: dict[bytes, int]) -> None:

@@ -188,15 +188,21 @@ def parse_entry(data: bytes) -> Entry:
         raise BadRequestError(f"an entry holds 1 to {MAX_VERSIONS} versions")
     for version in entry.versions:
         check_version(version)
-    dots = [version.dot for version in entry.versions]
-    if dots != sorted(set(dots)):
-        raise BadRequestError("the versions of an entry are not strictly sorted by dot")
-    for version in entry.versions:
-        if any(covers(other.vector, version.dot) for other in entry.versions):
-            raise BadRequestError("an entry holds a version and its ancestor")
+    if len(entry.versions) > 1:
+        _check_together(entry.versions)
     if encode_entry(entry) != data:
         raise BadRequestError("the bytes of an entry are not canonical")
     return entry
+
+
+def _check_together(versions: tuple[Version, ...]) -> None:
+    """Demand what several versions must be to each other; one of its own is checked by itself."""
+    dots = [version.dot for version in versions]
+    if dots != sorted(set(dots)):
+        raise BadRequestError("the versions of an entry are not strictly sorted by dot")
+    for version in versions:
+        if any(covers(other.vector, version.dot) for other in versions):
+            raise BadRequestError("an entry holds a version and its ancestor")
 
 
 def check_version(version: Version) -> None:

@@ -97,9 +97,16 @@ def encode_chunk(name: bytes, codec: Codec, size: int, stored: bytes | memoryvie
         size: Bytes of the chunk when decompressed.
         stored: Bytes as stored.
     """
-    # In one go, because this copies all that a node ever sends.
-    length = _CHUNK_HEAD.size + len(stored)
-    return _FRAME_AND_CHUNK_HEAD.pack(Kind.CHUNK, length, name, codec, size) + stored
+    return encode_chunk_head(name, codec, size, len(stored)) + stored
+
+
+def encode_chunk_head(name: bytes, codec: Codec, size: int, stored: int) -> bytes:
+    """Return what comes before the ``stored`` bytes of a chunk in its frame.
+
+    Who sends many puts them together once, and not each first.
+    """
+    length = _CHUNK_HEAD.size + stored
+    return _FRAME_AND_CHUNK_HEAD.pack(Kind.CHUNK, length, name, codec, size)
 
 
 def parse_chunk(payload: bytes | memoryview) -> Chunk:
