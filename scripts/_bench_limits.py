@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import _measure
@@ -50,12 +50,14 @@ class Limits:
     def __init__(self, folder: Path, figures: Figures) -> None:
         self._folder, self._figures = folder, figures
         self.rows: list[list[str]] = []
+        self.values: dict[str, float] = {}
         self.size = _measure.scaled(256) * MIB
         self.data = os.urandom(self.size)
 
     def note(self, name: str, value: float, unit: str, what: str) -> None:
         """Keep a figure."""
         self._figures.add(name, value, unit, "", met=True)
+        self.values[name] = value
         self.rows.append([name, f"{value:,.4g} {unit}", what])
 
     def rate(self, name: str, seconds: float, what: str) -> None:
@@ -233,6 +235,50 @@ class Limits:
         self.note("aeorsync --version", best(ours, 5) * 1000, "ms", "each command of ours")
 
 
+def floors(values: Mapping[str, float]) -> list[list[str]]:
+    """What no program on this machine can beat that reads, hashes and writes as ours have to.
+
+    Args:
+        values: Figures of `Limits` by name.
+
+    Returns:
+        Rows: the work, seconds, what they are made of.
+    """
+
+    def gib(*names: str) -> float:
+        """Seconds for 1 GiB, one after the other on one core."""
+        return sum((1 << 30) / 1e6 / values[name] for name in names)
+
+    def each(*names: str) -> float:
+        """Seconds for 10 000 of something that takes so many microseconds."""
+        return sum(values[name] for name in names) * 1e4 / 1e6
+
+    start = values["starting Python"] / 1000
+    across = gib(
+        "loopback TCP, one connection", *["BLAKE3, one core"] * 2, "cp within the disk cache"
+    )
+    up = across + gib("FastCDC, one core", *["BLAKE3, one core"] * 2)
+    again = gib("read from the disk cache", "FastCDC, one core", *["BLAKE3, one core"] * 2)
+    write = values["an empty exchange, asyncio both ends"] * 3 / 1e6
+    write += values["fdatasync of 4 KiB, median"] / 1000
+    scan = each("scandir and stat of a file")
+    reading = each(
+        "open, read, close", "a row in SQLite, in a batch", "a row in SQLite, in a batch"
+    )
+    making = each("making a file of 1 KiB (Python)", "a row in SQLite, in a batch")
+    rows = [
+        ("1 GiB, node to node", across / 2, "socket, two hashes, disk cache; over two cores"),
+        ("1 GiB, folder up", up / 2 + start, "the same; cut and hashed by the client, too"),
+        ("one byte at its head, folder up", again / 2 + start, "read, cut, two hashes"),
+        ("10 000 small files, folder up", scan + reading + start, "scan, read, two index rows"),
+        ("10 000 small files, folder down", making + start, "make a file, an index row"),
+        ("nothing changed in 10 000 files", scan + start, "scan, and start Python"),
+        ("small write, readable on the peer", write, "three exchanges, one sync to disk"),
+        ("100 000 files of 1 KiB, folder up", (scan + reading) * 10 + start, "as 10 000"),
+    ]
+    return [[name, f"{seconds:.3f} s", what] for name, seconds, what in rows]
+
+
 def bench_limits(folder: Path, figures: Figures) -> None:
     """Memory, disk, files, network, processes."""
     limits = Limits(folder, figures)
@@ -245,7 +291,10 @@ def bench_limits(folder: Path, figures: Figures) -> None:
         limits.processes,
     ):
         measure()
-    figures.tables.append(markdown(["the machine", "measured", "floor of"], limits.rows))
+    figures.tables += [
+        markdown(["the machine", "measured", "floor of"], limits.rows),
+        markdown(["so nothing can beat", "at least", "made of"], floors(limits.values)),
+    ]
 
 
 LIMITS_WORKS = {"limits": bench_limits}

@@ -193,3 +193,18 @@ def test_what_was_shrunk_is_not_recorded() -> None:
     )
     assert done.returncode == 2
     assert "not recorded" in done.stderr
+
+
+def test_the_floors_are_sums_of_what_the_machine_does() -> None:
+    rates = ("loopback TCP, one connection", "BLAKE3, one core", "FastCDC, one core")
+    values = dict.fromkeys(
+        (*rates, "cp within the disk cache", "read from the disk cache"), 1000.0
+    )
+    values |= {"starting Python": 20.0, "an empty exchange, asyncio both ends": 100.0}
+    values |= {"fdatasync of 4 KiB, median": 1.0, "scandir and stat of a file": 2.0}
+    each = ("open, read, close", "a row in SQLite, in a batch", "making a file of 1 KiB (Python)")
+    rows = part("_bench_limits").floors(values | dict.fromkeys(each, 10.0))
+    found = {name: seconds for name, seconds, _ in rows}
+    assert found["1 GiB, node to node"] == "2.147 s"
+    assert found["nothing changed in 10 000 files"] == "0.040 s"
+    assert found["small write, readable on the peer"] == "0.001 s"
