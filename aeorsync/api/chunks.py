@@ -22,7 +22,7 @@ from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, par
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wanted_encoding, wants_frames
 from aeorsync.api.intake import read_bytes
 from aeorsync.api.node import Node
-from aeorsync.core.hashing import HASH_SIZE, parse_hash
+from aeorsync.core.hashing import HASH_SIZE, Buffer, parse_hash
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
@@ -228,7 +228,7 @@ def _plain(repository: Repository, chunk: StoredChunk) -> bytes | memoryview | N
 # In frames
 
 
-_Read = Callable[[Sequence[bytes], list[bytes]], list[bytes]]
+_Read = Callable[[Sequence[bytes], list[bytes]], list[Buffer]]
 """Frames of some chunks; what is not here is added to a list."""
 
 
@@ -282,7 +282,7 @@ async def _frames(
 
 def _frame_batch(
     repository: Repository, part: Sequence[bytes], missing: list[bytes]
-) -> list[bytes]:
+) -> list[Buffer]:
     found = repository.stored_chunks(part)
     if len(found) < len(part):
         held = {chunk.id for chunk in found}
@@ -292,7 +292,7 @@ def _frame_batch(
 
 def _frame(chunk: StoredChunk) -> bytes:
     codec = framing.Codec(chunk.codec)
-    return framing.encode_chunk(chunk.id, codec, chunk.size, bytes(chunk.data))
+    return framing.encode_chunk(chunk.id, codec, chunk.size, chunk.data)
 
 
 def _delta_batch(
@@ -301,7 +301,7 @@ def _delta_batch(
     bases: Bases,
     part: Sequence[bytes],
     missing: list[bytes],
-) -> list[bytes]:
+) -> list[Buffer]:
     """The same, but those are deltas of which that makes less."""
     found = repository.stored_chunks(part)
     held = {chunk.id for chunk in found}
@@ -312,21 +312,21 @@ def _delta_batch(
 
 def _plain_batch(
     repository: Repository, part: Sequence[bytes], missing: list[bytes]
-) -> list[bytes]:
+) -> list[Buffer]:
     held = {chunk.id: chunk for chunk in repository.stored_chunks(part)}
-    frames = []
+    frames: list[Buffer] = []
     for name in part:
         plain = _plain(repository, held[name]) if name in held else None
         if plain is None:
             missing.append(name)
         else:
-            frames.append(framing.encode_chunk(name, framing.Codec.RAW, len(plain), bytes(plain)))
+            frames.append(framing.encode_chunk(name, framing.Codec.RAW, len(plain), plain))
     return frames
 
 
 def _checked_batch(
     repository: Repository, part: Sequence[bytes], missing: list[bytes]
-) -> list[bytes]:
+) -> list[Buffer]:
     """The same, but damaged chunks are found and missing."""
     for name in part:
         with suppress(LostChunkError):
@@ -340,8 +340,8 @@ def _lost(repository: Repository, names: Sequence[bytes]) -> list[bytes]:
 
 
 async def _batches(
-    items: Sequence[T], read: Callable[[Sequence[T]], list[bytes]]
-) -> AsyncIterator[list[bytes]]:
+    items: Sequence[T], read: Callable[[Sequence[T]], Sequence[Buffer]]
+) -> AsyncIterator[Sequence[Buffer]]:
     """Read ``items`` in threads, about `_BATCH_BYTES` at a time."""
     at, count = 0, _BATCH_MIN
     while at < len(items):
@@ -349,7 +349,7 @@ async def _batches(
         yield found
         at += count
         size = sum(map(len, found))
-        fitting = _BATCH_BYTES * len(found) // size if size else _BATCH_MAX
+        fitting = _BATCH_BYTES * count // size if size else _BATCH_MAX
         count = max(_BATCH_MIN, min(fitting, _BATCH_MAX))
 
 

@@ -10,7 +10,7 @@ They are told of paths they may read, deletions included, and always get a token
 hidden.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -79,11 +79,11 @@ async def diff(call: Call) -> Response:
     since = _check_hex(request.since_root_hash)
     if call.caller.is_peer and request.current_root_hash is not None:
         # So ask AeorDB nodes. Our system namespace would be theirs there.
-        sieve = replace(sieve, shows_system=False)
+        sieve = msgspec.structs.replace(sieve, shows_system=False)
         host = call.request.client.host if call.request.client is not None else ""
         reader = await foreign_reader(call.node, since, request.current_root_hash, host)
         if reader.link is not None or not reader.is_ready:
-            grave_sieve = replace(sieve, shows_graves=True)
+            grave_sieve = msgspec.structs.replace(sieve, shows_graves=True)
             return answer(await foreign_reply(call.node, reader, since, grave_sieve))
         since = plain_since(since)
     root = call.node.repository.head.root.hex()

@@ -133,4 +133,4 @@ def pack(name: bytes, plain: bytes) -> Chunk:
 
 def plain_of(chunk: Chunk) -> bytes:
     """The bytes of a chunk that was packed here."""
-    return chunk.stored if chunk.codec is Codec.RAW else expand(chunk.stored, chunk.size)
+    return bytes(chunk.stored) if chunk.codec is Codec.RAW else expand(chunk.stored, chunk.size)

@@ -11,7 +11,6 @@ the cursor stays before it, so that it is asked for again. An error ends the cyc
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -45,16 +44,14 @@ _EVERYTHING: Final = Filter()
 _decode_items = msgspec.msgpack.Decoder(list[Item]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """An entry that was not taken, and why."""
 
     path: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(msgspec.Struct, frozen=True):
     """An entry that changes something here.
 
     Attributes:
@@ -70,8 +67,7 @@ class News:
     past: Content | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What a page amounts to.
 
     Attributes:
@@ -85,8 +81,7 @@ class Plan:
     problems: list[Problem]
 
 
-@dataclass(frozen=True, slots=True)
-class Complete:
+class Complete(msgspec.Struct, frozen=True):
     """News that can be applied.
 
     Attributes:
@@ -102,8 +97,7 @@ class Complete:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What a cycle did.
 
     Attributes:
@@ -150,7 +144,7 @@ class Report:
 
     def plus(self, complete: Complete, applied: Applied, told: int) -> "Report":
         """This and one more page."""
-        return replace(
+        return msgspec.structs.replace(
             self,
             told=self.told + told,
             skipped=self.skipped + told - len(complete.news) - len(complete.problems),
@@ -164,8 +158,7 @@ class Report:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Peering:
+class Peering(msgspec.Struct, frozen=True):
     """The two sides of a cycle.
 
     Attributes:
@@ -187,7 +180,7 @@ class Peering:
     database: int
     now_ms: int
     asks_knowledge: bool = False
-    heard: dict[str, Mark] = field(default_factory=dict)
+    heard: dict[str, Mark] = {}
 
     @property
     def takes_everything(self) -> bool:
@@ -221,7 +214,7 @@ async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
                 peering.heard.clear()
                 peering.heard[page.end.cursor] = mark(page.end.root_hash, page.end.knowledge)
         cursor, has_more = page.end.cursor, page.end.more
-        report = replace(report, reached=cursor, root=page.end.root_hash)
+        report = msgspec.structs.replace(report, reached=cursor, root=page.end.root_hash)
     return report
 
 

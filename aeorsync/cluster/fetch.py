@@ -3,7 +3,8 @@
 1. *Survey*: ask the store which chunks the files lack; first manifest pieces, then data.
 2. *Fetch* them from the peer in batches, a few at a time, and store what matches its name.
 3. Again from 1, until nothing is missing.
-4. *Prove* each file: its chunks must add up to its content hash.
+4. *Prove* each file: its chunks must add up to its content hash. What comes in is hashed meanwhile
+   (`cluster.proofs`), so only files of which most was here already are read again.
 
 A chunk that the peer does not hold, or whose bytes are wrong, is *lost*; files that need it are
 *spoiled* and the others go on. Memory is bounded whatever the peer sends: so many batches, each
@@ -14,7 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from aeorsync.cluster.alike import find_bases
+from aeorsync.cluster.proofs import Proofs, is_long
 from aeorsync.core.versions import HASH_SIZE, REF_SIZE, Content
 from aeorsync.errors import CorruptError
 from aeorsync.remote.calls import Remote
@@ -42,8 +46,7 @@ Spoiled = dict[Content, str]
 """Files that cannot be completed, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True):
     """What fetching did.
 
     Attributes:
@@ -121,13 +124,22 @@ class _Haul:
             bases = await bridge.run(
                 find_bases, self.repository, self.contents, self.pasts, found.wanted
             )
-            await self._fetch(list(_batches(found.wanted)), bases)
+            proofs, before = None, self.chunks
+            if not found.are_pieces and any(map(is_long, found.kept)):
+                proofs = await bridge.run(Proofs, self.repository, found.kept, found.wanted)
+            await self._fetch(list(_batches(found.wanted)), bases, proofs)
+            if proofs is not None:
+                self.proven.update(await bridge.run(proofs.proven))
+            if self.chunks - before == len(found.wanted) and not found.are_pieces:
+                break  # each one came, and is stored: to look again would find nothing
         unproven = [content for content in self.contents if content not in self.proven]
         for group in groups(unproven, PROVE_BYTES):
             spoiled.update(await bridge.run(prove, self.repository, group))
         return spoiled
 
-    async def _fetch(self, batches: list[list[bytes]], bases: Bases) -> None:
+    async def _fetch(
+        self, batches: list[list[bytes]], bases: Bases, proofs: Proofs | None
+    ) -> None:
         singles = _singles(self.contents)
         waiting = iter(batches)
         are_plain = self.remote.encoding is not Encoding.ZSTD
@@ -136,7 +148,7 @@ class _Haul:
 
         async def take(chunks: list[Chunk | Delta]) -> None:
             received = await bridge.run(
-                receive, self.repository, chunks, singles, are_plain=are_plain
+                receive, self.repository, chunks, singles, proofs, are_plain=are_plain
             )
             self.proven.update(received.proven)
             bad.update(received.bad)
@@ -160,19 +172,21 @@ class _Haul:
             self.lost.update((name, _missing_text(name)) for name in again[BATCH_IDS:])
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True):
     """What some files lack.
 
     Attributes:
-        wanted: Chunk ids with the bytes expected of each (0 for a manifest piece).
+        wanted: Chunk ids with the bytes expected of each (0 for a manifest piece), in the order of
+            the files.
         kept: The files that may still be completed.
         spoiled: Those that cannot.
+        are_pieces: Whether manifest pieces are wanted, so that the data are not known yet.
     """
 
     wanted: dict[bytes, int]
     kept: list[Content]
     spoiled: Spoiled
+    are_pieces: bool
 
 
 def survey(repository: Repository, contents: list[Content], lost: dict[bytes, str]) -> Survey:
@@ -183,14 +197,15 @@ def survey(repository: Repository, contents: list[Content], lost: dict[bytes, st
         pass  # one of them; below it is seen which
     else:
         if lost.keys().isdisjoint(wanted) and len(wanted) <= _most(are_pieces=are_pieces):
-            return Survey(wanted, contents, {})
+            return Survey(wanted, contents, {}, are_pieces)
     spoiled = {}
     for content in contents:
         reason = _why_spoiled(repository, content, lost)
         if reason is not None:
             spoiled[content] = reason
     kept = [content for content in contents if content not in spoiled]
-    return Survey(repository.lacking(kept)[0], kept, spoiled)
+    wanted, are_pieces = repository.lacking(kept)
+    return Survey(wanted, kept, spoiled, are_pieces)
 
 
 def _why_spoiled(repository: Repository, content: Content, lost: dict[bytes, str]) -> str | None:
@@ -207,8 +222,7 @@ def _most(*, are_pieces: bool) -> int:
     return _MAX_PIECES if are_pieces else MAX_FILE_CHUNKS
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """What became of some chunks.
 
     Attributes:
@@ -224,6 +238,7 @@ def receive(
     repository: Repository,
     chunks: Sequence[Chunk | Delta],
     singles: dict[bytes, list[Content]],
+    proofs: Proofs | None = None,
     *,
     are_plain: bool,
 ) -> Received:
@@ -233,6 +248,7 @@ def receive(
         repository: Where to.
         chunks: As they came.
         singles: Files of one chunk, by its id.
+        proofs: Told of each chunk that was stored.
         are_plain: They come plain on request; what shrinks is stored compressed all the same.
     """
     stored = made(repository, chunks)
@@ -254,6 +270,10 @@ def receive(
         for content in singles.get(chunk.id, ())
         if is_content_of(content, data)
     ]
+    if proofs is not None:
+        for chunk, data in zip(stored, plain, strict=True):
+            proofs.take(chunk.id, data)
+        proofs.advance()
     return Received(proven, bad)
 
 

@@ -71,7 +71,7 @@ def unpack(chunk: Chunk) -> bytes:
     plain = chunk.stored if chunk.codec is Codec.RAW else expand(chunk.stored, chunk.size)
     if len(plain) != chunk.size or chunk_id(plain) != chunk.id:
         raise CorruptError("the server sent a chunk that does not match its name")
-    return plain
+    return bytes(plain)
 
 
 class Pantry:

@@ -20,7 +20,7 @@ from blake3 import blake3
 from aeorsync.core.chunking import Chunker
 from aeorsync.core.hashing import chunk_id, hasher
 from aeorsync.errors import AeorError, CorruptError, StaleError
-from aeorsync.folder import facts
+from aeorsync.folder import facts, unsure
 from aeorsync.folder.alike import Came, bases_of, fetch_alike
 from aeorsync.folder.events import Why
 from aeorsync.folder.facts import Agreed
@@ -33,7 +33,7 @@ from aeorsync.folder.root import DiskError, told
 from aeorsync.folder.staging import Staged
 from aeorsync.folder.work import Gauge, Work
 from aeorsync.folder.writing import finish
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, durable
 from aeorsync.wire.framing import Chunk
 from aeorsync.wire.limits import MIB
 
@@ -69,6 +69,8 @@ class _Writing:
             self.whole.update(plain)
             self.file.write(plain)
             self.places.append((name, len(plain)))
+        # So that making all of it durable in the end takes no longer than the last of it.
+        durable.start_writing(self.file.handle, before, self.file.size - before)
         return self.file.size - before
 
 
@@ -201,6 +203,7 @@ class _Large:
         with told(take.path):
             finish(folder, take, file)
             file.sync()
+            unsure.begin(self._work.ledger, [take])
             expected = self._placer.make_room(folder, take)
             here = folder.place(file, self._name, expected)
             self._folders.sync()

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -59,8 +58,7 @@ Take = Callable[[list[Chunk | Delta]], Awaitable[None]]
 _NOTHING: Final[Bases] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class DiffPage:
+class DiffPage(msgspec.Struct, frozen=True):
     """One page of what changed at a peer.
 
     Attributes:

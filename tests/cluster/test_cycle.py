@@ -1,6 +1,5 @@
 """One replication cycle with an honest peer."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -381,7 +380,7 @@ def test_what_a_peer_told_last_is_named_with_the_cursor_it_told(
         return [*frames[:-1], framing.encode(framing.Kind.END, pack(told))]
 
     peer.frames = knowing
-    sides = replace(peering(ours, peer), asks_knowledge=True)
+    sides = msgspec.structs.replace(peering(ours, peer), asks_knowledge=True)
     run(run_cycle(sides))
     assert list(sides.heard.values()) == [mark(root, knowledge)]
     word = Same(peer.node_id, theirs.database_id, same=True)

@@ -14,6 +14,7 @@ import msgspec
 
 from aeorsync import config
 from aeorsync.api import diff, events, members, parameters, peers, places
+from aeorsync.api.bundling import Heard
 from aeorsync.api.commits import _parse_header as parse_commit
 from aeorsync.api.endpoint import parse_body
 from aeorsync.cluster import cycle, offers, terms
@@ -727,7 +728,7 @@ PARSERS: Final[tuple[Parser, ...]] = (
     ),
     Parser(
         "commit header",
-        lambda data: parse_commit(framing.Frame(framing.Kind.HEADER, data)),
+        lambda data: parse_commit(framing.Frame(framing.Kind.HEADER, data), Heard()),
         [PACK(COMMIT)],
         ("api.commits:_parse_header",),
         PACK,
@@ -736,7 +737,7 @@ PARSERS: Final[tuple[Parser, ...]] = (
         "bodies",
         bodies,
         [JSON(body) for body in BODIES],
-        ("api.endpoint:parse_body", "api.endpoint:_check_json"),
+        ("api.endpoint:parse_body", "api.endpoint:_check_json", "api.commits:_parse_json"),
     ),
     Parser(
         "answers",
