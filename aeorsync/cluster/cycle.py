@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from aeorsync.cluster.alike import past_of
 from aeorsync.cluster.fetch import Spoiled, fetch_contents
 from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord
 from aeorsync.cluster.walk import is_wanted
@@ -55,11 +56,13 @@ class News(msgspec.Struct, frozen=True):
         key: Its tree key.
         entry: Checked.
         contents: Files it needs that we may not have.
+        past: The file that was here before.
     """
 
     key: bytes
     entry: Entry
     contents: tuple[Content, ...]
+    past: Content | None = None
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -270,7 +273,8 @@ async def fetch(peering: Peering, plan: Plan) -> Complete:
     contents = dict.fromkeys(content for item in plan.news for content in item.contents)
     if not contents:
         return Complete(plan.news, plan.problems)
-    fetched = await fetch_contents(peering.repository, peering.remote, contents)
+    pasts = {content: item.past for item in plan.news for content in item.contents if item.past}
+    fetched = await fetch_contents(peering.repository, peering.remote, contents, pasts)
     return without_spoiled(plan, fetched.spoiled, fetched.chunks, fetched.bytes)
 
 
@@ -349,7 +353,7 @@ def _read_item(
     lacking = tuple(content for content in contents_of(fresh) if content not in held)
     if any(content.size > MAX_FILE for content in lacking):
         raise BadRequestError(f"the file is larger than {MAX_FILE} bytes")
-    return News(key, entry, lacking)
+    return News(key, entry, lacking, past_of(ours) if lacking else None)
 
 
 def _fresh_versions(ours: Entry | None, theirs: Entry) -> Sequence[Version]:

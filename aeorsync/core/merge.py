@@ -48,7 +48,7 @@ def join(ours: Entry | None, theirs: Entry) -> Entry:
     return theirs if kept == theirs.versions else Entry(kept)
 
 
-class Sight(msgspec.Struct, frozen=True):
+class Sight(msgspec.Struct, frozen=True, gc=False):
     """What readers see of an entry.
 
     Attributes:

@@ -151,12 +151,17 @@ class Store(Protocol):
     def head(self) -> Head:
         """The current head."""
 
-    def put_chunks(self, chunks: Sequence[StoredChunk]) -> None:
+    def put_chunks(self, chunks: Sequence[StoredChunk], *, are_missing: bool = False) -> None:
         """Add chunks; those already held are left as they are.
 
         Readable once this returns, durable once a later `commit` or `flush` returns. The data
         may be a view into the caller's memory; nothing refers to it afterwards. The caller has
         checked that bytes and ids belong together.
+
+        Args:
+            chunks: What to add.
+            are_missing: Whether the caller has just asked, and found none of them held, and none
+                is among them twice: then they are not looked up again.
         """
 
     def missing(self, ids: Collection[bytes]) -> set[bytes]:

@@ -22,13 +22,13 @@ from aeorsync.storage.bounds import (
     is_taken,
     within,
 )
-from aeorsync.storage.draft import Draft, State, state_of
+from aeorsync.storage.draft import Draft, State, sight_of, state_of
 
 Tags: TypeAlias = tuple[Vector | None, ...] | Literal["*"] | None
 """Contexts named by an If-Match or If-None-Match header; None in it matches nothing."""
 
 
-class Conditions(msgspec.Struct, frozen=True):
+class Conditions(msgspec.Struct, frozen=True, gc=False):
     """What a writer demands of, or knows about, the state it changes.
 
     Attributes:
@@ -48,7 +48,7 @@ class Conditions(msgspec.Struct, frozen=True):
 NO_CONDITIONS = Conditions()
 
 
-class FileState(msgspec.Struct, frozen=True):
+class FileState(msgspec.Struct, frozen=True, gc=False):
     """A file as its writer states it; None keeps what is there, or takes a default."""
 
     content: Content
@@ -68,7 +68,7 @@ class FileState(msgspec.Struct, frozen=True):
         )
 
 
-class LinkState(msgspec.Struct, frozen=True):
+class LinkState(msgspec.Struct, frozen=True, gc=False):
     """A symlink as its writer states it; None takes a default.
 
     Attributes:
@@ -92,11 +92,24 @@ class LinkState(msgspec.Struct, frozen=True):
 
 
 def put_file(
-    draft: Draft, path: TreePath, file: FileState, conditions: Conditions = NO_CONDITIONS
+    draft: Draft,
+    path: TreePath,
+    file: FileState,
+    conditions: Conditions = NO_CONDITIONS,
+    *,
+    has_folder: bool = False,
 ) -> Version:
-    """Create or replace a file. Stating again what is there already changes nothing."""
+    """Create or replace a file. Stating again what is there already changes nothing.
+
+    Args:
+        draft: Where to write.
+        path: Of the file.
+        file: What it is to be.
+        conditions: What the writer demands and knows.
+        has_folder: Whether this operation made sure before that the folder it is in is one.
+    """
     entry = _check(draft, path, conditions)
-    old = draft.live(path)
+    old = sight_of(entry)
     if old is not None and old.winner.kind == Kind.DIRECTORY:
         raise ConflictError(f"{path} is a folder")
     if old is None and draft.has_inside(path):
@@ -105,7 +118,8 @@ def put_file(
     if again is not None and not conditions.states_again:
         return again
     previous = edited(entry, conditions.base) or (old.winner if old is not None else None)
-    _make_parents(draft, path)
+    if not has_folder:
+        _make_parents(draft, path)
     executable = file.executable
     if executable is None:
         executable = previous.executable if previous is not None else False
@@ -126,7 +140,7 @@ def put_link(
 ) -> Version:
     """Create or replace a symlink. Stating again what is there already changes nothing."""
     entry = _check(draft, path, conditions)
-    old = draft.live(path)
+    old = sight_of(entry)
     if (old is not None and old.winner.kind == Kind.DIRECTORY) or (
         old is None and draft.has_inside(path)
     ):
