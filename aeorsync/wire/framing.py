@@ -27,8 +27,6 @@ _FRAME_HEAD = struct.Struct(">BI")
 HEAD_SIZE = _FRAME_HEAD.size
 """Bytes of a frame before its payload."""
 _CHUNK_HEAD = struct.Struct(">32sBI")
-CHUNK_HEAD_SIZE = _CHUNK_HEAD.size
-"""Bytes of the payload of a CHUNK frame before the chunk's own."""
 _FRAME_AND_CHUNK_HEAD = struct.Struct(">BI32sBI")
 
 
@@ -75,6 +73,7 @@ class Chunk(NamedTuple):
 
 _KINDS = {kind.value: kind for kind in Kind}
 _CODECS = {codec.value: codec for codec in Codec}
+_LAST = {Kind.END, Kind.ERROR}
 
 
 def encode(kind: Kind, payload: bytes) -> bytes:
@@ -92,7 +91,7 @@ def encode_chunk(name: bytes, codec: Codec, size: int, stored: bytes) -> bytes:
         stored: Bytes as stored.
     """
     # In one go, because this copies all that a node ever sends.
-    length = CHUNK_HEAD_SIZE + len(stored)
+    length = _CHUNK_HEAD.size + len(stored)
     return _FRAME_AND_CHUNK_HEAD.pack(Kind.CHUNK, length, name, codec, size) + stored
 
 
@@ -102,11 +101,11 @@ def parse_chunk(payload: bytes) -> Chunk:
     Raises:
         BadRequestError: It is too short, too long, or of an unknown codec.
     """
-    if not CHUNK_HEAD_SIZE <= len(payload) <= CHUNK_HEAD_SIZE + MAX_CHUNK:
+    if not _CHUNK_HEAD.size <= len(payload) <= _CHUNK_HEAD.size + MAX_CHUNK:
         raise BadRequestError("A chunk frame has an impossible length.")
     name, number, size = _CHUNK_HEAD.unpack_from(payload)
     codec = _CODECS.get(number)
-    stored = payload[CHUNK_HEAD_SIZE:]
+    stored = payload[_CHUNK_HEAD.size :]
     if codec is None or size > MAX_CHUNK or (codec is Codec.RAW and size != len(stored)):
         raise BadRequestError("A chunk frame has an unknown codec or an impossible size.")
     return Chunk(name, codec, size, stored)
@@ -163,31 +162,25 @@ class Decoder:
     def _frames(self, source: bytes | bytearray) -> tuple[list[Frame], int]:
         """Return the whole frames in ``source`` and where the first unfinished one begins."""
         frames: list[Frame] = []
-        at, end = 0, len(source)
-        # Released at the end, or the buffer could not shrink. Of bytes a slice is a copy already.
+        at = 0
+        # Released at the end, or the buffer could not shrink.
         with memoryview(source) as view:
-            parts = source if isinstance(source, bytes) else view
-            while end - at >= HEAD_SIZE:
+            while len(view) - at >= _FRAME_HEAD.size:
                 kind, length = self._head(source, at)
-                start = at + HEAD_SIZE
-                stop = start + length
-                if stop > end:
+                start, stop = at + _FRAME_HEAD.size, at + _FRAME_HEAD.size + length
+                if stop > len(view):
                     break
-                frames.append(Frame(kind, bytes(parts[start:stop])))
+                frames.append(Frame(kind, bytes(view[start:stop])))
                 self._last = kind
                 at = stop
-            if self._is_over and at < end:
+            if self._last in _LAST and at < len(view):
                 raise BadRequestError("Bytes follow the last frame.")
         return frames, at
-
-    @property
-    def _is_over(self) -> bool:
-        return self._last is Kind.END or self._last is Kind.ERROR
 
     def _head(self, source: bytes | bytearray, at: int) -> tuple[Kind, int]:
         number, length = _FRAME_HEAD.unpack_from(source, at)
         kind = _KINDS.get(number)
-        if kind is None or self._last is Kind.END or self._last is Kind.ERROR:
+        if kind is None or self._last in _LAST:
             raise BadRequestError("A frame is of an unknown kind, or follows the last one.")
         if length > self._max_frame:
             raise BadRequestError(f"A frame is longer than {self._max_frame} bytes.")
