@@ -43,6 +43,11 @@ def hasher() -> blake3:
     return blake3()
 
 
+def wide_hasher() -> blake3:
+    """Return an empty hasher that may use all processors for each long ``update``."""
+    return blake3(max_threads=blake3.AUTO)
+
+
 def file_identity(path: str, content_type: str, ids: bytes) -> Hash:
     """Return the identity of a file.
 

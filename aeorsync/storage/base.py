@@ -8,7 +8,7 @@ Every implementation passes ``tests/storage/test_store_contract.py``.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -98,8 +98,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
     via: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """All that changes together.
 
     Attributes:
@@ -113,10 +112,10 @@ class Commit:
 
     before: Head
     after: Head
-    nodes: dict[bytes, bytes] = field(default_factory=dict)
+    nodes: dict[bytes, bytes] = msgspec.field(default_factory=dict)
     dropped: Collection[bytes] = ()
     changes: Sequence[Change] = ()
-    conflicts: dict[bytes, bool] = field(default_factory=dict)
+    conflicts: dict[bytes, bool] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

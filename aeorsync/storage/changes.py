@@ -381,6 +381,8 @@ def _move_one(draft: Draft, source: TreePath, target: TreePath) -> None:
     # From one context, so that versions in conflict stay beside each other.
     for version in sorted((sight.winner, *sight.losers), key=lambda version: version.rank):
         draft.write(target, state_of(version, base=b""), context)
+    # What was a file and a folder of one name is so in its new place, too.
+    draft.may_collide(target)
     delete_one(draft, source, None)
 
 

@@ -304,21 +304,16 @@ class EmbeddedStore(Records):
         wanted = set(ids)
         while wanted:
             places = self._locate(wanted)
-            for name in list(wanted):
-                location = places.get(name)
-                # What has moved since it was looked up is read where it is now.
-                if location is None or location == failed.get(name):
-                    wanted.discard(name)
-                    if location is None:
-                        failed.pop(name, None)
-                    continue
-                try:
-                    read[name] = self._packs.read(name, location)
-                except CorruptError:
-                    failed[name] = location
-                else:
-                    failed.pop(name, None)
-                    wanted.discard(name)
+            # What has moved since it was looked up is read where it is now.
+            fresh = {name: at for name, at in places.items() if at != failed.get(name)}
+            for name in wanted - places.keys():
+                failed.pop(name, None)
+            found, bad = self._packs.read_all(fresh)
+            read.update(found)
+            for name in found:
+                failed.pop(name, None)
+            failed.update((name, fresh[name]) for name in bad)
+            wanted = bad
         return read, failed
 
     def _locate(self, ids: Collection[bytes]) -> dict[bytes, Location]:
