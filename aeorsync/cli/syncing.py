@@ -48,6 +48,7 @@ from aeorsync.folder.root import RootGoneError
 from aeorsync.folder.session import FolderSync, Status
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import SystemClock
+from aeorsync.runtime.memory import share_arenas
 
 NO_LIMIT: Final = DeleteLimit(100)
 # The first that fits: some are kinds of others.
@@ -90,6 +91,7 @@ def run(folders: Sequence[SyncFolder], how: How) -> int:
     places = Places(state_folder())
     keepers = [Keeper(folder, how, places, screen) for folder in folders]
     with screen:
+        share_arenas()
         return uvloop.run(_run(keepers, how))
 
 

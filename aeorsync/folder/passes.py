@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from aeorsync.core.reconcile import Direction, Policy
 from aeorsync.core.versions import Kind
 from aeorsync.errors import StaleError
-from aeorsync.folder import sent, told
+from aeorsync.folder import sent, told, unsure
 from aeorsync.folder.brake import brake
 from aeorsync.folder.edits import push_edits
 from aeorsync.folder.events import (
@@ -208,7 +208,8 @@ class _Round:
     # Looking
 
     def _prepare(self) -> None:
-        """Ask for everything anew when other paths take part than before."""
+        """See what was left; ask for everything anew when other paths take part than before."""
+        unsure.forget(self._ledger, self._engine.root)
         copies = {copy.path for copy in self._ledger.copies().values()}
         notes = self._ledger.notes(CONFLICT)
         self._conflicted = copies | {name.removeprefix(CONFLICT) for name in notes}

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from aeorsync.core.versions import Kind
-from aeorsync.folder import facts, names
+from aeorsync.folder import facts, names, unsure
+from aeorsync.folder.alike import bases_of, fetch_alike
 from aeorsync.folder.events import Deleted, Downloaded, Moved, Phase, Side, Why
-from aeorsync.folder.fetching import Larder, chunk_ids, fetch, larder
+from aeorsync.folder.fetching import Larder, chunk_ids, larder
 from aeorsync.folder.large import take_large
 from aeorsync.folder.placing import MAX_HELD, Done, Move, Placer
 from aeorsync.folder.plan import Plan, Remove, Take
@@ -94,7 +95,11 @@ class _Pull:
     async def _step(self, act: Callable[[Sequence[Take]], Done], takes: list[Take]) -> None:
         for at in range(0, len(takes), MAX_FILES):
             some = takes[at : at + MAX_FILES]
-            await self._record(some, await bridge.run(act, some))
+            await self._record(some, await bridge.run(self._noted, act, some))
+
+    def _noted(self, act: Callable[[Sequence[Take]], Done], takes: Sequence[Take]) -> Done:
+        unsure.begin(self._work.ledger, takes)
+        return act(takes)
 
     # Moves
 
@@ -160,14 +165,18 @@ class _Pull:
     async def _bulk(self, batch: list[Take], *, looks_here: bool = True) -> None:
         at_home = await bridge.run(self._at_home, batch) if looks_here else {}
         ids = (name for take in batch for name in chunk_ids(take.told.chunks))
-        chunks = await fetch(self._work.server, (name for name in ids if name not in at_home))
-        self._work.tally.bytes_received += sum(len(chunk.stored) for chunk in chunks)
+        bases = {} if not at_home else await bridge.run(_bases, batch, at_home)
+        wanted = (name for name in ids if name not in at_home)
+        work = self._work
+        chunks, size = await fetch_alike(work.server, work.root, wanted, bases, at_home)
+        work.tally.bytes_received += size
         writing = Writing(self._work, self._placer, batch)
         try:
             # One at a time: threads that write small files would only wait for each other.
             async with self._stages:
                 await bridge.run(writing.stage, chunks, at_home)
             async with self._writes:
+                await bridge.run(unsure.begin, work.ledger, batch)
                 await self._put(writing)
         finally:
             await bridge.run(writing.close)
@@ -224,7 +233,7 @@ class _Pull:
     # What was done
 
     async def _record(self, takes: list[Take], done: Done, *, has_told: bool = False) -> None:
-        await bridge.run(self._work.settle, done.settled)
+        await bridge.run(self._settle, takes, done)
         paths = done.paths
         size = 0
         for take in takes:
@@ -234,6 +243,18 @@ class _Pull:
                 self._work.report(Downloaded(take.path, take.told.size, take.was is None))
         if takes:
             self._gauge.add(len(takes), 0 if has_told else size)
+
+    def _settle(self, takes: list[Take], done: Done) -> None:
+        with self._work.ledger.transaction():
+            self._work.settle(done.settled)
+            unsure.end(self._work.ledger, (take.path for take in takes if take.was is not None))
+
+
+def _bases(batch: list[Take], at_home: Larder) -> dict[bytes, tuple[bytes, ...]]:
+    found: dict[bytes, tuple[bytes, ...]] = {}
+    for take in batch:
+        found.update(bases_of(take, at_home))
+    return found
 
 
 def _batches(takes: list[Take]) -> Iterator[list[Take]]:

@@ -30,9 +30,10 @@ from aeorsync.folder.batches import LARGE, Batch, batches
 from aeorsync.folder.events import Deleted, Moved, Phase, Side, Uploaded, Why
 from aeorsync.folder.facts import Agreed, places
 from aeorsync.folder.plan import Drop, Give, Plan, Settled
-from aeorsync.folder.reading import Fresh, read_fresh, read_wanted
+from aeorsync.folder.reading import Fresh, read_edited, read_fresh, read_wanted
+from aeorsync.folder.recipes import Recipes, after, lacking
 from aeorsync.folder.root import DiskError
-from aeorsync.folder.sending import places_of, send_file, send_fresh
+from aeorsync.folder.sending import send_file, send_fresh
 from aeorsync.folder.work import Gauge, Made, Work
 from aeorsync.runtime import bridge
 from aeorsync.wire.blobs import (
@@ -127,19 +128,29 @@ class _Push:
         files = [give for give in batch.gives if give.content is not None]
         if not files:
             return batch, []
-        wanted = {place.id for give in files for place in places_of(give)}
         if batch.size > UNASKED:
-            wanted = await self._work.server.check(sorted(wanted))
+            wanted = await lacking(self._work, files)
+        else:
+            wanted = {place.id for give in files for place in after(give)}
         read = await bridge.run(read_wanted, self._work.root, files, wanted, fresh.data)
-        return self._without(batch, read.spoiled), read.chunks
+        chunks = read.chunks
+        if batch.size > UNASKED:
+            chunks = await Recipes(self._work).send(files, chunks)
+        return self._without(batch, read.spoiled), chunks
 
     async def _send_ahead(self, batch: Batch) -> _Ready:
         """Send the chunks of large files; what is left of the batch needs no chunks."""
         for give in batch.gives:
             try:
-                if give.is_unread:
-                    sent_give = await send_fresh(self._work, give, self._gauge)
-                    batch = batch.having({give.path: sent_give.content})
+                if give.is_unread and give.was is None:
+                    content = await send_fresh(self._work, give, self._gauge)
+                    batch = batch.having({give.path: content})
+                elif give.is_unread:
+                    # Most of it is there: what is not is found when all of it was read.
+                    content = await bridge.run(read_edited, self._work.root, give)
+                    batch = batch.having({give.path: content})
+                    edited = give._replace(content=content, is_unread=False)
+                    await send_file(self._work, edited, self._gauge)
                 elif give.content is not None:
                     await send_file(self._work, give, self._gauge)
             except (StaleError, DiskError) as error:

@@ -86,6 +86,16 @@ def read_fresh(root: SafeRoot, sources: Iterable[Source], *, keeps: bool = True)
     return found
 
 
+def read_edited(root: SafeRoot, source: Source) -> Content:
+    """Read a file of any size that is there in another form already. Blocking.
+
+    Raises:
+        AeorError: It is not what it was, or cannot be read.
+    """
+    with Holder(root) as held, opened(held, source.path, source.here) as handle:
+        return content.read(handle, source.here.size)
+
+
 def read_wanted(
     root: SafeRoot,
     sources: Iterable[Source],
