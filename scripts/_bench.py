@@ -1,192 +1,126 @@
 """Measures aeorsync on this machine; see docs/performance.md.
 
-usage: bench [WORK ...] [--json FILE] [--scale S]
+Prints each figure beside its target and what changed since the last recorded run
+(docs/benchmarks/record.json).
 """
 
 import argparse
-import asyncio
+import compileall
 import json
-import random
+import os
 import shutil
-import statistics
+import signal
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+import _bench_machine
+import _bench_record
 from _bench_cluster import CLUSTER_WORKS
+from _bench_contest import CONTEST_WORKS
 from _bench_folder import FOLDER_WORKS
+from _bench_growth import GROWTH_WORKS
 from _bench_large import LARGE_WORKS
-from _measure import (
-    CLIENTS,
-    GIB,
-    Figures,
-    NodeProcess,
-    connect,
-    cpu_seconds,
-    get_big,
-    headers_of,
-    joined,
-    make_big,
-    pack_bytes,
-    peak_mib,
-    put_big,
-    put_many,
-    set_scale,
-    small_files,
-    time_to_equal,
-)
-
-PUTS = 6000
-LATENCIES = 200
-IDLE_SECONDS = 20
-
-
-def bench_big(folder: Path, figures: Figures) -> None:
-    source = folder / "big.bin"
-    make_big(source)
-    puts, gets = [], []
-    for run in range(3):
-        with NodeProcess(folder / f"big{run}") as node:
-            puts.append(put_big(node, source))
-            gets.append(get_big(node))
-            peak = peak_mib(node)
-        shutil.rmtree(folder / f"big{run}")
-    put, get = GIB / 1e6 / statistics.median(puts), GIB / 1e6 / statistics.median(gets)
-    figures.add("PUT of 1 GiB", put, "MB/s", ">= 300", met=put >= 300)
-    figures.add("GET of 1 GiB", get, "MB/s", ">= 300", met=get >= 300)
-    figures.add("peak memory of the server", peak, "MiB", "< 300", met=peak < 300)
-
-
-def bench_small(folder: Path, figures: Figures) -> None:
-    source = random.Random(3)
-    rates = []
-    for run in range(3):
-        bodies = {
-            f"/files/s{run}/d{i // 100:03d}/f{i:05d}": source.randbytes(1024) for i in range(PUTS)
-        }
-        with NodeProcess(folder / f"small{run}") as node:
-            rates.append(PUTS / asyncio.run(put_many(node, bodies, CLIENTS)))
-    rate = statistics.median(rates)
-    figures.add("small PUTs, 32 at once, durable", rate, "1/s", ">= 1500", met=rate >= 1500)
-
-
-def bench_pair(folder: Path, figures: Figures) -> None:
-    files = small_files()
-    times, peaks = [], []
-    with NodeProcess(folder / "pair-a") as a:
-        for run in range(3):
-            with joined(folder, a, f"pair-b{run}") as b:
-                if not run:
-                    b.stop()
-                    asyncio.run(put_many(a, files, CLIENTS))
-                    b.start()
-                    times.append(time_to_equal(a, b))
-                else:
-                    times.append(time_to_equal(a, b))
-                peaks += [peak_mib(a), peak_mib(b)]
-                b.stop()
-    took = times[0]
-    figures.add("10 000 files, node to node", took, "s", "<= 3", met=took <= 3)
-    figures.add("peak memory of either node", max(peaks), "MiB", "", met=True)
-
-
-def bench_insert(folder: Path, figures: Figures) -> None:
-    source = folder / "big.bin"
-    if not source.exists():
-        make_big(source)
-    with NodeProcess(folder / "insert-a") as a, joined(folder, a, "insert-b") as b:
-        put_big(a, source)
-        first = time_to_equal(a, b)
-        before = pack_bytes(b)
-        changed = folder / "changed.bin"
-        with changed.open("wb") as file, source.open("rb") as old:
-            file.write(b"!")
-            shutil.copyfileobj(old, file, 1 << 20)
-        began = time.perf_counter()
-        put_big(a, changed)
-        upload = time.perf_counter() - began
-        second = time_to_equal(a, b)
-        moved = (pack_bytes(b) - before) / (1 << 20)
-        figures.add("1 GiB, node to node after its upload", first, "s", "", met=True)
-        figures.add("a byte at its head: moved", moved, "MiB", "<= 1", met=moved <= 1)
-        figures.add("a byte at its head: upload of the whole", upload, "s", "", met=True)
-        figures.add("a byte at its head: node to node", second, "s", "", met=True)
-        figures.add(
-            "peak memory of either node, 1 GiB", max(peak_mib(a), peak_mib(b)), "MiB", "", met=True
-        )
-
-
-def bench_latency(folder: Path, figures: Figures) -> None:
-    with NodeProcess(folder / "lat-a") as a, joined(folder, a, "lat-b") as b:
-        one, other = connect(a), connect(b)
-        took = []
-        for number in range(LATENCIES):
-            path = f"/files/latency/f{number}"
-            began = time.perf_counter()
-            one.request("PUT", path, b"a small file", headers_of(a))
-            one.getresponse().read()
-            written = time.perf_counter()
-            while True:
-                other.request("GET", path, headers=headers_of(b))
-                answer = other.getresponse()
-                answer.read()
-                if answer.status == 200:
-                    break
-                time.sleep(0.0005)
-            took.append((time.perf_counter() - written) * 1000)
-            time.sleep(max(0.0, 0.03 - (time.perf_counter() - began)))
-        median = statistics.median(took)
-        worst = sorted(took)[int(len(took) * 0.99)]
-        figures.add(
-            "acknowledged to readable on the peer, median", median, "ms", "<= 25", met=median <= 25
-        )
-        figures.add("acknowledged to readable on the peer, p99", worst, "ms", "", met=True)
-
-
-def bench_idle(folder: Path, figures: Figures) -> None:
-    with NodeProcess(folder / "idle-a") as a, joined(folder, a, "idle-b") as b:
-        time.sleep(3)
-        before = cpu_seconds(a) + cpu_seconds(b)
-        time.sleep(IDLE_SECONDS)
-        share = (cpu_seconds(a) + cpu_seconds(b) - before) / IDLE_SECONDS * 100
-        figures.add("CPU of an idle pair", share, "%", "< 1", met=share < 1)
-
+from _bench_limits import LIMITS_WORKS
+from _bench_load import LOAD_WORKS
+from _bench_node import NODE_WORKS
+from _bench_stages import STAGES_WORKS
+from _measure import Figures, Wanted, set_scale
 
 WORKS: dict[str, Callable[[Path, Figures], None]] = {
-    "big": bench_big,
-    "small": bench_small,
-    "pair": bench_pair,
-    "insert": bench_insert,
-    "latency": bench_latency,
-    "idle": bench_idle,
+    **NODE_WORKS,
     **CLUSTER_WORKS,
     **LARGE_WORKS,
     **FOLDER_WORKS,
+    **CONTEST_WORKS,
+    **GROWTH_WORKS,
+    **LOAD_WORKS,
+    **LIMITS_WORKS,
+    **STAGES_WORKS,
 }
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    usual = Wanted()
     parser.add_argument("work", nargs="*", choices=[*WORKS, []], help="what to measure (all)")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument(
-        "--scale", type=float, default=1.0, help="of the folder works: 0.01 only tries them out"
+        "--record", action="store_true", help="record them and fill in docs/performance.md"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the tables as markdown")
+    parser.add_argument(
+        "--rounds", type=int, default=usual.rounds, help=f"of what is compared ({usual.rounds})"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=usual.minutes,
+        help=f"begin no further round after so many ({usual.minutes:.0f})",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=lambda text: tuple(int(size) for size in text.split(",")),
+        default=usual.sizes,
+        help="of growing trees (10000,100000,1000000)",
+    )
+    words = {"type": lambda text: tuple(text.split(",")), "default": ()}
+    parser.add_argument("--rows", **words, help="of peers: big,small,write,tiny (all)")
+    parser.add_argument("--tools", **words, help="of peers: nodes,rsync,... (all)")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="of data: 0.01 only tries the bench out"
     )
     options = parser.parse_args()
+    if options.record and options.scale != 1:
+        parser.error("what --scale shrinks says nothing: it is not recorded")
+    return options
+
+
+def as_installed() -> None:
+    """Let processes start as those of any user do: with modules that were compiled before."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(_bench_record.ROOT / "aeorsync", quiet=2)
+
+
+def main() -> None:
+    options = parse()
+    as_installed()
+    # Whoever ends a bench ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     set_scale(options.scale)
-    figures = Figures()
+    wanted = Wanted(options.rounds, options.minutes, options.sizes, options.rows, options.tools)
+    machine = _bench_machine.facts()
+    works: _bench_record.Works = {}
     folder = Path(tempfile.mkdtemp(prefix="aeorsync-bench-"))
     try:
         for work in options.work or WORKS:
             print(f"{work} ...", file=sys.stderr, flush=True)
+            figures = Figures(wanted)
+            before = _bench_machine.calibrate(folder)
             WORKS[work](folder, figures)
+            after = _bench_machine.calibrate(folder)
+            tables = figures.tables or [_bench_record.figures_table(figures.rows)]
+            about = _bench_record.entry(machine, before, after)
+            works[work] = {**about, "rows": figures.rows, "tables": tables}
+            figures.show()
     finally:
-        shutil.rmtree(folder)
-    figures.show()
+        shutil.rmtree(folder, ignore_errors=True)
+        finish(works, options)
+
+
+def finish(works: _bench_record.Works, options: argparse.Namespace) -> None:
+    """Compare, print and keep what was measured."""
+    _bench_record.show(_bench_record.compare(works, _bench_record.read()))
+    if options.markdown:
+        for work in works.values():
+            print("\n\n".join([_bench_record.told(work), *work["tables"]]))
     if options.json:
-        options.json.write_text(json.dumps(figures.rows, indent=1) + "\n")
+        options.json.write_text(json.dumps({"works": works}, indent=1) + "\n")
+    if options.record:
+        _bench_record.write(works)
+        page = _bench_record.PAGE
+        page.write_text(_bench_record.fill(page.read_text(), _bench_record.read()))
 
 
 if __name__ == "__main__":

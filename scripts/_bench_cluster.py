@@ -13,6 +13,7 @@ from _measure import (
     CLIENTS,
     Figures,
     NodeProcess,
+    WrongError,
     connect,
     headers_of,
     is_active,
@@ -41,7 +42,7 @@ def ask(node: NodeProcess, method: str, path: str, body: object = None) -> Any: 
     text = answer.read()
     connection.close()
     if answer.status >= 300:
-        raise SystemExit(f"{method} {path} answered {answer.status}: {text[:200]!r}")
+        raise WrongError(f"{method} {path} answered {answer.status}: {text[:200]!r}")
     return json.loads(text)
 
 
@@ -114,7 +115,7 @@ def pull_json(node: NodeProcess) -> float:
             batch = wanted[start : start + JSON_BATCH]
             for chunk in ask(node, "POST", "/sync/chunks", {"hashes": batch})["chunks"]:
                 if chunk_id(base64.b64decode(chunk["data"])).hex() != chunk["hash"]:
-                    raise SystemExit("a chunk does not match its hash")
+                    raise WrongError("a chunk does not match its hash")
         held.update(wanted)
         since, more = page["root_hash"], page["more"]
     return time.perf_counter() - began

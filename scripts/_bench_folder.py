@@ -6,14 +6,12 @@ import random
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import _measure
-from _bench_peers import TOOLS, Peer, missing
-from _measure import Figures, NodeProcess, peak_mib
+from _measure import Figures, NodeProcess, WrongError, peak_mib
 
 from tests.support.folder_clients import FolderProcess
 
@@ -53,7 +51,7 @@ def run(folder: FolderProcess, *flags: str) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     lines = [line for line in told.read_text().splitlines() if '"pass-ended"' in line]
     if process.returncode or not lines:
-        raise SystemExit(f"aeorsync sync of {folder.name} ended with {process.returncode}")
+        raise WrongError(f"aeorsync sync of {folder.name} ended with {process.returncode}")
     outcome = json.loads(lines[-1])["outcome"]
     sent, received = outcome["bytes_sent"], outcome["bytes_received"]
     return Run(took, outcome["seconds"], usage.ru_maxrss / 1024, sent, received)
@@ -174,7 +172,7 @@ def _measure_edits(one: FolderProcess, other: FolderProcess, figures: Figures) -
             while (other.root / name).read_bytes() != body:
                 time.sleep(0.001)
                 if time.perf_counter() - began > 30:
-                    raise SystemExit(f"the edit of {name} never arrived\n{other.tail()}")
+                    raise WrongError(f"the edit of {name} never arrived\n{other.tail()}")
             took.append((time.perf_counter() - began) * 1000)
             time.sleep(0.2)
     median = statistics.median(took)
@@ -189,7 +187,7 @@ def _wait_until_idle(*folders: FolderProcess) -> None:
     for folder in folders:
         while not any(event["event"] == "pass-ended" for event in folder.events()):
             if time.monotonic() > end or not folder.is_running:
-                raise SystemExit(f"{folder.name} never ended its first pass\n{folder.tail()}")
+                raise WrongError(f"{folder.name} never ended its first pass\n{folder.tail()}")
             time.sleep(0.05)
     time.sleep(1)
 
@@ -228,78 +226,12 @@ def bench_folder_large(folder: Path, figures: Figures) -> None:
         shutil.rmtree(folder / f"large-node-{files}")
 
 
-def bench_folder_peers(folder: Path, figures: Figures) -> None:
-    """The same work by aeorsync and by what else is installed, each from folder to folder."""
-    for name in missing():
-        print(f"  {name} is not installed: not measured", file=sys.stderr)
-    for name in ["aeorsync", *(name for name in TOOLS if name not in missing())]:
-        for data in ("small", "big"):
-            work = folder / f"peer-{name}-{data}"
-            source, target = work / "source", work / "target"
-            source.mkdir(parents=True)
-            target.mkdir()
-            if data == "small":
-                make_small(source, _measure.scaled(10_000))
-            else:
-                make_big(source / "big.bin", _measure.scaled(1024) * MIB)
-            settled()
-            with _peer(name, work, source, target) as peer:
-                _measure_peer(name, data, peer, figures)
-            shutil.rmtree(work)
-
-
-def _peer(name: str, work: Path, source: Path, target: Path) -> Peer:
-    if name == "aeorsync":
-        return Ours(work, source, target)
-    return TOOLS[name](work, source, target)
-
-
-def _measure_peer(name: str, data: str, peer: Peer, figures: Figures) -> None:
-    what = "10 000 small files" if data == "small" else "1 GiB"
-
-    def measure(step: str) -> None:
-        settled()
-        began = time.perf_counter()
-        peer.sync()
-        took = time.perf_counter() - began
-        is_same = same(peer.source, peer.target)
-        figures.add(f"{name}: {step}", took, "s", "" if is_same else "the same", met=is_same)
-
-    measure(what)
-    measure(f"{what}, again")
-    if data == "big":
-        insert_at_head(peer.source / "big.bin")
-        measure("a byte at its head")
-    else:
-        files = sorted(peer.source.rglob("*.dat"))
-        files[len(files) // 2].write_bytes(b"changed once more")
-        measure("one small file changed")
-
-
-class Ours(Peer):
-    """Two folders and a server between them: up, then down."""
-
-    def start(self) -> None:
-        self.node = NodeProcess(self.work / "node")
-        self._stack.enter_context(self.node)
-        flags = ("--max-delete", "100%")
-        self.clients = [
-            FolderProcess(self.work, root.name, f"{self.node.url}/x", self.node.key or "", *flags)
-            for root in (self.source, self.target)
-        ]
-
-    def sync(self) -> None:
-        for one in self.clients:
-            run(one)
-
-
 def _check(one: FolderProcess, other: FolderProcess) -> None:
     if not same(one.root, other.root):
-        raise SystemExit(f"{one.root} and {other.root} are not the same")
+        raise WrongError(f"{one.root} and {other.root} are not the same")
 
 
 FOLDER_WORKS = {
     "folder": bench_folder,
     "folder-large": bench_folder_large,
-    "folder-peers": bench_folder_peers,
 }

@@ -5,6 +5,7 @@
 | rsync | a daemon on loopback |
 | unison | a server on a socket |
 | rclone | its WebDAV server, with eight transfers at once |
+| rclone-local | from folder to folder, without a network, likewise |
 | syncthing | two daemons that know each other by address; no discovery, no relays |
 
 What is not installed is left out and said so. All listen on loopback only.
@@ -22,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from _measure import WrongError
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
@@ -120,6 +123,12 @@ class Rclone(Peer):
         subprocess.run(["rclone", "sync", self.source, ":webdav:", *more], check=True, **QUIET)
 
 
+class RcloneLocal(Peer):
+    def sync(self) -> None:
+        more = ["--transfers", "8", "--checkers", "8"]
+        subprocess.run(["rclone", "sync", self.source, self.target, *more], check=True, **QUIET)
+
+
 class Syncthing(Peer):
     def start(self) -> None:
         self.sides = [
@@ -133,6 +142,10 @@ class Syncthing(Peer):
     def sync(self) -> None:
         self.sides[0].ask("POST", "/rest/db/scan?folder=work")
         wait_until(self._is_equal)
+
+    def tell(self, path: str) -> None:
+        """Have it look at one path now; it answers when it has looked."""
+        self.sides[0].ask("POST", f"/rest/db/scan?folder=work&sub={path}")
 
     def _is_equal(self) -> bool:
         one, other = (side.ask("GET", "/rest/db/status?folder=work") for side in self.sides)
@@ -212,7 +225,7 @@ class _Daemon:
         text = answer.read()
         connection.close()
         if answer.status >= 300:
-            raise SystemExit(f"syncthing answered {answer.status} to {method} {path}: {text!r}")
+            raise WrongError(f"syncthing answered {answer.status} to {method} {path}: {text!r}")
         return json.loads(text) if text.strip().startswith((b"{", b"[")) else None
 
 
@@ -220,13 +233,14 @@ TOOLS: dict[str, type[Peer]] = {
     "rsync": Rsync,
     "unison": Unison,
     "rclone": Rclone,
+    "rclone-local": RcloneLocal,
     "syncthing": Syncthing,
 }
 
 
 def missing() -> list[str]:
     """The programs that are not installed."""
-    return [name for name in TOOLS if shutil.which(name) is None]
+    return [name for name in TOOLS if shutil.which(name.partition("-")[0]) is None]
 
 
 def free_port() -> int:
@@ -248,5 +262,5 @@ def wait_until(condition: Callable[[], object], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise SystemExit("what was waited for never came")
+            raise WrongError("what was waited for never came")
         time.sleep(0.02)

@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -32,14 +33,56 @@ def scaled(number: int) -> int:
     return max(1, int(number * _scale[0]))
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What the works are asked for.
+
+    Attributes:
+        rounds: How often what is compared is measured, at least 1.
+        minutes: After so many no further round is begun.
+        sizes: Entries of the trees that grow.
+        rows: Of the table against others; all when empty.
+        tools: Likewise.
+    """
+
+    rounds: int = 5
+    minutes: float = 30
+    sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    rows: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+
+
+class WrongError(Exception):
+    """What was to be measured did not happen, or not as it should: there is no figure."""
+
+
 class Figures:
-    """What was measured, each beside its target."""
+    """What one work measured, each figure beside its target.
 
-    def __init__(self) -> None:
+    Attributes:
+        wanted: What it was asked for.
+        rows: The figures: name, value, unit, target, met, and the spread of what was repeated.
+        tables: In markdown, where the figures alone do not say it.
+    """
+
+    def __init__(self, wanted: Wanted | None = None) -> None:
+        self.wanted = wanted or Wanted()
         self.rows: list[dict[str, object]] = []
+        self.tables: list[str] = []
 
-    def add(self, name: str, value: float, unit: str, target: str, *, met: bool) -> None:
-        row = {"name": name, "value": round(value, 3), "unit": unit, "target": target, "met": met}
+    def add(
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        target: str,
+        *,
+        met: bool,
+        spread: tuple[float, float] | None = None,
+    ) -> None:
+        row = {"name": name, "value": round(value, 4), "unit": unit, "target": target, "met": met}
+        if spread is not None:
+            row["spread"] = [round(side, 4) for side in spread]
         self.rows.append(row)
         print(f"  {name}: {value:,.2f} {unit}  (target {target})", file=sys.stderr, flush=True)
 
@@ -93,7 +136,7 @@ def put_big(node: NodeProcess, source: Path) -> float:
         text = answer.read()
         took = time.perf_counter() - began
     if answer.status != 201:
-        raise SystemExit(f"PUT answered {answer.status}: {text!r}")
+        raise WrongError(f"PUT answered {answer.status}: {text!r}")
     connection.close()
     return took
 
@@ -110,7 +153,7 @@ def get_big(node: NodeProcess) -> float:
     took = time.perf_counter() - began
     connection.close()
     if size < GIB:
-        raise SystemExit(f"GET gave {size} bytes only")
+        raise WrongError(f"GET gave {size} bytes only")
     return took
 
 
@@ -124,7 +167,7 @@ async def put_many(node: NodeProcess, bodies: dict[str, bytes], clients: int) ->
                 async with session.put(path, data=body, headers=headers_of(node)) as answer:
                     await answer.read()
                     if answer.status != 201:
-                        raise SystemExit(f"PUT {path} answered {answer.status}")
+                        raise WrongError(f"PUT {path} answered {answer.status}")
 
         began = time.perf_counter()
         await asyncio.gather(*(client() for _ in range(clients)))
@@ -144,7 +187,7 @@ def time_to_equal(a: NodeProcess, b: NodeProcess) -> float:
     while root_of(b) != root_of(a):
         time.sleep(0.05)
         if time.perf_counter() - began > 300:
-            raise SystemExit("the nodes did not become equal")
+            raise WrongError("the nodes did not become equal")
     return time.perf_counter() - began
 
 

@@ -57,7 +57,9 @@ def larder(ledger: Ledger, take: Take) -> Larder:
 async def fetch(server: Server, ids: Iterable[bytes]) -> list[Chunk]:
     """Fetch chunks; those the server has not are left out."""
     wanted = list(dict.fromkeys(ids))
-    return [chunk async for chunk in server.chunks(wanted)] if wanted else []
+    if not wanted:
+        return []
+    return [chunk async for chunk in server.chunks(wanted) if isinstance(chunk, Chunk)]
 
 
 def unpack(chunk: Chunk) -> bytes:

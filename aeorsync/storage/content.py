@@ -90,7 +90,8 @@ class Upload:
         waiting, self._waiting = self._waiting, []
         fresh = self._store.missing([name for name, _ in waiting])
         # Compressing is the dear part, so it is done only for what the store lacks.
-        self._store.put_chunks([pack(name, data) for name, data in waiting if name in fresh])
+        wanted = {name: pack(name, data) for name, data in waiting if name in fresh}
+        self._store.put_chunks(list(wanted.values()), are_missing=True)
 
 
 class ChunkSource(Protocol):

@@ -91,16 +91,16 @@ class EmbeddedStore(Records):
         """See the contract."""
         return self._head
 
-    def put_chunks(self, chunks: Sequence[StoredChunk]) -> None:
+    def put_chunks(self, chunks: Sequence[StoredChunk], *, are_missing: bool = False) -> None:
         """See the contract."""
         self._check_disk()
-        fresh = self.missing([chunk.id for chunk in chunks])
-        wanted = [chunk for chunk in chunks if chunk.id in fresh]
-        if not wanted:
+        if not are_missing:
+            fresh = self.missing([chunk.id for chunk in chunks])
+            # Two threads may append the same chunk; the index keeps one, the other is garbage.
+            chunks = list({chunk.id: chunk for chunk in chunks if chunk.id in fresh}.values())
+        if not chunks:
             return
-        # Two threads may append the same chunk; the index keeps one, the other is garbage.
-        unique = list({chunk.id: chunk for chunk in wanted}.values())
-        self._pending.put(unique)
+        self._pending.put(chunks)
         if len(self._pending) >= _FLUSH_ROWS:
             self.flush()
 

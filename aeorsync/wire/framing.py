@@ -10,6 +10,9 @@
     4     MISSING  ids, 32 bytes each
     5     END      msgpack map; nothing follows
     6     ERROR    msgpack map; nothing follows
+    7     DELTA    see `wire.deltas`; sent only to who named a base
+    8     PARTS    see `wire.recipes`; like the next, in ``/blobs`` only
+    9     RECIPE   likewise
 
 Only END says that a stream is complete: a connection that breaks between two frames looks like
 a short answer, and a short list of entries must never be taken for the whole.
@@ -27,6 +30,8 @@ _FRAME_HEAD = struct.Struct(">BI")
 HEAD_SIZE = _FRAME_HEAD.size
 """Bytes of a frame before its payload."""
 _CHUNK_HEAD = struct.Struct(">32sBI")
+CHUNK_HEAD_SIZE = _CHUNK_HEAD.size
+"""Bytes of the payload of a CHUNK frame before the chunk's own."""
 _FRAME_AND_CHUNK_HEAD = struct.Struct(">BI32sBI")
 
 
@@ -39,6 +44,9 @@ class Kind(IntEnum):
     MISSING = 4
     END = 5
     ERROR = 6
+    DELTA = 7
+    PARTS = 8
+    RECIPE = 9
 
 
 class Codec(IntEnum):
@@ -115,11 +123,11 @@ def parse_chunk(payload: bytes | memoryview) -> Chunk:
     Raises:
         BadRequestError: It is too short, too long, or of an unknown codec.
     """
-    if not _CHUNK_HEAD.size <= len(payload) <= _CHUNK_HEAD.size + MAX_CHUNK:
+    if not CHUNK_HEAD_SIZE <= len(payload) <= CHUNK_HEAD_SIZE + MAX_CHUNK:
         raise BadRequestError("A chunk frame has an impossible length.")
     name, number, size = _CHUNK_HEAD.unpack_from(payload)
     codec = _CODECS.get(number)
-    stored = payload[_CHUNK_HEAD.size :]
+    stored = payload[CHUNK_HEAD_SIZE:]
     if codec is None or size > MAX_CHUNK or (codec is Codec.RAW and size != len(stored)):
         raise BadRequestError("A chunk frame has an unknown codec or an impossible size.")
     return Chunk(name, codec, size, stored)
@@ -226,7 +234,7 @@ class Decoder:
     def _head(self, view: memoryview) -> tuple[Kind, int]:
         number, length = _FRAME_HEAD.unpack_from(view)
         kind = _KINDS.get(number)
-        if kind is None or self._last in _LAST:
+        if kind is None or self._last is Kind.END or self._last is Kind.ERROR:
             raise BadRequestError("A frame is of an unknown kind, or follows the last one.")
         if length > self._max_frame:
             raise BadRequestError(f"A frame is longer than {self._max_frame} bytes.")
