@@ -2,7 +2,7 @@
 
 import sys
 
-from aeorsync.cli.main import main
+from aeorsync.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -55,7 +55,7 @@ FRAMES = Parameter("Content-Type", {"type": "string"}, f"{FRAMES_TYPE} for frame
 
 async def config(_call: Call) -> Response:
     """Tell how chunks are named."""
-    return answer(ConfigReply(HASH_ALGORITHM, limits.MAX_CHUNK, CHUNK_PREFIX))
+    return answer(ConfigReply(HASH_ALGORITHM, limits.MAX_CHUNK, CHUNK_PREFIX, deltas=True))
 
 
 async def check(call: Call) -> Response:

@@ -16,7 +16,7 @@ from aeorsync.core.hashing import content_hash, parse_hash
 from aeorsync.core.merge import see
 from aeorsync.core.paths import ROOT, TreePath
 from aeorsync.core.versions import MAX_SIZE, Content, Vector
-from aeorsync.errors import BadRequestError, CorruptError, TooLargeError
+from aeorsync.errors import AeorError, BadRequestError, CorruptError, TooLargeError
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.bundles import Bundle, Delete, Folder, Put, about
 from aeorsync.storage.changes import FileState, LinkState
@@ -38,9 +38,12 @@ _HEADS = 64
 
 @dataclass(slots=True)
 class Heard:
-    """What was found out about chunks while they came in.
+    """What was found out about the files of a commit, and about chunks while they came in.
 
     Attributes:
+        listed: The chunks of each file, in file order.
+        stated: The media type of each file by what is stated and by its name; None when its
+            bytes decide.
         whole: Chunks that are whole files.
         heads: Chunks whose first bytes tell the media type of a file.
         hashes: Content hash of each of ``whole``.
@@ -48,52 +51,47 @@ class Heard:
         brought: All that came in.
     """
 
-    whole: frozenset[bytes] = frozenset()
-    heads: frozenset[bytes] = frozenset()
+    listed: list[list[bytes]] = field(default_factory=list)
+    stated: list[str | None] = field(default_factory=list)
+    whole: set[bytes] = field(default_factory=set)
+    heads: set[bytes] = field(default_factory=set)
     hashes: dict[bytes, bytes] = field(default_factory=dict)
     kinds: dict[bytes, str] = field(default_factory=dict)
     brought: set[bytes] = field(default_factory=set)
 
     def expect(self, request: CommitRequest) -> None:
-        """Take note of what there is to find out for a request.
+        """Take note of what there is to find out for a request; to be called once, and first.
 
         Raises:
-            BadRequestError: A chunk has no hash for a name.
+            BadRequestError: A chunk has no hash for a name, or a media type is none.
+            TooLargeError: A file has too many chunks.
         """
-        whole, heads = set(), set()
         for file in request.files:
-            listed = _listed(file)
-            if not listed:
-                continue
-            with about(file.path):
-                name = parse_hash(listed[0])
-            if len(listed) == 1:
-                whole.add(name)
-            if _stated_kind(file) is None:
-                heads.add(name)
-        self.whole, self.heads = frozenset(whole), frozenset(heads)
+            try:
+                names, kind = _listed(file), _stated_kind(file)
+            except AeorError as error:
+                error.details.setdefault("path", file.path)
+                raise
+            self.listed.append(names)
+            self.stated.append(kind)
+            if len(names) == 1:
+                self.whole.add(names[0])
+            if names and kind is None:
+                self.heads.add(names[0])
 
     def note(self, chunks: Sequence[StoredChunk], taken: Taken) -> None:
         """Take note of chunks that were checked and stored."""
-        self.brought.update(chunk.id for chunk in chunks)
         for chunk, plain in zip(chunks, taken.plain, strict=True):
-            if chunk.id in self.whole:
-                self.hashes[chunk.id] = content_hash(plain)
-            if chunk.id in self.heads:
-                self.kinds[chunk.id] = _looks(plain)
+            name = chunk.id
+            self.brought.add(name)
+            if name in self.whole:
+                self.hashes[name] = content_hash(plain)
+            if name in self.heads:
+                self.kinds[name] = _looks(plain)
 
-
-def chunk_names(request: CommitRequest, heard: Heard) -> set[bytes]:
-    """The chunks that a request names and did not bring.
-
-    Raises:
-        BadRequestError: One has no hash for a name.
-    """
-    names: set[bytes] = set()
-    for file in request.files:
-        with about(file.path):
-            names.update(map(parse_hash, _listed(file)))
-    return names - heard.brought
+    def unbrought(self) -> set[bytes]:
+        """The chunks that the request names and did not bring."""
+        return {name for names in self.listed for name in names if name not in self.brought}
 
 
 def bundle_of(
@@ -124,13 +122,13 @@ def bundle_of(
     places = [_place(node, caller, file, Op.CREATE, Op.UPDATE) for file in request.files]
     links = [_link(node, caller, item) for item in request.links]
     _check_names(deletes, folders, [*places, *((link.path, link.base) for link in links)])
-    plans = [_plan(file) for file in request.files]
+    plans = [_plan(*pair) for pair in zip(request.files, heard.listed, strict=True)]
     changed = [
         path for (path, base), plan in zip(places, plans, strict=True) if base and plan.chunks
     ]
     twins = _twins(node.repository, [*(change.path for change in deletes), *changed])
     contents = node.repository.compose(plans, Known(heard.hashes, twins, denied))
-    kinds = _kinds(node.repository, request.files, plans, heard)
+    kinds = _kinds(node.repository, plans, heard)
     states = [
         FileState(content, kind, file.executable, _time(file.path, file.mtime_ns))
         for file, content, kind in zip(request.files, contents, kinds, strict=True)
@@ -161,11 +159,15 @@ def _place(
     node: Node, caller: Caller, item: CommitFile | CommitLink | CommitDelete, *ops: Op
 ) -> tuple[TreePath, Vector | None]:
     """The path of a change, and what its writer had seen there."""
-    with about(item.path):
+    # Not `about`: there are thousands a commit, and this costs nothing where nothing is wrong.
+    try:
         path = _parsed(item.path)
         if not caller.access.is_everything and not any(caller.access.may(path, op) for op in ops):
             raise missing(path)
         return path, None if item.base is None else seen.base(node, path, item.base)
+    except AeorError as error:
+        error.details.setdefault("path", item.path)
+        raise
 
 
 def _parsed(text: str) -> TreePath:
@@ -195,11 +197,16 @@ def _time(path: str, mtime_ns: int | None) -> int | None:
 
 
 def _check_names(
-    deletes: Iterable[Delete],
-    folders: Iterable[Folder],
+    deletes: Sequence[Delete],
+    folders: Sequence[Folder],
     puts: Iterable[tuple[TreePath, Vector | None]],
 ) -> None:
     """Refuse paths listed twice; a file may be, with bases that tell its versions apart."""
+    puts = list(puts)
+    if not deletes and len({path for path, _ in puts}.union(f.path for f in folders)) == (
+        len(puts) + len(folders)
+    ):
+        return
     gone: set[TreePath] = set()
     for change in deletes:
         if change.path in gone:
@@ -225,19 +232,22 @@ def _twice(path: TreePath) -> BadRequestError:
 # Bytes
 
 
-def _listed(file: CommitFile) -> list[str]:
-    return file.chunks or file.chunk_hashes or []
+def _listed(file: CommitFile) -> list[bytes]:
+    listed = file.chunks or file.chunk_hashes or ()
+    if len(listed) > limits.MAX_FILE_CHUNKS:
+        raise TooLargeError(f"a file has at most {limits.MAX_FILE_CHUNKS} chunks")
+    return [parse_hash(text) for text in listed]
 
 
-def _plan(file: CommitFile) -> Plan:
-    with about(file.path):
+def _plan(file: CommitFile, names: Sequence[bytes]) -> Plan:
+    try:
         if file.path.endswith("/"):
             raise BadRequestError("a path that ends in a slash is a folder")
-        listed = _listed(file)
-        if len(listed) > limits.MAX_FILE_CHUNKS:
-            raise TooLargeError(f"a file has at most {limits.MAX_FILE_CHUNKS} chunks")
         whole = None if file.content_hash is None else parse_hash(file.content_hash)
-        return Plan(file.path, [parse_hash(text) for text in listed], whole, file.size)
+    except AeorError as error:
+        error.details.setdefault("path", file.path)
+        raise
+    return Plan(file.path, names, whole, file.size)
 
 
 def _twins(repository: Repository, places: Sequence[TreePath]) -> dict[tuple[int, bytes], Content]:
@@ -259,29 +269,23 @@ def _twins(repository: Repository, places: Sequence[TreePath]) -> dict[tuple[int
 # Kinds
 
 
-def _kinds(
-    repository: Repository, files: Sequence[CommitFile], plans: Sequence[Plan], heard: Heard
-) -> list[str]:
+def _kinds(repository: Repository, plans: Sequence[Plan], heard: Heard) -> list[str]:
     """The media type to keep for each file."""
-    kinds = [_stated_kind(file) for file in files]
-    unseen = {
-        plan.chunks[0]
-        for plan, kind in zip(plans, kinds, strict=True)
-        if kind is None and plan.chunks and plan.chunks[0] not in heard.kinds
-    }
-    looks = {**heard.kinds, **_look(repository, sorted(unseen))}
+    looks = heard.kinds
+    unseen = heard.heads.difference(looks)
+    if unseen:
+        looks = {**looks, **_look(repository, sorted(unseen))}
     nothing = _looks(b"")
     return [
         kind or (looks.get(plan.chunks[0], media.UNKNOWN) if plan.chunks else nothing)
-        for plan, kind in zip(plans, kinds, strict=True)
+        for plan, kind in zip(plans, heard.stated, strict=True)
     ]
 
 
 def _stated_kind(file: CommitFile) -> str | None:
     """The media type by what is stated and by the name; None when the bytes decide."""
-    with about(file.path):
-        stated = None if file.content_type is None else file.content_type.encode()
-        return media.stated_type(stated, file.path.rpartition("/")[2])
+    stated = None if file.content_type is None else file.content_type.encode()
+    return media.stated_type(stated, file.path.rpartition("/")[2])
 
 
 def _look(repository: Repository, names: Sequence[bytes]) -> dict[bytes, str]:

@@ -1,16 +1,19 @@
 """``POST /sync/chunks``: chunks by name, streamed in batches, so that memory stays bounded.
 
 In frames chunks go out as they are stored, and the reader checks them; plain if it asks for that
-(`wire.encoding`). In JSON they are checked here and go out plain, in the order asked; what is
+(`wire.encoding`); to who names what they have that is alike, as deltas where that pays
+(`storage.deltas`). In JSON they are checked here and go out plain, in the order asked; what is
 unknown or damaged is left out.
 """
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from aeorsync.api import reach
@@ -19,7 +22,7 @@ from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, par
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wanted_encoding, wants_frames
 from aeorsync.api.intake import read_bytes
 from aeorsync.api.node import Node
-from aeorsync.core.hashing import HASH_SIZE, parse_hash
+from aeorsync.core.hashing import HASH_SIZE, Buffer, parse_hash
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
@@ -34,8 +37,10 @@ from aeorsync.runtime.log import get_logger
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import LostChunkError
+from aeorsync.storage.deltas import Maker
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import framing, limits
+from aeorsync.wire.deltas import WANTS_TYPE, Bases, encode_delta, parse_wants
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.protocol import (
     CHUNKS_HEADER,
@@ -77,19 +82,23 @@ class ChunksRefusal(msgspec.Struct, frozen=True):
 async def chunks(call: Call) -> Response:
     """Send the chunks asked for."""
     reach.demand_somebody(call)
-    wanted = await _wanted(call)
+    wanted, bases = await _wanted(call)
     repository = call.node.repository
     names = list(dict.fromkeys(wanted.values()))
     allowed: Collection[bytes] = names
     if not call.caller.is_peer:
-        allowed = await call.node.grants.readable(call.caller.access, names)
+        # A delta tells of its base, too.
+        known = {base for some in bases.values() for base in some}
+        allowed = await call.node.grants.readable(call.caller.access, known.union(names))
+        bases = {name: [one for one in some if one in allowed] for name, some in bases.items()}
+        allowed = allowed.intersection(names)
     if wants_frames(call.request):
         frames = _frames(
             call.node,
             names,
             allowed,
-            are_plain=wanted_encoding(call.request) is not Encoding.ZSTD,
-            manner=call.request.headers.get(CHUNKS_HEADER, ""),
+            _reading(call.request, repository, bases),
+            is_held_only=call.request.headers.get(CHUNKS_HEADER, "") == _HELD,
         )
         return await framed(call.request, frames)
     shown = set(allowed)
@@ -104,10 +113,14 @@ async def chunks(call: Call) -> Response:
     return StreamingResponse(_json(repository, pairs, tell), media_type="application/json")
 
 
-async def _wanted(call: Call) -> dict[str, bytes]:
-    """The ids asked for, by how they were spelled."""
-    is_raw = call.request.headers.get("content-type", "").startswith(IDS_TYPE)
-    read = _raw_ids if is_raw else _hex_ids
+async def _wanted(call: Call) -> tuple[dict[str, bytes], Bases]:
+    """The ids asked for, by how they were spelled, and what the reader has that is alike."""
+    given = call.request.headers.get("content-type", "")
+    read: Callable[[bytes], tuple[dict[str, bytes], Bases]] = _hex_ids
+    if given.startswith(WANTS_TYPE):
+        read = _wants
+    elif given.startswith(IDS_TYPE):
+        read = _raw_ids
     if call.caller.is_peer:
         # Whoever uploads much is not to keep the nodes of the cluster apart.
         return await bridge.run(read, await call.bytes(limits.MAX_CHUNKS_BODY, lambda _: None))
@@ -115,7 +128,7 @@ async def _wanted(call: Call) -> dict[str, bytes]:
         return await bridge.run(read, await read_bytes(call, share, limits.MAX_CHUNKS_BODY))
 
 
-def _hex_ids(body: bytes) -> dict[str, bytes]:
+def _hex_ids(body: bytes) -> tuple[dict[str, bytes], Bases]:
     """The ids asked for, by how they were spelled; one of another length is known to nobody.
 
     Raises:
@@ -129,15 +142,21 @@ def _hex_ids(body: bytes) -> dict[str, bytes]:
             found[text] = parse_hash(text)
         elif not _HEX(text):
             raise BadRequestError("a hash is not hex; nothing was sent")
-    return found
+    return found, {}
 
 
-def _raw_ids(body: bytes) -> dict[str, bytes]:
+def _raw_ids(body: bytes) -> tuple[dict[str, bytes], Bases]:
     if len(body) % HASH_SIZE:
         raise BadRequestError(f"the body is not a whole number of {HASH_SIZE}-byte ids")
     _check_count(len(body) // HASH_SIZE)
     names = (body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE))
-    return {name.hex(): name for name in names}
+    return {name.hex(): name for name in names}, {}
+
+
+def _wants(body: bytes) -> tuple[dict[str, bytes], Bases]:
+    _check_count(len(body) // HASH_SIZE)
+    bases = parse_wants(body)
+    return {name.hex(): name for name in bases}, bases
 
 
 def _check_count(count: int) -> None:
@@ -209,8 +228,28 @@ def _plain(repository: Repository, chunk: StoredChunk) -> bytes | memoryview | N
 # In frames
 
 
+_Read = Callable[[Sequence[bytes], list[bytes]], list[Buffer]]
+"""Frames of some chunks; what is not here is added to a list."""
+
+
+def _reading(request: Request, repository: Repository, bases: Bases) -> _Read:
+    """How the reader of an answer wants its chunks."""
+    if wanted_encoding(request) is not Encoding.ZSTD:
+        return partial(_plain_batch, repository)  # checks them, too
+    if request.headers.get(CHUNKS_HEADER, ""):
+        return partial(_checked_batch, repository)
+    if any(bases.values()):
+        return partial(_delta_batch, repository, Maker(repository), bases)
+    return partial(_frame_batch, repository)
+
+
 async def _frames(
-    node: Node, names: Sequence[bytes], allowed: Collection[bytes], *, are_plain: bool, manner: str
+    node: Node,
+    names: Sequence[bytes],
+    allowed: Collection[bytes],
+    read: _Read,
+    *,
+    is_held_only: bool,
 ) -> AsyncIterator[bytes]:
     repository = node.repository
     missing: list[bytes] = []
@@ -218,20 +257,17 @@ async def _frames(
     if len(allowed) < len(names):
         missing = [name for name in names if name not in allowed]
         shown = [name for name in names if name in allowed]
-    read = _checked_batch if manner else _frame_batch
-    if are_plain:
-        read = _plain_batch  # checks them, too
     lacking: list[bytes] = []
     yield framing.encode(framing.Kind.HEADER, pack({}))
     try:
-        async for part in _batches(shown, lambda part: read(repository, part, lacking)):
+        async for part in _batches(shown, lambda part: read(part, lacking)):
             yield b"".join(part)
-        lost = [] if manner == _HELD else await bridge.run(_lost, repository, lacking)
+        lost = [] if is_held_only else await bridge.run(_lost, repository, lacking)
         if lost:
             # Whatever came of it: some of them may be here now.
             await node.member.rescue(lost)
             lacking = [name for name in lacking if name not in set(lost)]
-            async for part in _batches(lost, lambda part: read(repository, part, lacking)):
+            async for part in _batches(lost, lambda part: read(part, lacking)):
                 yield b"".join(part)
     except AeorError as error:
         problem = {"error": error.message, "code": error.code}
@@ -246,33 +282,51 @@ async def _frames(
 
 def _frame_batch(
     repository: Repository, part: Sequence[bytes], missing: list[bytes]
-) -> list[bytes]:
+) -> list[Buffer]:
     found = repository.stored_chunks(part)
     if len(found) < len(part):
         held = {chunk.id for chunk in found}
         missing += [name for name in part if name not in held]
-    return [
-        framing.encode_chunk(c.id, framing.Codec(c.codec), c.size, bytes(c.data)) for c in found
-    ]
+    return [_frame(chunk) for chunk in found]
+
+
+def _frame(chunk: StoredChunk) -> bytes:
+    codec = framing.Codec(chunk.codec)
+    return framing.encode_chunk(chunk.id, codec, chunk.size, chunk.data)
+
+
+def _delta_batch(
+    repository: Repository,
+    maker: Maker,
+    bases: Bases,
+    part: Sequence[bytes],
+    missing: list[bytes],
+) -> list[Buffer]:
+    """The same, but those are deltas of which that makes less."""
+    found = repository.stored_chunks(part)
+    held = {chunk.id for chunk in found}
+    missing += [name for name in part if name not in held]
+    deltas = ((chunk, maker.make(chunk, bases.get(chunk.id, ()))) for chunk in found)
+    return [_frame(chunk) if delta is None else encode_delta(delta) for chunk, delta in deltas]
 
 
 def _plain_batch(
     repository: Repository, part: Sequence[bytes], missing: list[bytes]
-) -> list[bytes]:
+) -> list[Buffer]:
     held = {chunk.id: chunk for chunk in repository.stored_chunks(part)}
-    frames = []
+    frames: list[Buffer] = []
     for name in part:
         plain = _plain(repository, held[name]) if name in held else None
         if plain is None:
             missing.append(name)
         else:
-            frames.append(framing.encode_chunk(name, framing.Codec.RAW, len(plain), bytes(plain)))
+            frames.append(framing.encode_chunk(name, framing.Codec.RAW, len(plain), plain))
     return frames
 
 
 def _checked_batch(
     repository: Repository, part: Sequence[bytes], missing: list[bytes]
-) -> list[bytes]:
+) -> list[Buffer]:
     """The same, but damaged chunks are found and missing."""
     for name in part:
         with suppress(LostChunkError):
@@ -286,8 +340,8 @@ def _lost(repository: Repository, names: Sequence[bytes]) -> list[bytes]:
 
 
 async def _batches(
-    items: Sequence[T], read: Callable[[Sequence[T]], list[bytes]]
-) -> AsyncIterator[list[bytes]]:
+    items: Sequence[T], read: Callable[[Sequence[T]], Sequence[Buffer]]
+) -> AsyncIterator[Sequence[Buffer]]:
     """Read ``items`` in threads, about `_BATCH_BYTES` at a time."""
     at, count = 0, _BATCH_MIN
     while at < len(items):
@@ -295,7 +349,7 @@ async def _batches(
         yield found
         at += count
         size = sum(map(len, found))
-        fitting = _BATCH_BYTES * len(found) // size if size else _BATCH_MAX
+        fitting = _BATCH_BYTES * count // size if size else _BATCH_MAX
         count = max(_BATCH_MIN, min(fitting, _BATCH_MAX))
 
 
@@ -313,7 +367,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             Parameter("Accept", {"type": "string"}, f"{FRAMES_TYPE} for frames.", "header"),
             ENCODING_PARAMETER,
             Parameter(
-                "Content-Type", {"type": "string"}, f"{IDS_TYPE} for joined raw ids.", "header"
+                "Content-Type",
+                {"type": "string"},
+                f"{IDS_TYPE} for joined raw ids, {WANTS_TYPE} for those with bases.",
+                "header",
             ),
         ),
     ),

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from aeorsync.api import reach, seen
 from aeorsync.api.blobs import FRAMES
 from aeorsync.api.budget import Share, weigh
-from aeorsync.api.bundling import Heard, bundle_of, chunk_names
+from aeorsync.api.bundling import Heard, bundle_of
 from aeorsync.api.commit_book import Remembered
 from aeorsync.api.endpoint import Access, Call, Endpoint, Sees, answer, parse_body
 from aeorsync.api.intake import Intake, read_bytes, read_frames
@@ -57,8 +57,8 @@ async def commit(call: Call) -> Response:
         else:
             body = await read_bytes(call, share, limits.MAX_BLOBS_JSON)
             share.take(weigh(body) - len(body))
-            request = await bridge.run(parse_body, body, CommitRequest)
-        names = await bridge.run(chunk_names, request, heard)
+            request = await bridge.run(_parse_json, body, heard)
+        names = await bridge.run(heard.unbrought)
         usable = await node.grants.usable(caller.owner, caller.access, names)
         bundle = await bridge.run(bundle_of, node, caller, request, heard, names - usable)
         making = node.repository.commit(partial(bundles.run, bundle=bundle))
@@ -90,8 +90,7 @@ async def _framed(call: Call, share: Share, heard: Heard) -> CommitRequest:
     batches = read_frames(call, share, limits.MAX_BLOBS_JSON)
     first, rest = await _first(batches)
     share.take(_UNPACKED * len(first.payload))
-    request = await bridge.run(_parse_header, first)
-    await bridge.run(heard.expect, request)
+    request = await bridge.run(_parse_header, first, heard)
     async with Intake(call, share, heard.note, flushes=False) as intake:
         await intake.take(rest)
         async for frames in batches:
@@ -107,13 +106,21 @@ async def _first(batches: AsyncIterator[list[Frame]]) -> tuple[Frame, list[Frame
     raise BadRequestError("the frames do not begin with a header")
 
 
-def _parse_header(frame: Frame) -> CommitRequest:
+def _parse_json(body: bytes, heard: Heard) -> CommitRequest:
+    request = parse_body(body, CommitRequest)
+    heard.expect(request)
+    return request
+
+
+def _parse_header(frame: Frame, heard: Heard) -> CommitRequest:
     try:
-        return _decode(frame.payload)
+        request = _decode(frame.payload)
     except msgspec.ValidationError as error:
         raise InvalidFieldError(f"the header does not fit: {error}") from error
     except UNREADABLE as error:
         raise BadRequestError(f"the header is broken: {error}") from error
+    heard.expect(request)
+    return request
 
 
 def _reply(node: Node, commit: Remembered) -> Response:

@@ -16,12 +16,12 @@ To see one takes the right to read the path, to decide that to update it.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import TypeVar
 from urllib.parse import quote
 
+import msgspec
 from starlette.responses import Response
 
 from aeorsync.api import reach, seen
@@ -229,7 +229,9 @@ def _shown(node: Node, conflict: Conflict, access: rules.Access) -> Conflict | N
     with node.repository.view() as view:
         is_both = reach.has_shown(access, view, conflict.path)
     return (
-        replace(conflict, is_file_and_folder=is_both) if conflict.sight.losers or is_both else None
+        msgspec.structs.replace(conflict, is_file_and_folder=is_both)
+        if conflict.sight.losers or is_both
+        else None
     )
 
 

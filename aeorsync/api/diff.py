@@ -10,7 +10,7 @@ They are told of paths they may read, deletions included, and always get a token
 hidden.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -76,17 +76,18 @@ async def diff(call: Call) -> Response:
     since = _check_hex(request.since_root_hash)
     if call.caller.is_peer and request.current_root_hash is not None:
         # So ask AeorDB nodes. Our system namespace would be theirs there.
-        sieve = replace(sieve, shows_system=False)
+        sieve = msgspec.structs.replace(sieve, shows_system=False)
         host = call.request.client.host if call.request.client is not None else ""
         reader = await foreign_reader(call.node, since, request.current_root_hash, host)
         if reader.link is not None or not reader.is_ready:
-            grave_sieve = replace(sieve, shows_graves=True)
+            grave_sieve = msgspec.structs.replace(sieve, shows_graves=True)
             return answer(await foreign_reply(call.node, reader, since, grave_sieve))
         since = plain_since(since)
     root = call.node.repository.head.root.hex()
     if since == root and call.caller.access.is_everything:
         return answer(DiffReply(root_hash=root, changes=Changes()))
-    page = partial(_page, call.node, since, sieve, is_peer=call.caller.is_peer)
+    needed = request.include_needed
+    page = partial(_page, call.node, since, sieve, is_peer=call.caller.is_peer, needed=needed)
     body, told = await (bridge.run(page) if call.caller.is_peer else call.node.walks.run(page))
     call.share.take(len(body))
     await call.node.grants.tell(call.caller.access, told)
@@ -158,7 +159,8 @@ def _frames(
     head = page.head
     known = None if page.has_more else known
     end = DiffEnd(print_cursor(page.cursor), page.has_more, head.root.hex(), known)
-    header = DiffHeader(head.node, repository.database_id, end.root_hash, __version__)
+    database, root = repository.database_id, end.root_hash
+    header = DiffHeader(head.node, database, root, __version__, deltas=True)
     return b"".join(
         (
             framing.encode(framing.Kind.HEADER, pack(header)),
@@ -214,7 +216,7 @@ def _token(place: Place, head: Head, places: Places) -> str:
 
 
 def _page(
-    node: Node, since: str | None, sieve: Sieve, *, is_peer: bool
+    node: Node, since: str | None, sieve: Sieve, *, is_peer: bool, needed: bool = True
 ) -> tuple[bytes, set[bytes]]:
     repository, places = node.repository, Places(node.seal_secret, sieve.access)
     with repository.view() as view:
@@ -237,6 +239,8 @@ def _page(
     place = Place(cursor, exact=is_done(cursor, head))
     token = _token(place, head, places)
     reply = page.reply(token, more=not place.exact, full=base.full, begins=base.begins)
+    if not needed:
+        reply = msgspec.structs.replace(reply, chunk_hashes_needed=[])
     return _encode(reply), page.told
 
 

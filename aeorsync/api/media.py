@@ -59,7 +59,7 @@ def stated_type(stated: bytes | None, name: str) -> str | None:
         BadRequestError: The stated type is too long, or could not be sent back.
     """
     text = "" if stated is None else stated.decode("latin-1").strip()
-    if text.partition(";")[0].strip().lower() not in _UNSPECIFIC:
+    if text and text.partition(";")[0].strip().lower() not in _UNSPECIFIC:
         if not _HEADER_SAFE.match(text):
             raise BadRequestError(f"Content-Type must be ASCII of at most {MAX_CONTENT_TYPE}")
         return text
@@ -75,6 +75,8 @@ def printable(kept: str) -> bytes:
 def _is_text(head: bytes) -> bool:
     if b"\0" in head:
         return False
+    if head.isascii():
+        return True
     try:
         # Not final: the head may end within a character, but only where it was cut.
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_SIZE)

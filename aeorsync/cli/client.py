@@ -19,6 +19,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from aeorsync import config
+from aeorsync.cli.hints import REFUSED_HINT
 from aeorsync.config import DEFAULT_URL, KEY_VARIABLE, URL_VARIABLE, Exit, Target
 from aeorsync.errors import (
     AeorError,
@@ -64,7 +65,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 chosen_profile: ContextVar[str | None] = ContextVar("chosen_profile", default=None)
 """The text of ``--profile`` of the command being run (`cli.profile_option`)."""
-REFUSED_HINT: Final = f"; give a key that may do this: by aeorsync login, {KEY_VARIABLE} or --key"
 _DEADLINE_S: Final = 30.0
 
 

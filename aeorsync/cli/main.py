@@ -1,5 +1,7 @@
 """The command tree, and the one place where an error becomes a line and an exit code."""
 
+import os
+import sys
 from typing import Annotated, Final
 
 import typer
@@ -115,16 +117,37 @@ def main() -> int:
     """
     try:
         app()
-    except (StartupError, CommandError) as error:
+    except Exception as error:  # noqa: BLE001  # the outermost handler: nobody else is left
+        return _told(error)
+    return config.Exit.OK
+
+
+def failed(error: BaseException) -> int:
+    """Tell how a command ended that did not go through `app`; return the exit code, or exit.
+
+    What typer would have caught is told as it would have told it.
+    """
+    if isinstance(error, KeyboardInterrupt | EOFError):
+        print("Aborted.", file=sys.stderr)  # noqa: T201  # what was left of the command
+        return config.Exit.FAILED
+    if isinstance(error, BrokenPipeError):
+        # Nobody reads on; the interpreter must not try again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return config.Exit.FAILED
+    if not isinstance(error, Exception):
+        raise error
+    return _told(error)
+
+
+def _told(error: Exception) -> int:
+    if isinstance(error, StartupError | CommandError):
         _complain(error.message)
         return error.exit_code
-    except AeorError as error:
+    if isinstance(error, AeorError):
         _complain(error.message)
-        return config.Exit.FAILED
-    except Exception as error:  # noqa: BLE001  # the outermost handler: nobody else is left
+    else:
         _report_bug(error)
-        return config.Exit.FAILED
-    return config.Exit.OK
+    return config.Exit.FAILED
 
 
 def _complain(message: str) -> None:

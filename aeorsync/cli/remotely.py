@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from aeorsync.cli.client import REFUSED_HINT, CommandError, target
+from aeorsync.cli.client import CommandError, target
+from aeorsync.cli.hints import REFUSED_HINT
 from aeorsync.config import Exit, Target, values
 from aeorsync.core.paths import TreePath, parse
 from aeorsync.errors import (

@@ -4,16 +4,19 @@
     aeorsync sync --all [--watch]                           those of aeorsync.toml
     aeorsync sync status [LOCAL]                            how they stand
 
-What it does is in `cli.syncing`; a module of its own, since loading it takes a while.
+Here are its words and its help; what they mean is in `cli.sync_flags`, what it does in
+`cli.syncing`.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
 
 from aeorsync.cli.client import KeyOption
 from aeorsync.cli.profile_option import ProfileOption
+from aeorsync.cli.sync_flags import How, carry_out
+
+__all__ = ["EPILOG", "How", "sync"]
 
 EPILOG: Final = """\
 Examples:
@@ -31,26 +34,6 @@ aeorsync sync status
 A folder whose name is "status" is written ./status. The key is taken from AEORSYNC_KEY, or from
 what aeorsync login stored. Exit codes: docs/operations.md.
 """
-STATUS: Final = "status"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class How:
-    """How to go about it, whatever the folders are.
-
-    Attributes:
-        key: The text of ``--key``.
-        watch: Go on until somebody stops it.
-        dry_run: Tell what would be done, change nothing.
-        as_json: Print events as lines of JSON.
-        quiet: Print only what needs a person.
-    """
-
-    key: str | None = None
-    watch: bool = False
-    dry_run: bool = False
-    as_json: bool = False
-    quiet: bool = False
 
 
 def sync(  # noqa: PLR0913  # one parameter a flag
@@ -134,24 +117,22 @@ def sync(  # noqa: PLR0913  # one parameter a flag
     aeorsync sync status [LOCAL] shows how folders stand: last pass, what
     waits and why, conflicts, problems. It asks neither the disk nor a server.
     """
-    # Imported here: help and refusals need not wait for it.
-    from aeorsync.cli import folders  # noqa: PLC0415
-
-    flags = folders.Flags(
+    code = carry_out(
+        local=local,
+        remote=remote,
+        all_=all_,
+        watch=watch,
         direction=direction,
         include=include,
         exclude=exclude,
+        dry_run=dry_run,
         max_delete=max_delete,
         delete_local=delete_local,
         delete_remote=delete_remote,
+        config=config,
         profile=profile,
+        key=key,
+        as_json=as_json,
+        quiet=quiet,
     )
-    if local == STATUS and not all_ and flags == folders.Flags():
-        from aeorsync.cli import sync_status  # noqa: PLC0415
-
-        raise typer.Exit(sync_status.show_status(remote, as_json=as_json))
-    chosen = folders.chosen(local, remote, flags, config=config, is_all=all_)
-    how = How(key=key, watch=watch, dry_run=dry_run, as_json=as_json, quiet=quiet)
-    from aeorsync.cli import syncing  # noqa: PLC0415
-
-    raise typer.Exit(syncing.run(chosen, how))
+    raise typer.Exit(code)

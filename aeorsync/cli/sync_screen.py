@@ -9,9 +9,6 @@
 Conflicts and problems are told when they are news, not again after every pass.
 """
 
-import errno
-import json
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -27,12 +24,13 @@ from rich.table import Table
 from rich.text import Text
 
 from aeorsync.cli import sync_words
+from aeorsync.cli.sync_plain import REDRAWS, LineScreen
+from aeorsync.cli.sync_words import Words
 from aeorsync.folder import events
-from aeorsync.folder.events import Event, Outcome, Phase
+from aeorsync.folder.events import Event, Phase
 from aeorsync.runtime.redact import redact
 
 MAX_LINES: Final = 40
-_REDRAWS: Final = 5
 _WINDOW_S: Final = 3.0
 _BAR: Final = 24
 _PHASES: Final = {
@@ -42,143 +40,27 @@ _PHASES: Final = {
     Phase.PUSH: "uploading",
 }
 
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""What a disk says that takes no more of what we tell."""
 
-
-@contextmanager
-def _unless_full() -> Iterator[None]:
-    """Tell something; a disk that has no room for it is no reason to end."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-
-
-class Screen:
-    """What is told about folders, each by its name."""
-
-    def event(self, folder: str, event: Event) -> None:
-        """Take what happened."""
-
-    def summary(self, folder: str, outcome: Outcome, conflicts: int) -> None:
-        """Tell what a pass came to."""
-
-    def ended(self, folder: str, state: str, exit_code: int, reason: str) -> None:
-        """Tell why a folder is not kept any more."""
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Leave the terminal to a question."""
-        yield
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        """Leave the terminal as it was."""
-
-
-def screen_for(*, as_json: bool, quiet: bool, names: int) -> Screen:
-    """Return the screen for this process.
-
-    Args:
-        as_json: For a program.
-        quiet: Only what needs a person.
-        names: How many folders there are; a single one need not be named on every line.
-    """
-    if as_json:
-        return JsonScreen()
+def screen_for(*, quiet: bool, is_named: bool) -> LineScreen:
+    """Return the screen for a terminal, or what is as good as one."""
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if console.is_terminal and not quiet:
-        return LiveScreen(console, is_named=names > 1)
-    return LineScreen(console, is_named=names > 1, quiet=quiet)
+        return LiveScreen(console, is_named=is_named)
+    return ColourScreen(console, is_named=is_named, quiet=quiet)
 
 
-class JsonScreen(Screen):
-    """One object a line."""
-
-    def __init__(self) -> None:
-        self._told_at = 0.0
-
-    def event(self, folder: str, event: Event) -> None:
-        """Take what happened."""
-        if isinstance(event, events.Progress):
-            now = time.monotonic()
-            if now - self._told_at < 1 / _REDRAWS:
-                return
-            self._told_at = now
-        self._print({**sync_words.facts(event), "folder": folder})
-
-    def summary(self, folder: str, outcome: Outcome, conflicts: int) -> None:
-        """The event `PassEnded` told it already."""
-
-    def ended(self, folder: str, state: str, exit_code: int, reason: str) -> None:
-        """Tell why a folder is not kept any more."""
-        facts = {"event": "ended", "state": state, "exit_code": exit_code, "reason": reason}
-        self._print({**facts, "folder": folder})
-
-    @staticmethod
-    def _print(facts: dict[str, object]) -> None:
-        with _unless_full():
-            print(json.dumps(facts), flush=True)  # noqa: T201 - this line is the product
-
-
-class LineScreen(Screen):
-    """One line an event; safe to be read by another program, or to be a log."""
+class ColourScreen(LineScreen):
+    """The same lines, with colours."""
 
     def __init__(self, console: Console, *, is_named: bool, quiet: bool = False) -> None:
+        super().__init__(is_named=is_named, quiet=quiet)
         self._console = console
-        self._is_named = is_named
-        self._quiet = quiet
-        self._known: dict[str, set[Event]] = {}
 
-    def event(self, folder: str, event: Event) -> None:
-        """Take what happened."""
-        if not self._is_news(folder, event):
-            return
-        words = sync_words.worth_a_person if self._quiet else sync_words.line
-        if (text := words(event)) is not None:
-            self._print(folder, text)
-
-    def summary(self, folder: str, outcome: Outcome, conflicts: int) -> None:
-        """Tell what a pass came to."""
-        if not self._quiet:
-            self._print(folder, sync_words.summary(outcome, conflicts))
-
-    def ended(self, folder: str, state: str, exit_code: int, reason: str) -> None:
-        """Tell why a folder is not kept any more."""
-        if reason:
-            style = "red" if exit_code else "dim"
-            self._print(folder, Text.assemble((state, style), f" {redact(reason)}"))
-
-    def _is_news(self, folder: str, event: Event) -> bool:
-        known = self._known.setdefault(folder, set())
-        if isinstance(event, events.Settled):
-            known -= {
-                e for e in known if isinstance(e, events.Conflicted) and e.path == event.path
-            }
-        if not isinstance(event, events.Conflicted | events.Problem):
-            return True
-        is_news = event not in known
-        known.add(event)
-        return is_news
-
-    def _print(self, folder: str, text: Text) -> None:
-        line = Text.assemble(f"{redact(folder)}: ", text) if self._is_named else text
-        with _unless_full():
-            self._console.print(line)
-            sys.stdout.flush()
+    def _show(self, line: Words) -> None:
+        self._console.print(Text.assemble(*line))
 
 
-class LiveScreen(LineScreen):
+class LiveScreen(ColourScreen):
     """Bars that are redrawn in place, lines above them."""
 
     def __init__(self, console: Console, *, is_named: bool) -> None:
@@ -187,7 +69,7 @@ class LiveScreen(LineScreen):
         self._live = Live(
             console=console,
             get_renderable=self._draw,
-            refresh_per_second=_REDRAWS,
+            refresh_per_second=REDRAWS,
             transient=True,
         )
 
@@ -196,7 +78,7 @@ class LiveScreen(LineScreen):
         row = self._rows.setdefault(folder, Row(folder))
         row.take(event, time.monotonic())
         if isinstance(event, events.PassEnded) and row.unsaid:
-            self._print(folder, Text(f"... and {row.unsaid} more", "dim"))
+            self._print(folder, [(f"... and {row.unsaid} more", "dim")])
         if sync_words.worth_a_person(event) is None and sync_words.line(event) is not None:
             row.lines += 1
             if row.lines > MAX_LINES:

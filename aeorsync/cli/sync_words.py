@@ -5,15 +5,17 @@ not printable is escaped.
 """
 
 import re
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from rich.filesize import decimal
-from rich.text import Text
 
 from aeorsync.folder import events
 from aeorsync.folder.events import Event, Outcome, Side
 from aeorsync.runtime.redact import redact
+
+Words: TypeAlias = list[tuple[str, str]]
+"""A line in pieces, each with its style; the empty one is none."""
 
 _PLANS: Final = {
     events.Act.UPLOAD: "would upload",
@@ -26,7 +28,7 @@ _HERE: Final = {Side.LOCAL: "here", Side.REMOTE: "there"}
 _WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
-def line(event: Event) -> Text | None:  # noqa: PLR0911  # one case an event
+def line(event: Event) -> Words | None:  # noqa: PLR0911  # one case an event
     """Return what a person reads; None for what is not worth a line."""
     match event:
         case events.Uploaded(path, size):
@@ -42,30 +44,30 @@ def line(event: Event) -> Text | None:  # noqa: PLR0911  # one case an event
         case events.Settled(path):
             return _done("settled", path)
         case events.Online():
-            return Text("the server answers again", "green")
+            return [("the server answers again", "green")]
         case _:
             return worth_a_person(event)
 
 
-def worth_a_person(event: Event) -> Text | None:
+def worth_a_person(event: Event) -> Words | None:
     """Return what even those read who want to read little; None for everything else."""
     match event:
         case events.Conflicted(path, copies):
             where = f": see {', '.join(map(redact, copies))}" if copies else ""
-            return Text.assemble(("conflict", "yellow"), f" {redact(path)}{where}")
+            return [("conflict", "yellow"), (f" {redact(path)}{where}", "")]
         case events.Problem(path, why, message):
             what = f"{redact(path)}: " if path else ""
             style = "dim" if why in events.AS_WANTED else "red"
             word = "left alone" if why in events.AS_WANTED else "problem"
-            return Text.assemble((word, style), f" {what}{redact(message)}")
+            return [(word, style), (f" {what}{redact(message)}", "")]
         case events.Offline(reason, retry_in_s):
             again = f"; trying again in {retry_in_s:.0f} s"
-            return Text.assemble(("offline", "yellow"), f" {redact(reason)}{again}")
+            return [("offline", "yellow"), (f" {redact(reason)}{again}", "")]
         case _:
             return None
 
 
-def summary(outcome: Outcome, conflicts: int) -> Text:
+def summary(outcome: Outcome, conflicts: int) -> Words:
     """Return what a pass came to.
 
     Args:
@@ -83,21 +85,20 @@ def summary(outcome: Outcome, conflicts: int) -> Text:
         )
         if count
     ] or ["nothing to do"]
-    text = Text(", ".join(parts))
+    text = ", ".join(parts)
     if outcome.moved:
-        text.append(f", {outcome.moved} of them moved")
+        text += f", {outcome.moved} of them moved"
     sent = outcome.bytes_sent, outcome.bytes_received
     if any(sent):
-        text.append(f"; {decimal(sent[0])} sent, {decimal(sent[1])} received")
-    text.append(f" ({outcome.seconds:.1f} s)")
+        text += f"; {decimal(sent[0])} sent, {decimal(sent[1])} received"
+    words = [(f"{text} ({outcome.seconds:.1f} s)", "")]
     for count, noun, style in (
         (conflicts, "conflict", "yellow"),
         (len(outcome.failures), "problem", "red"),
     ):
         if count:
-            text.append("; ")
-            text.append(f"{count} {noun}{'s' * (count != 1)}", style)
-    return text
+            words += [("; ", ""), (f"{count} {noun}{'s' * (count != 1)}", style)]
+    return words
 
 
 def facts(event: Event) -> dict[str, Any]:
@@ -106,8 +107,6 @@ def facts(event: Event) -> dict[str, Any]:
     return {"event": _WORD_START.sub("-", type(event).__name__).lower(), **told}
 
 
-def _done(what: str, path: str, size: int = 0) -> Text:
-    text = Text.assemble((what, "bold"), f" {redact(path)}")
-    if size:
-        text.append(f" ({decimal(size)})", "dim")
-    return text
+def _done(what: str, path: str, size: int = 0) -> Words:
+    size_words = [(f" ({decimal(size)})", "dim")] if size else []
+    return [(what, "bold"), (f" {redact(path)}", ""), *size_words]

@@ -18,17 +18,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
-import typer
 import uvloop
 
-from aeorsync.cli.client import REFUSED_HINT
-from aeorsync.cli.sync import How
+from aeorsync.cli.hints import REFUSED_HINT
+from aeorsync.cli.sync_flags import How
 from aeorsync.cli.sync_notes import Noter
-from aeorsync.cli.sync_screen import Screen, screen_for
-from aeorsync.client import AsyncClient
+from aeorsync.cli.sync_plain import Screen, screen_for
+from aeorsync.client.keeping import FolderClient
 from aeorsync.config import Exit, target
 from aeorsync.config.folders import SyncFolder
 from aeorsync.config.state import state_folder
@@ -50,6 +48,7 @@ from aeorsync.folder.root import RootGoneError
 from aeorsync.folder.session import FolderSync, Status
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import SystemClock
+from aeorsync.runtime.memory import share_arenas
 
 NO_LIMIT: Final = DeleteLimit(100)
 # The first that fits: some are kinds of others.
@@ -92,6 +91,7 @@ def run(folders: Sequence[SyncFolder], how: How) -> int:
     places = Places(state_folder())
     keepers = [Keeper(folder, how, places, screen) for folder in folders]
     with screen:
+        share_arenas()
         return uvloop.run(_run(keepers, how))
 
 
@@ -172,12 +172,14 @@ class Keeper:
         async with AsyncExitStack() as stack:
             root, ledger = self._folder.local, self._place.ledger
             if self._how.dry_run:
+                from tempfile import TemporaryDirectory  # noqa: PLC0415  # likewise
+
                 scratch = stack.enter_context(TemporaryDirectory(prefix="aeorsync-plan-"))
                 root, ledger = await bridge.run(stand_in, root, ledger, Path(scratch))
             else:
                 self._prepare()
                 stack.enter_context(self._place.running())
-            client = AsyncClient(node.url, node.key, authorities=node.cluster_ca)
+            client = FolderClient(node.url, node.key, authorities=node.cluster_ca)
             await stack.enter_async_context(client)
 
             def sync(limit: DeleteLimit) -> FolderSync:
@@ -247,6 +249,8 @@ class Keeper:
         """Whether somebody at a terminal lets a mass deletion happen."""
         if self._how.as_json or not is_somebody_there():
             return False
+        import typer  # noqa: PLC0415  # takes a while, and is seldom needed
+
         question = f"{self._name}: {error.message}\nDelete them all the same?"
         with self._screen.paused():
             return await bridge.run(typer.confirm, question, err=True)

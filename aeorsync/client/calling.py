@@ -36,6 +36,7 @@ from aeorsync.runtime import chance
 from aeorsync.wire.limits import MIB
 
 T = TypeVar("T")
+C = TypeVar("C", bound="Caller")
 
 LONG_S: Final = 600.0
 """Longest time for a call that works on a whole tree."""
@@ -108,6 +109,12 @@ class Caller:
     def address(self) -> str:
         """Base URL of the server."""
         return self._connection.address
+
+    def beside(self, kind: type[C]) -> C:
+        """The same server by other calls; `close` is for one of them."""
+        other = kind(self._connection, self._patience_s)
+        other._was_there = self._was_there  # noqa: SLF001  # one like this
+        return other
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -17,6 +17,7 @@ from aeorsync.errors import UNREADABLE, BadRequestError, UnavailableError
 from aeorsync.remote.connection import Request
 from aeorsync.runtime.redact import redact
 from aeorsync.wire import blobs, framing
+from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants, parse_delta
 from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
 from aeorsync.wire.limits import FRAME_COST, MIB
 from aeorsync.wire.protocol import (
@@ -28,6 +29,7 @@ from aeorsync.wire.protocol import (
     SeenReply,
     SeenRequest,
 )
+from aeorsync.wire.recipes import RecipesReply, encode_recipe, parse_parts
 
 MAX_CHECKED: Final = 8_192
 """Hashes in one `check`."""
@@ -42,9 +44,17 @@ _END: Final = framing.encode(Kind.END, b"\x80")
 class SyncCalls(Caller):
     """What a folder client needs."""
 
+    _deltas: bool | None = None
+
     async def blob_config(self) -> blobs.ConfigReply:
         """How chunks are named and how long they may be."""
         return await self._ask(Call(method="GET", path="/blobs/config"), blobs.ConfigReply)
+
+    async def knows_deltas(self) -> bool:
+        """Whether the server makes chunks of others; asked once."""
+        if self._deltas is None:
+            self._deltas = (await self.blob_config()).deltas
+        return self._deltas
 
     async def diff(
         self, cursor: str | None = None, paths: Sequence[str] | None = None
@@ -58,9 +68,12 @@ class SyncCalls(Caller):
 
         Returns:
             The page. Ask again at once while its ``more`` is true; ``full`` says that it is part
-            of a listing, also when ``cursor`` was not known any more.
+            of a listing, also when ``cursor`` was not known any more. Its ``chunk_hashes_needed``
+            is empty: each file names its own.
         """
-        asked = DiffRequest(since_root_hash=cursor, paths=tuple(paths) if paths else None)
+        globs = tuple(paths) if paths else None
+        # Each file names its chunks; all of them once more are of no use.
+        asked = DiffRequest(since_root_hash=cursor, paths=globs, include_needed=False)
         call = Call(
             method="POST", path="/sync/diff", body=asked, may_repeat=True, deadline_s=LONG_S
         )
@@ -102,6 +115,37 @@ class SyncCalls(Caller):
         for batch in _batches(chunks):
             body = b"".join((_HEADER, *_frames(batch), _END))
             await self._send(self._framed("/blobs/chunks", body), LONG_S)
+
+    async def parts(self, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """What chunks are made of, by id; those that are not there, or not for us, are left out.
+
+        Args:
+            ids: At most `wire.recipes.MAX_DESCRIBED`. Ask only who knows deltas.
+        """
+        fields = {"Content-Type": IDS_TYPE, "Accept": FRAMES_TYPE, "Accept-Encoding": "zstd"}
+        decoder = Decoder()
+        found: dict[bytes, bytes] = {}
+        request = Request("POST", "/blobs/parts", b"".join(ids), fields)
+        async with self._connection.exchange(request) as answer:
+            self._was_there = True
+            async for piece in answer.pieces:
+                frames = decoder.feed(piece)
+                found.update(parse_parts(f.payload) for f in frames if f.kind is Kind.PARTS)
+        decoder.finish()
+        return found
+
+    async def send_recipes(self, recipes: Sequence[Delta]) -> set[bytes]:
+        """Have chunks made there; returns which have to be sent whole.
+
+        The others are durable when this returns, and stay for a day.
+        """
+        body = b"".join((_HEADER, *map(encode_recipe, recipes), _END))
+        answer = await self._send(self._framed("/blobs/recipes", body), LONG_S)
+        try:
+            reply = msgspec.json.decode(answer, type=RecipesReply)
+        except UNREADABLE as error:
+            raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
+        return set(map(parse_hash, reply.refused))
 
     async def commit(
         self, request: blobs.CommitRequest, chunks: Sequence[Chunk] = ()
@@ -145,18 +189,28 @@ class SyncCalls(Caller):
         call = Call(method="GET", path=place("/blobs/commits", op))
         return await self._ask(call, blobs.CommitReply)
 
-    async def chunks(self, ids: Sequence[bytes]) -> AsyncGenerator[Chunk, None]:
+    async def chunks(
+        self, ids: Sequence[bytes], bases: Bases | None = None
+    ) -> AsyncGenerator[Chunk | Delta, None]:
         """Fetch chunks as they come; close the iterator to stop.
 
         Each comes once. Those the server does not have, or does not give to this key, are left
         out. What comes is not checked against its name yet.
 
+        Args:
+            ids: Which.
+            bases: What is at hand and probably alike, by id: those may come as deltas against
+                that, if the server knows deltas.
+
         Raises:
             UnavailableError: The answer broke off; what came before is whole.
         """
         wanted = set(ids)
-        fields = {"Content-Type": IDS_TYPE, "Accept": FRAMES_TYPE, "Accept-Encoding": "zstd"}
-        body = b"".join(dict.fromkeys(ids))
+        names = list(dict.fromkeys(ids))
+        kind, body = IDS_TYPE, b"".join(names)
+        if bases and await self.knows_deltas():
+            kind, body = WANTS_TYPE, encode_wants(names, bases)
+        fields = {"Content-Type": kind, "Accept": FRAMES_TYPE, "Accept-Encoding": "zstd"}
         request = Request("POST", "/sync/chunks", body, fields)
         decoder = Decoder()
         async with self._connection.exchange(request) as answer:
@@ -176,9 +230,11 @@ class SyncCalls(Caller):
         fields = {"Content-Type": FRAMES_TYPE, "Accept": "application/json"}
         return Request("POST", path, body, fields, idle_s=LONG_S)
 
-    def _chunk(self, frame: Frame) -> Chunk | None:
+    def _chunk(self, frame: Frame) -> Chunk | Delta | None:
         if frame.kind is Kind.ERROR:
             raise UnavailableError(f"{self.address} gave up half-way: {_reason(frame.payload)}")
+        if frame.kind is Kind.DELTA:
+            return parse_delta(frame.payload)
         return parse_chunk(frame.payload) if frame.kind is Kind.CHUNK else None
 
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from aeorsync.core.chunking import Chunker
 from aeorsync.core.hashing import chunk_id, hasher
 from aeorsync.runtime import bridge
-from aeorsync.runtime.squeeze import squeeze
+from aeorsync.runtime.squeeze import expand, squeeze
 from aeorsync.runtime.together import together
 from aeorsync.wire.framing import Chunk, Codec
 from aeorsync.wire.limits import MIB
@@ -129,3 +129,8 @@ def pack(name: bytes, plain: bytes) -> Chunk:
     if small is None:
         return Chunk(name, Codec.RAW, len(plain), plain)
     return Chunk(name, Codec.ZSTD, len(plain), small)
+
+
+def plain_of(chunk: Chunk) -> bytes:
+    """The bytes of a chunk that was packed here."""
+    return bytes(chunk.stored) if chunk.codec is Codec.RAW else expand(chunk.stored, chunk.size)

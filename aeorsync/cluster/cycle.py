@@ -11,11 +11,11 @@ the cursor stays before it, so that it is asked for again. An error ends the cyc
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
 
+from aeorsync.cluster.alike import past_of
 from aeorsync.cluster.fetch import Spoiled, fetch_contents
 from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord
 from aeorsync.cluster.walk import is_wanted
@@ -42,31 +42,30 @@ _EVERYTHING: Final = Filter()
 _decode_items = msgspec.msgpack.Decoder(list[Item]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """An entry that was not taken, and why."""
 
     path: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(msgspec.Struct, frozen=True):
     """An entry that changes something here.
 
     Attributes:
         key: Its tree key.
         entry: Checked.
         contents: Files it needs that we may not have.
+        past: The file that was here before.
     """
 
     key: bytes
     entry: Entry
     contents: tuple[Content, ...]
+    past: Content | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What a page amounts to.
 
     Attributes:
@@ -80,8 +79,7 @@ class Plan:
     problems: list[Problem]
 
 
-@dataclass(frozen=True, slots=True)
-class Complete:
+class Complete(msgspec.Struct, frozen=True):
     """News that can be applied.
 
     Attributes:
@@ -97,8 +95,7 @@ class Complete:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What a cycle did.
 
     Attributes:
@@ -145,7 +142,7 @@ class Report:
 
     def plus(self, complete: Complete, applied: Applied, told: int) -> "Report":
         """This and one more page."""
-        return replace(
+        return msgspec.structs.replace(
             self,
             told=self.told + told,
             skipped=self.skipped + told - len(complete.news) - len(complete.problems),
@@ -159,8 +156,7 @@ class Report:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Peering:
+class Peering(msgspec.Struct, frozen=True):
     """The two sides of a cycle.
 
     Attributes:
@@ -212,7 +208,7 @@ async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
                 # Everything the peer had when it said so is in our trees by now.
                 await bridge.run(peering.repository.learn, dict(page.end.knowledge))
         cursor, has_more = page.end.cursor, page.end.more
-        report = replace(report, reached=cursor, root=page.end.root_hash)
+        report = msgspec.structs.replace(report, reached=cursor, root=page.end.root_hash)
     return report
 
 
@@ -277,7 +273,8 @@ async def fetch(peering: Peering, plan: Plan) -> Complete:
     contents = dict.fromkeys(content for item in plan.news for content in item.contents)
     if not contents:
         return Complete(plan.news, plan.problems)
-    fetched = await fetch_contents(peering.repository, peering.remote, contents)
+    pasts = {content: item.past for item in plan.news for content in item.contents if item.past}
+    fetched = await fetch_contents(peering.repository, peering.remote, contents, pasts)
     return without_spoiled(plan, fetched.spoiled, fetched.chunks, fetched.bytes)
 
 
@@ -356,7 +353,7 @@ def _read_item(
     lacking = tuple(content for content in contents_of(fresh) if content not in held)
     if any(content.size > MAX_FILE for content in lacking):
         raise BadRequestError(f"the file is larger than {MAX_FILE} bytes")
-    return News(key, entry, lacking)
+    return News(key, entry, lacking, past_of(ours) if lacking else None)
 
 
 def _fresh_versions(ours: Entry | None, theirs: Entry) -> Sequence[Version]:

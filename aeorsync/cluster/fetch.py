@@ -3,25 +3,31 @@
 1. *Survey*: ask the store which chunks the files lack; first manifest pieces, then data.
 2. *Fetch* them from the peer in batches, a few at a time, and store what matches its name.
 3. Again from 1, until nothing is missing.
-4. *Prove* each file: its chunks must add up to its content hash.
+4. *Prove* each file: its chunks must add up to its content hash. What comes in is hashed meanwhile
+   (`cluster.proofs`), so only files of which most was here already are read again.
 
 A chunk that the peer does not hold, or whose bytes are wrong, is *lost*; files that need it are
 *spoiled* and the others go on. Memory is bounded whatever the peer sends: so many batches, each
 handed to the store every few MiB.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
+from aeorsync.cluster.alike import find_bases
+from aeorsync.cluster.proofs import Proofs, is_long
 from aeorsync.core.versions import HASH_SIZE, REF_SIZE, Content
 from aeorsync.errors import CorruptError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.together import together
-from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.content import is_content_of
+from aeorsync.storage.deltas import made
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.deltas import Bases, Delta
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk
 from aeorsync.wire.limits import GIB, MAX_CHUNK, MAX_FILE_CHUNKS, MIB
@@ -34,13 +40,13 @@ PROVE_BYTES: Final = 64 * MIB
 _PIECE_BYTES: Final = 5 * 1024
 # As many as the largest file needs, and no more than that many references in memory.
 _MAX_PIECES: Final = MAX_FILE_CHUNKS // 128
+_NO_PAST: Final[Mapping[Content, Content]] = {}
 
 Spoiled = dict[Content, str]
 """Files that cannot be completed, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True):
     """What fetching did.
 
     Attributes:
@@ -55,9 +61,18 @@ class Fetched:
 
 
 async def fetch_contents(
-    repository: Repository, remote: Remote, contents: Iterable[Content]
+    repository: Repository,
+    remote: Remote,
+    contents: Iterable[Content],
+    pasts: Mapping[Content, Content] = _NO_PAST,
 ) -> Fetched:
     """Bring files here.
+
+    Args:
+        repository: Where to.
+        remote: Where from.
+        contents: The files.
+        pasts: What was here before, of some of them: the peer may send the difference.
 
     Raises:
         AeorError: The peer broke the protocol or cannot be reached, or our disk refused.
@@ -65,7 +80,7 @@ async def fetch_contents(
     chunks = size = 0
     spoiled: Spoiled = {}
     for group in groups(contents):
-        haul = _Haul(repository, remote, group)
+        haul = _Haul(repository, remote, group, pasts)
         spoiled.update(await haul.bring())
         chunks += haul.chunks
         size += haul.size
@@ -80,6 +95,7 @@ class _Haul:
         repository: Where to.
         remote: Where from.
         contents: The files that are not spoiled so far.
+        pasts: What was here before, of some of them.
         lost: Chunks that cannot be had, and why.
         proven: Files whose bytes passed through our hands and are right.
         chunks: Chunks stored.
@@ -89,6 +105,7 @@ class _Haul:
     repository: Repository
     remote: Remote
     contents: list[Content]
+    pasts: Mapping[Content, Content]
     lost: dict[bytes, str] = field(default_factory=dict)
     proven: set[Content] = field(default_factory=set)
     chunks: int = 0
@@ -104,22 +121,34 @@ class _Haul:
             self.contents = found.kept
             if not found.wanted:
                 break
-            await self._fetch(list(_batches(found.wanted)))
+            bases = await bridge.run(
+                find_bases, self.repository, self.contents, self.pasts, found.wanted
+            )
+            proofs, before = None, self.chunks
+            if not found.are_pieces and any(map(is_long, found.kept)):
+                proofs = await bridge.run(Proofs, self.repository, found.kept, found.wanted)
+            await self._fetch(list(_batches(found.wanted)), bases, proofs)
+            if proofs is not None:
+                self.proven.update(await bridge.run(proofs.proven))
+            if self.chunks - before == len(found.wanted) and not found.are_pieces:
+                break  # each one came, and is stored: to look again would find nothing
         unproven = [content for content in self.contents if content not in self.proven]
         for group in groups(unproven, PROVE_BYTES):
             spoiled.update(await bridge.run(prove, self.repository, group))
         return spoiled
 
-    async def _fetch(self, batches: list[list[bytes]]) -> None:
+    async def _fetch(
+        self, batches: list[list[bytes]], bases: Bases, proofs: Proofs | None
+    ) -> None:
         singles = _singles(self.contents)
         waiting = iter(batches)
         are_plain = self.remote.encoding is not Encoding.ZSTD
 
         bad: dict[bytes, str] = {}
 
-        async def take(chunks: list[Chunk]) -> None:
+        async def take(chunks: list[Chunk | Delta]) -> None:
             received = await bridge.run(
-                receive, self.repository, chunks, singles, are_plain=are_plain
+                receive, self.repository, chunks, singles, proofs, are_plain=are_plain
             )
             self.proven.update(received.proven)
             bad.update(received.bad)
@@ -129,12 +158,13 @@ class _Haul:
 
         async def work() -> None:
             for batch in waiting:
-                missing = await self.remote.chunks(batch, take)
+                missing = await self.remote.chunks(batch, take, bases=bases)
                 self.lost.update((name, _missing_text(name)) for name in missing)
 
         await together(*(work() for _ in range(min(IN_FLIGHT, len(batches)))))
         if bad:
             # Damaged there, most likely, which it does not know: let it look, and heal itself.
+            # Or made of a base that is damaged here: now they come whole.
             again, bad = sorted(bad), {}
             missing = await self.remote.chunks(again[:BATCH_IDS], take, manner="checked")
             self.lost.update((name, _missing_text(name)) for name in missing)
@@ -142,19 +172,21 @@ class _Haul:
             self.lost.update((name, _missing_text(name)) for name in again[BATCH_IDS:])
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True):
     """What some files lack.
 
     Attributes:
-        wanted: Chunk ids with the bytes expected of each (0 for a manifest piece).
+        wanted: Chunk ids with the bytes expected of each (0 for a manifest piece), in the order of
+            the files.
         kept: The files that may still be completed.
         spoiled: Those that cannot.
+        are_pieces: Whether manifest pieces are wanted, so that the data are not known yet.
     """
 
     wanted: dict[bytes, int]
     kept: list[Content]
     spoiled: Spoiled
+    are_pieces: bool
 
 
 def survey(repository: Repository, contents: list[Content], lost: dict[bytes, str]) -> Survey:
@@ -165,14 +197,15 @@ def survey(repository: Repository, contents: list[Content], lost: dict[bytes, st
         pass  # one of them; below it is seen which
     else:
         if lost.keys().isdisjoint(wanted) and len(wanted) <= _most(are_pieces=are_pieces):
-            return Survey(wanted, contents, {})
+            return Survey(wanted, contents, {}, are_pieces)
     spoiled = {}
     for content in contents:
         reason = _why_spoiled(repository, content, lost)
         if reason is not None:
             spoiled[content] = reason
     kept = [content for content in contents if content not in spoiled]
-    return Survey(repository.lacking(kept)[0], kept, spoiled)
+    wanted, are_pieces = repository.lacking(kept)
+    return Survey(wanted, kept, spoiled, are_pieces)
 
 
 def _why_spoiled(repository: Repository, content: Content, lost: dict[bytes, str]) -> str | None:
@@ -189,8 +222,7 @@ def _most(*, are_pieces: bool) -> int:
     return _MAX_PIECES if are_pieces else MAX_FILE_CHUNKS
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """What became of some chunks.
 
     Attributes:
@@ -204,8 +236,9 @@ class Received:
 
 def receive(
     repository: Repository,
-    chunks: Sequence[Chunk],
+    chunks: Sequence[Chunk | Delta],
     singles: dict[bytes, list[Content]],
+    proofs: Proofs | None = None,
     *,
     are_plain: bool,
 ) -> Received:
@@ -215,9 +248,10 @@ def receive(
         repository: Where to.
         chunks: As they came.
         singles: Files of one chunk, by its id.
+        proofs: Told of each chunk that was stored.
         are_plain: They come plain on request; what shrinks is stored compressed all the same.
     """
-    stored = [StoredChunk(*chunk) for chunk in chunks]
+    stored = made(repository, chunks)
     bad: dict[bytes, str] = {}
     try:
         plain = repository.receive(stored, are_plain=are_plain)
@@ -236,6 +270,10 @@ def receive(
         for content in singles.get(chunk.id, ())
         if is_content_of(content, data)
     ]
+    if proofs is not None:
+        for chunk, data in zip(stored, plain, strict=True):
+            proofs.take(chunk.id, data)
+        proofs.advance()
     return Received(proven, bad)
 
 

@@ -138,7 +138,7 @@ async def _take(
     await bridge.run(prove, peering, part)
     await adopt_all(peering, part)
     await bridge.run(_see, peering, part.seen, followed)
-    report = replace(
+    report = msgspec.structs.replace(
         report,
         changed=report.changed + part.changed,
         conflicts=report.conflicts + part.conflicts,
@@ -290,7 +290,7 @@ def _groups(told: Sequence[Told]) -> Iterator[list[Told]]:
 
 def _with_problems(report: Report, problems: Sequence[Problem]) -> Report:
     room = MAX_PROBLEMS - len(report.problems)
-    return replace(
+    return msgspec.structs.replace(
         report,
         problems=(*report.problems, *problems[:room]),
         problem_count=report.problem_count + len(problems),

@@ -17,7 +17,6 @@ connection is lost, the link is paused, or the node stops.
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -313,7 +312,7 @@ class Link:
         # so until one cycle took everything, they ask for that as well.
         peering = self._peering(remote, wants_echo=self._wants_echo)
         if ahead is None and asyncio.get_running_loop().time() >= self._asks_at:
-            peering = replace(peering, asks_knowledge=True)
+            peering = msgspec.structs.replace(peering, asks_knowledge=True)
         cycle = partial(run_cycle, peering, ahead)
         report = await self._site.tally.watch(self.record, "pull", cycle)
         self._failures = 0

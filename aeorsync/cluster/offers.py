@@ -50,8 +50,7 @@ _MAX_TEXT: Final = 500
 _decode_items = msgspec.msgpack.Decoder(list[Item]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Stance:
+class Stance(msgspec.Struct, frozen=True):
     """How this node stands to one that offers.
 
     Attributes:

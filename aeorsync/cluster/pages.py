@@ -1,8 +1,9 @@
 """Pages of changes, as nodes exchange them: entries cut to size, and how to go on from there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from aeorsync.cluster.walk import Sieve, Step, is_done, is_usable, start, walk
 from aeorsync.core.cursors import Cursor
@@ -19,8 +20,7 @@ _FRAME_ITEMS: Final = 500
 _FRAME_BYTES: Final = 512 * KIB
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """What a reader is told at once.
 
     Attributes:

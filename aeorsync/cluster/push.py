@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from aeorsync import __version__
 from aeorsync.cluster.cycle import MAX_PROBLEMS, Peering, Problem, Report
 from aeorsync.cluster.fetch import BATCH_IDS, IN_FLIGHT
@@ -45,8 +47,7 @@ _MAX_RESTARTS: Final = 2
 _MAX_RECEIPT: Final = 16_384
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed(Report):
+class Pushed(Report, frozen=True):
     """What was brought there, and what the peer does by itself.
 
     Attributes:
@@ -95,7 +96,7 @@ async def run_push(
             await push.note(page, reply, sent)
     # The last page is offered even when it is empty: that is how we ask.
     is_linked, takes = (reply.linked, reply.takes) if reply is not None else (False, True)
-    return replace(push.report, is_linked=is_linked, takes=takes)
+    return msgspec.structs.replace(push.report, is_linked=is_linked, takes=takes)
 
 
 class _Push:
@@ -196,7 +197,7 @@ class _Push:
         if reply.receipt is None or len(reply.receipt) > _MAX_RECEIPT:
             raise BadRequestError(f"{self._peering.link.address} gave no receipt")
         report = _plus(self.report, reply, len(page.items), sent)
-        self.report = replace(
+        self.report = msgspec.structs.replace(
             report,
             bytes=report.bytes + self._bytes,
             reached=print_cursor(page.cursor),
@@ -305,7 +306,7 @@ def _taken(reply: OfferReply) -> Filters:
 
 def _plus(report: Pushed, reply: OfferReply, told: int, sent: int) -> Pushed:
     problems = (Problem(redact(p.path), redact(p.text)) for p in reply.problems)
-    return replace(
+    return msgspec.structs.replace(
         report,
         told=report.told + told,
         skipped=report.skipped + max(0, told - reply.applied - len(reply.problems)),

@@ -12,9 +12,10 @@ What fails here does not end the connection, since pulling may well go on.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Final
+
+import msgspec
 
 from aeorsync.cluster.cycle import Peering, Report
 from aeorsync.cluster.peers import LinkRecord
@@ -132,7 +133,7 @@ class Pusher:
             if self._site.roster is not None:
                 await self._site.roster.admit(peering.link.peer_id)
             now = asyncio.get_running_loop().time()
-            peering = replace(
+            peering = msgspec.structs.replace(
                 peering,
                 asker=None if self._offers_echo else peering.asker,
                 asks_knowledge=now >= self._tells_at,

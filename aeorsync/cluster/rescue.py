@@ -20,8 +20,9 @@ from aeorsync.errors import AeorError, CorruptError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
-from aeorsync.storage.base import StoredChunk
+from aeorsync.storage.deltas import made
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.deltas import Delta
 from aeorsync.wire.framing import Chunk
 
 DEADLINE_S: Final = 10.0
@@ -86,11 +87,11 @@ class Rescue:
                 await remote.close()
         return missing
 
-    async def _take(self, chunks: list[Chunk]) -> None:
+    async def _take(self, chunks: list[Chunk | Delta]) -> None:
         await bridge.run(self._store, chunks)
 
-    def _store(self, chunks: list[Chunk]) -> None:
-        for chunk in chunks:
+    def _store(self, chunks: list[Chunk | Delta]) -> None:
+        for chunk in made(self._repository, chunks):
             # One that does not match its name is as good as none; the next peer is asked.
             with suppress(CorruptError):
-                self._repository.receive([StoredChunk(*chunk)])
+                self._repository.receive([chunk])

@@ -16,7 +16,6 @@ may have been told of any state in between, so it is told of the end of each:
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import msgspec
@@ -39,8 +38,7 @@ MAX_SCAN = 20_000
 """Entries or rows one page looks at, told or not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """What a stretch of the feed says of one path.
 
     Attributes:
@@ -77,8 +75,7 @@ def gone(span: Span, now: int, *, exact: bool) -> set[int]:
     return set(had - {0, now})
 
 
-@dataclass(frozen=True, slots=True)
-class Sieve:
+class Sieve(msgspec.Struct, frozen=True):
     """What a reader is told of.
 
     Attributes:
@@ -113,8 +110,7 @@ def is_wanted(wanted: Filter, key: bytes) -> bool:
     return forked is None or wanted.passes(forked)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, dict=True):
     """One path, or only a move.
 
     Attributes:

@@ -37,6 +37,7 @@ __all__ = [
     "Setting",
     "Settings",
     "Target",
+    "colours",
     "debugging",
     "is_loopback",
     "load",
@@ -47,6 +48,7 @@ DEBUG_VARIABLE: Final = "AEORSYNC_DEBUG"
 URL_VARIABLE: Final = "AEORSYNC_URL"
 CA_VARIABLE: Final = "AEORSYNC_CLUSTER_CA"
 KEY_VARIABLE: Final = "AEORSYNC_KEY"
+_COLOURS: Final = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 DEFAULT_URL: Final = "http://localhost:6830"
 
 _TYPE_WORDS: Final = {int: "a whole number", str: "a text", list: "a list of texts"}
@@ -217,6 +219,11 @@ def _checked_key(secret: str | None, origin: str) -> str | None:
         # The text is not repeated: it is a secret.
         raise refused(f"{origin}: not an API key or a token")
     return secret or None
+
+
+def colours(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether somebody may want colours also where there is no terminal."""
+    return not environment.keys().isdisjoint(_COLOURS)
 
 
 def debugging(environment: Mapping[str, str] = os.environ) -> bool:

@@ -1,13 +1,13 @@
 """Which paths a link takes: those that match a glob of the first list and none of the second."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from aeorsync.core.globs import Globs
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """What passes.
 
     Attributes:

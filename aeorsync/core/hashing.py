@@ -12,8 +12,6 @@ the node's are those of the wire (`docs/protocol.md`).
 A hash is 32 bytes in memory and on disk, 64 lower-case hex digits in JSON.
 """
 
-import re
-
 from blake3 import blake3
 
 from aeorsync.errors import BadRequestError
@@ -23,7 +21,7 @@ Buffer = bytes | bytearray | memoryview
 
 HASH_SIZE = 32
 
-_HEX = re.compile(r"[0-9a-fA-F]{64}\Z")
+_HEX_SIZE = 2 * HASH_SIZE
 
 
 def chunk_id(data: Buffer) -> Hash:
@@ -39,6 +37,11 @@ def content_hash(data: Buffer) -> Hash:
 def hasher() -> blake3:
     """Return an empty hasher: ``update`` it with a file's bytes, then ``digest`` is as above."""
     return blake3()
+
+
+def wide_hasher() -> blake3:
+    """Return an empty hasher that may use all processors for each long ``update``."""
+    return blake3(max_threads=blake3.AUTO)
 
 
 def file_identity(path: str, content_type: str, ids: bytes) -> Hash:
@@ -69,6 +72,11 @@ def parse_hash(text: str) -> Hash:
     Raises:
         BadRequestError: It is anything else.
     """
-    if not _HEX.match(text):
+    try:
+        name = bytes.fromhex(text)
+    except ValueError:
+        name = b""
+    # With both lengths as they must be there is no space between the digits.
+    if len(name) != HASH_SIZE or len(text) != _HEX_SIZE:
         raise BadRequestError("A hash must be 64 hexadecimal digits.")
-    return bytes.fromhex(text)
+    return name

@@ -18,10 +18,13 @@ disagree:
 Rank is: live beats deleted, then the higher stamp, then the higher node id.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from operator import attrgetter
+
+import msgspec
 
 from aeorsync.core.versions import Entry, Kind, Vector, Version, covers
+
+_rank = attrgetter("rank")
 
 
 def join(ours: Entry | None, theirs: Entry) -> Entry:
@@ -45,8 +48,7 @@ def join(ours: Entry | None, theirs: Entry) -> Entry:
     return theirs if kept == theirs.versions else Entry(kept)
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True, gc=False):
     """What readers see of an entry.
 
     Attributes:
@@ -63,7 +65,7 @@ class Sight:
         """Whether the path exists for readers."""
         return not self.winner.deleted
 
-    @cached_property
+    @property
     def conflict_type(self) -> str | None:
         """The word for the conflict on the wire, or None when there is none."""
         if not self.losers:
@@ -79,14 +81,17 @@ def see(entry: Entry) -> Sight:
     """Decide what readers see; see the table at the top of this module."""
     if len(entry.versions) == 1:
         return Sight(entry.versions[0])
-    ranked = sorted(entry.versions, key=lambda version: version.rank, reverse=True)
-    # First who stands: of two that leave the same state perhaps only one is overruled.
+    ranked = sorted(entry.versions, key=_rank, reverse=True)
+    # First who stands: of two that leave the same state perhaps only one is overruled. Only the
+    # strictly higher stamp may overrule, so there are no cycles and somebody stands.
     standing: list[Version] = []
     for version in ranked:
-        if not any(_overrules(other, version) for other in ranked) and not any(
-            is_same_state(version, better) for better in standing
-        ):
-            standing.append(version)
+        for other in ranked:
+            if other.stamp > version.stamp and _overrules(other, version):
+                break
+        else:
+            if not any(is_same_state(version, better) for better in standing):
+                standing.append(version)
     return Sight(standing[0], tuple(standing[1:]))
 
 
@@ -111,11 +116,8 @@ def _left_the_same(a: Version, b: Version) -> bool:
 
 
 def _overrules(newer: Version, older: Version) -> bool:
-    """Whether nobody has to decide between two versions, although neither writer saw the other.
-
-    Only the strictly higher stamp may overrule, so there are no cycles and somebody stands.
-    """
-    return newer.stamp > older.stamp and (_edited_from(newer, older) or _began_after(newer, older))
+    """Whether nobody has to decide between two versions, although neither writer saw the other."""
+    return _edited_from(newer, older) or _began_after(newer, older)
 
 
 def _began_after(newer: Version, older: Version) -> bool:

@@ -20,6 +20,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 from blake3 import blake3
 
 from aeorsync.core.hashing import node_id
@@ -46,8 +47,7 @@ def is_boundary(level: int, key: bytes) -> bool:
     return int.from_bytes(head) < _BOUNDARY
 
 
-@dataclass(frozen=True, slots=True)
-class Edited:
+class Edited(msgspec.Struct, frozen=True):
     """What an edit made.
 
     Attributes:

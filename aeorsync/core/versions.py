@@ -157,7 +157,11 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def covers(vector: Vector, dot: Dot) -> bool:
     """Whether ``vector`` has seen the version that ``dot`` names."""
     incarnation, n = dot
-    return any(seen == incarnation and upto >= n for seen, upto in vector)
+    # No generator: joining and checking ask this more often than anything else.
+    for seen, upto in vector:  # noqa: SIM110
+        if seen == incarnation and upto >= n:
+            return True
+    return False
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -188,15 +192,21 @@ def parse_entry(data: bytes) -> Entry:
         raise BadRequestError(f"an entry holds 1 to {MAX_VERSIONS} versions")
     for version in entry.versions:
         check_version(version)
-    dots = [version.dot for version in entry.versions]
-    if dots != sorted(set(dots)):
-        raise BadRequestError("the versions of an entry are not strictly sorted by dot")
-    for version in entry.versions:
-        if any(covers(other.vector, version.dot) for other in entry.versions):
-            raise BadRequestError("an entry holds a version and its ancestor")
+    if len(entry.versions) > 1:
+        _check_beside(entry.versions)
     if encode_entry(entry) != data:
         raise BadRequestError("the bytes of an entry are not canonical")
     return entry
+
+
+def _check_beside(versions: tuple[Version, ...]) -> None:
+    """Demand what versions must keep that are in one entry."""
+    dots = [version.dot for version in versions]
+    if dots != sorted(set(dots)):
+        raise BadRequestError("the versions of an entry are not strictly sorted by dot")
+    for version in versions:
+        if any(covers(other.vector, version.dot) for other in versions):
+            raise BadRequestError("an entry holds a version and its ancestor")
 
 
 def check_version(version: Version) -> None:
@@ -205,8 +215,13 @@ def check_version(version: Version) -> None:
     Raises:
         BadRequestError: It breaks one; the text says which.
     """
-    problem = next(_version_problems(version), None)
-    if problem is not None:
+    problem = (
+        _number_problem(version)
+        or _text_problem(version)
+        or _vector_problem(version)
+        or _content_problem(version)
+    )
+    if problem:
         raise BadRequestError(f"bad version: {problem}")
 
 
@@ -221,58 +236,68 @@ def pack_references(pairs: Iterable[tuple[bytes, int]]) -> bytes:
     return b"".join(chunk + size.to_bytes(8) for chunk, size in pairs)
 
 
-def _version_problems(version: Version) -> Iterator[str]:
-    if version.kind not in (Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK):
-        yield f"unknown kind {version.kind}"
-    if not all(0 < number < _U64 for number in (version.node, *version.dot)):
-        yield "node, incarnation or n is out of range"
+_KINDS = frozenset(map(int, Kind))
+
+
+def _number_problem(version: Version) -> str:
+    if version.kind not in _KINDS:
+        return f"unknown kind {version.kind}"
+    if not (0 < version.node < _U64 and 0 < version.incarnation < _U64 and 0 < version.n < _U64):
+        return "node, incarnation or n is out of range"
     if not 0 < version.stamp <= MAX_STAMP:
-        yield "stamp is out of range"
+        return "stamp is out of range"
     if not abs(version.mtime) < MAX_SIZE > version.created >= 0:
-        yield "a time is out of range"
+        return "a time is out of range"
+    return ""
+
+
+def _text_problem(version: Version) -> str:
     if len(version.content_type) > MAX_CONTENT_TYPE:
-        yield "the content type is too long"
-    if len(version.base) not in (0, HASH_SIZE):
-        yield "base is not a hash"
-    yield from _target_problems(version)
-    yield from _vector_problems(version)
-    yield from _content_problems(version)
-
-
-def _target_problems(version: Version) -> Iterator[str]:
+        return "the content type is too long"
+    if version.base and len(version.base) != HASH_SIZE:
+        return "base is not a hash"
     if len(version.target) > MAX_TARGET:
-        yield "the target is too long"
+        return "the target is too long"
     if bool(version.target) != (version.kind == Kind.SYMLINK):
-        yield "a symlink needs a target, and nothing else has one"
+        return "a symlink needs a target, and nothing else has one"
+    return ""
 
 
-def _vector_problems(version: Version) -> Iterator[str]:
+def _vector_problem(version: Version) -> str:
+    if not version.vector:
+        return ""
     members = [incarnation for incarnation, _ in version.vector]
     if len(members) > MAX_VECTOR or members != sorted(set(members)):
-        yield "the vector is too long or not strictly sorted"
+        return "the vector is too long or not strictly sorted"
     if any(not (0 < i < _U64 and 0 < n < _U64) for i, n in version.vector):
-        yield "the vector has a member out of range"
+        return "the vector has a member out of range"
     if covers(version.vector, version.dot):
-        yield "the vector covers the version itself"
+        return "the vector covers the version itself"
+    return ""
 
 
-def _content_problems(version: Version) -> Iterator[str]:
+def _content_problem(version: Version) -> str:
     content = version.content
     if version.kind == Kind.DIRECTORY:
-        if content != NO_CONTENT:
-            yield "a directory has no content"
-        return
+        return "a directory has no content" if content != NO_CONTENT else ""
     if len(content.hash) != HASH_SIZE:
-        yield "the content hash is not 32 bytes"
+        return "the content hash is not 32 bytes"
     if not 0 <= content.size < MAX_SIZE or not 0 <= content.depth <= MAX_DEPTH:
-        yield "size or depth is out of range"
-    if version.kind == Kind.SYMLINK and content.refs:
-        yield "a symlink has no chunks"
+        return "size or depth is out of range"
+    return _reference_problem(version.kind, content)
+
+
+def _reference_problem(kind: int, content: Content) -> str:
+    if kind == Kind.SYMLINK and content.refs:
+        return "a symlink has no chunks"
     if len(content.refs) % REF_SIZE or len(content.refs) > MAX_REFS * REF_SIZE:
-        yield "the reference list is torn or too long"
-    elif version.kind == Kind.FILE and _total(content.refs) != content.size:
-        yield "the references do not add up to the size"
+        return "the reference list is torn or too long"
+    if kind == Kind.FILE and _total(content.refs) != content.size:
+        return "the references do not add up to the size"
+    return ""
 
 
 def _total(refs: bytes) -> int:
+    if len(refs) == REF_SIZE:
+        return int.from_bytes(refs[HASH_SIZE:])
     return sum(size for _, size in references(refs))

@@ -8,12 +8,12 @@ So what was moved is there before it is gone elsewhere, in one commit where it f
 atomic, and so is what a person did at once as long as it fits into one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from aeorsync.core.versions import Kind
-from aeorsync.folder.facts import is_inside
+from aeorsync.folder.facts import Content, is_inside
 from aeorsync.folder.plan import Drop, Give, Plan
 from aeorsync.wire.limits import MIB
 
@@ -42,13 +42,24 @@ class Batch:
         """How many changes it has."""
         return len(self.drops) + len(self.gives)
 
-    def without(self, path: str) -> "Batch":
-        """The same, but nothing is done to a path."""
+    def without(self, *paths: str) -> "Batch":
+        """The same, but nothing is done to some paths."""
+        gone = set(paths)
         return Batch(
-            [drop for drop in self.drops if drop.path != path],
-            [give for give in self.gives if give.path != path],
+            [drop for drop in self.drops if drop.path not in gone],
+            [give for give in self.gives if give.path not in gone],
             self.size,
         )
+
+    def having(self, contents: Mapping[str, Content | None]) -> "Batch":
+        """The same, with what files hold that were read by now."""
+        gives = [
+            give._replace(content=contents[give.path], is_unread=False)
+            if give.path in contents
+            else give
+            for give in self.gives
+        ]
+        return Batch(self.drops, gives, self.size)
 
 
 def batches(plan: Plan) -> Iterator[Batch]:

@@ -1,10 +1,13 @@
 """One folder as it is against its rows in the ledger: what is not as agreed."""
 
+import os
 import stat
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec.structs import replace
 
 from aeorsync.core.versions import Kind
 from aeorsync.folder import content, facts, listing, names
@@ -30,6 +33,7 @@ class Desk:
         clock: To know what is too young to be sure of.
         tell: Takes what has to be left out.
         has_copies: Whether there are any conflict copies.
+        defers: Whether files that certainly changed are left to be read by whoever sends them.
         fresh: Paths whose fingerprint moved though nothing that counts did.
     """
 
@@ -37,6 +41,7 @@ class Desk:
     clock: WallClock
     tell: Callable[[Trouble], None]
     has_copies: bool
+    defers: bool = False
     fresh: list[tuple[str, Fingerprint, bool]] = field(default_factory=list)
 
     def leave(self, path: str, flaw: Flaw, what: str) -> None:
@@ -167,6 +172,9 @@ class Comparison:
                 return None
             found = Found(path, fingerprint, was, None, target, copy, fingerprint.is_racy(now))
             value = target.encode()
+        elif copy is None and self._may_wait(name, was, fingerprint):
+            racy = fingerprint.is_racy(now)
+            return Found(path, fingerprint, was, is_racy=racy, is_unread=True)
         else:
             fingerprint, data = content.read_file(self._folder, name)
             found = Found(path, fingerprint, was, data, "", copy, fingerprint.is_racy(now))
@@ -183,6 +191,14 @@ class Comparison:
             self.is_settled &= not found.is_racy
             return None
         return found
+
+    def _may_wait(self, name: str, was: Agreed | None, now: Fingerprint) -> bool:
+        """Whether somebody else may read a file: it cannot hold what was agreed on."""
+        if not self._desk.defers:
+            return False
+        if was is not None and (was.kind, was.fingerprint.size) == (now.kind, now.size):
+            return False
+        return os.access(name, os.R_OK, dir_fd=self._folder.handle, effective_ids=True)
 
     def _folders(self, some: list[str], known: Known) -> Iterator[Found]:
         for name in some:

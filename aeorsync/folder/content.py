@@ -63,22 +63,62 @@ def read(handle: int, hint: int = MIN_CHUNK) -> Content:
     data = os.pread(handle, min(hint, MIN_CHUNK) + 1, 0)
     if len(data) <= min(hint, MIN_CHUNK):
         return small(data)
-    whole = hasher()
+    cutting = Cutting(handle)
+    cut = [REFERENCE.pack(name, len(view)) for name, view in cutting.chunks()]
+    return Content(cutting.hash, cutting.size, b"".join(cut))
+
+
+class Cutting:
+    """An open file being read once, from its start to its end. For one thread at a time.
+
+    Attributes:
+        size: Bytes read so far.
+    """
+
+    def __init__(self, handle: int) -> None:
+        """Take an open file; the caller closes it."""
+        self._handle = handle
+        self._whole = hasher()
+        self._ahead: Future[None] | None = None
+        self.size = 0
+
+    @property
+    def hash(self) -> bytes:
+        """Of what was read so far, as a whole."""
+        self._wait()
+        return self._whole.digest()
+
+    def chunks(self) -> Iterator[tuple[bytes, memoryview | bytes]]:
+        """The names and bytes of the chunks; the bytes stay as they are.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        chunker = Chunker()
+        for piece in _pieces(self._handle):
+            self.size += len(piece)
+            self._wait()
+            self._ahead = _cutters.submit(self._whole.update, piece)  # type: ignore[arg-type]
+            for view in chunker.feed(piece):
+                yield chunk_id(view), view
+        self._wait()
+        if rest := chunker.finish():
+            yield chunk_id(rest), rest
+
+    def _wait(self) -> None:
+        if self._ahead is not None:
+            self._ahead.result()
+
+
+def of(data: bytes) -> Content:
+    """The content of a file that was read."""
+    if len(data) <= MIN_CHUNK:
+        return small(data)
     chunker = Chunker()
-    cut: list[bytes] = []
-    size = 0
-    ahead: Future[None] | None = None
-    for piece in _pieces(handle):
-        size += len(piece)
-        if ahead is not None:
-            ahead.result()
-        ahead = _cutters.submit(whole.update, piece)  # type: ignore[arg-type]
-        cut += [REFERENCE.pack(chunk_id(chunk), len(chunk)) for chunk in chunker.feed(piece)]
-    if ahead is not None:
-        ahead.result()
+    cut = [REFERENCE.pack(chunk_id(view), len(view)) for view in chunker.feed(data)]
     if rest := chunker.finish():
         cut.append(REFERENCE.pack(chunk_id(rest), len(rest)))
-    return Content(whole.digest(), size, b"".join(cut))
+    return Content(content_hash(data), len(data), b"".join(cut))
 
 
 def small(data: bytes) -> Content:

@@ -19,7 +19,8 @@ from aeorsync.errors import (
 from aeorsync.folder.events import Uploaded, Why
 from aeorsync.folder.facts import Agreed, Copy, places
 from aeorsync.folder.plan import Edit, Give
-from aeorsync.folder.push import commit_file, send_file
+from aeorsync.folder.push import commit_file
+from aeorsync.folder.sending import send_file
 from aeorsync.folder.work import Work
 from aeorsync.runtime import bridge
 from aeorsync.wire.blobs import CommitDelete, CommitFile, CommitLink, CommitRequest

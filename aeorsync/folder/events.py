@@ -9,9 +9,10 @@ slash; bytes are those of files, not of what travelled, unless said otherwise.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
+
+import msgspec
 
 
 class Side(Enum):
@@ -52,8 +53,7 @@ class Why(Enum):
 AS_WANTED = frozenset({Why.LOCAL_CHANGE, Why.REMOTE_CHANGE, Why.NOT_EMPTY})
 
 
-@dataclass(frozen=True, slots=True)
-class PassStarted:
+class PassStarted(msgspec.Struct, frozen=True):
     """A pass begins.
 
     Attributes:
@@ -65,8 +65,7 @@ class PassStarted:
     is_full: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """How far a phase is; totals grow while they are found out, and are 0 while unknown."""
 
     phase: Phase
@@ -76,8 +75,7 @@ class Progress:
     bytes_total: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Uploaded:
+class Uploaded(msgspec.Struct, frozen=True):
     """A file, link or folder is on the server, durably."""
 
     path: str
@@ -85,8 +83,7 @@ class Uploaded:
     is_new: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Downloaded:
+class Downloaded(msgspec.Struct, frozen=True):
     """A file, link or folder of the server is in the folder, durably."""
 
     path: str
@@ -94,16 +91,14 @@ class Downloaded:
     is_new: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(msgspec.Struct, frozen=True):
     """A path is gone from ``side``, because the other one deleted it."""
 
     path: str
     side: Side
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """What was at ``source`` is at ``path`` on ``side`` now; its content did not travel."""
 
     source: str
@@ -111,8 +106,7 @@ class Moved:
     side: Side
 
 
-@dataclass(frozen=True, slots=True)
-class Conflicted:
+class Conflicted(msgspec.Struct, frozen=True):
     """A path has several versions; the shown one is in its place.
 
     Attributes:
@@ -124,15 +118,13 @@ class Conflicted:
     copies: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """A conflict is resolved; its copies are gone."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """A path that could not be made equal; everything else went on.
 
     Attributes:
@@ -156,8 +148,7 @@ class Act(Enum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(msgspec.Struct, frozen=True):
     """What a dry run would have done."""
 
     path: str
@@ -165,8 +156,7 @@ class Planned:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What a pass came to.
 
     Attributes:
@@ -189,7 +179,7 @@ class Outcome:
     deleted_remote: int = 0
     moved: int = 0
     conflicts: int = 0
-    problems: tuple[Problem, ...] = field(default=())
+    problems: tuple[Problem, ...] = ()
     bytes_sent: int = 0
     bytes_received: int = 0
     seconds: float = 0.0
@@ -206,23 +196,20 @@ class Outcome:
         return tuple(problem for problem in self.problems if problem.why not in AS_WANTED)
 
 
-@dataclass(frozen=True, slots=True)
-class PassEnded:
+class PassEnded(msgspec.Struct, frozen=True):
     """A pass is over; everything that could be made equal is."""
 
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Offline:
+class Offline(msgspec.Struct, frozen=True):
     """The server cannot be reached; it is tried again."""
 
     reason: str
     retry_in_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Online:
+class Online(msgspec.Struct, frozen=True):
     """The server answers again."""
 
 

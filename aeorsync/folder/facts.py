@@ -12,9 +12,10 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
+
+import msgspec
 
 from aeorsync.core.hashing import HASH_SIZE
 from aeorsync.core.versions import Kind
@@ -144,8 +145,7 @@ def places(chunks: bytes) -> Iterator[Place]:
         start += size
 
 
-@dataclass(frozen=True, slots=True)
-class Agreed:
+class Agreed(msgspec.Struct, frozen=True):
     """What both sides last had at a path.
 
     Attributes:
@@ -173,8 +173,7 @@ class Agreed:
         return self.fingerprint.kind
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(msgspec.Struct, frozen=True):
     """A losing version of a path, shown as a file beside it; the tree knows nothing of it.
 
     Attributes:
@@ -197,8 +196,7 @@ class Copy:
         return self.fingerprint == NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A path that is not as agreed.
 
     Attributes:
@@ -209,6 +207,8 @@ class Found:
         target: Of a link.
         copy: When the path is a conflict copy: which one it was.
         is_racy: Whether what is recorded of it has to be `Agreed.is_racy`.
+        is_unread: A file whose content is known to be another one than agreed, and no more: it is
+            read when it is sent.
     """
 
     path: str
@@ -218,6 +218,7 @@ class Found:
     target: str = ""
     copy: Copy | None = None
     is_racy: bool = False
+    is_unread: bool = False
 
     @property
     def mtime_ns(self) -> int:
@@ -239,8 +240,7 @@ class Flaw(Enum):
     DISK = "disk"
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """A path that was left out; the rest went on, and nothing was lost.
 
     Attributes:

@@ -17,8 +17,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
-import watchfiles
-
 from aeorsync.folder import facts, temps
 from aeorsync.folder.root import SafeRoot
 from aeorsync.runtime import inotify
@@ -214,6 +212,8 @@ class LibraryFeed:
 
     def run(self, deliver: Deliver) -> None:
         """Deliver news until stopped; blocking."""
+        import watchfiles  # noqa: PLC0415  # takes a while, and is seldom needed
+
         told = False
         for changes in watchfiles.watch(
             self._path,

@@ -57,7 +57,9 @@ def larder(ledger: Ledger, take: Take) -> Larder:
 async def fetch(server: Server, ids: Iterable[bytes]) -> list[Chunk]:
     """Fetch chunks; those the server has not are left out."""
     wanted = list(dict.fromkeys(ids))
-    return [chunk async for chunk in server.chunks(wanted)] if wanted else []
+    if not wanted:
+        return []
+    return [chunk async for chunk in server.chunks(wanted) if isinstance(chunk, Chunk)]
 
 
 def unpack(chunk: Chunk) -> bytes:
@@ -69,7 +71,7 @@ def unpack(chunk: Chunk) -> bytes:
     plain = chunk.stored if chunk.codec is Codec.RAW else expand(chunk.stored, chunk.size)
     if len(plain) != chunk.size or chunk_id(plain) != chunk.id:
         raise CorruptError("the server sent a chunk that does not match its name")
-    return plain
+    return bytes(plain)
 
 
 class Pantry:

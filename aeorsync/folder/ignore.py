@@ -21,32 +21,23 @@ more than can be used, leaves out its whole folder, for what it was to protect i
 """
 
 import os
-import re
-import threading
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Self
-
-import re2  # type: ignore[import-untyped]  # ships no types; only its error is used
-from pathspec import GitIgnoreSpec
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+from typing import TYPE_CHECKING, Final, Self
 
 from aeorsync.core.hashing import content_hash
-from aeorsync.errors import UNREADABLE, BadRequestError
+from aeorsync.errors import BadRequestError
 from aeorsync.folder import facts, temps
 from aeorsync.folder.facts import Flaw, Trouble
 from aeorsync.folder.held import ChangedError, HeldFolder
 
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
 FILE_NAME: Final = ".aeorsyncignore"
 MAX_FILE: Final = 1 << 20
 """Bytes of one file of patterns."""
-MAX_PATTERNS: Final = 2000
-"""Of one list; compiling each takes a fraction of a millisecond."""
-MAX_PATTERN: Final = 1024
-"""Characters of one."""
-_BACKEND: Final = "re2"
-_warned: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +49,7 @@ class _Level:
         inner: The way from where they stand to the folder in question, with a slash at its end.
     """
 
-    spec: GitIgnoreSpec
+    spec: "GitIgnoreSpec"
     inner: str = ""
 
     def verdict(self, name: str) -> bool | None:
@@ -101,8 +92,8 @@ class Ignore:
         salt = content_hash(repr((tuple(include), tuple(exclude))).encode())
         return cls(
             salt if include or exclude else b"",
-            _Level(_specs(exclude)) if exclude else None,
-            _Level(_specs(include)) if include else None,
+            _level(exclude),
+            _level(include),
             (),
             is_included=not include,
             tell=tell,
@@ -175,68 +166,36 @@ class Ignore:
         salt = content_hash(self.salt + content_hash(folder.path.encode()) + content_hash(data))
         return replace(self, salt=salt, levels=(_Level(spec), *self.levels))
 
-    def _parse_file(self, path: str, data: bytes) -> GitIgnoreSpec:
-        patterns: list[GitIgnoreSpecPattern] = []
+    def _parse_file(self, path: str, data: bytes) -> "GitIgnoreSpec":
+        from aeorsync.folder import patterns  # noqa: PLC0415  # most folders have none
+
+        found: list[GitIgnoreSpecPattern] = []
         for number, line in enumerate(data.decode(errors="replace").splitlines(), 1):
-            if len(patterns) > MAX_PATTERNS:
+            if len(found) > patterns.MAX_PATTERNS:
                 break
             try:
-                if pattern := _pattern(line):
-                    patterns.append(pattern)
+                if pattern := patterns.pattern(line):
+                    found.append(pattern)
             except BadRequestError as error:
                 shown = facts.printable(path)
                 text = f"{shown}, line {number} was passed over: {error.message}"
                 self.tell(Trouble(shown, Flaw.NAME, text))
         try:
-            return _spec(patterns)
+            return patterns.spec(found)
         except BadRequestError as error:
             raise ChangedError(f"{facts.printable(path)}: {error.message}") from error
 
 
+def _level(texts: Sequence[str]) -> _Level | None:
+    if not texts:
+        return None
+    from aeorsync.folder import patterns  # noqa: PLC0415  # likewise
+
+    return _Level(patterns.specs(texts))
+
+
 def _deeper(level: _Level | None, name: str) -> _Level | None:
     return level and _Level(level.spec, f"{level.inner}{name}/")
-
-
-def _pattern(line: str) -> GitIgnoreSpecPattern | None:
-    """One pattern; None for an empty line, or a remark.
-
-    Raises:
-        BadRequestError: It is none, or too long.
-    """
-    if not line.strip() or line.startswith("#"):
-        return None
-    if len(line) > MAX_PATTERN:
-        raise BadRequestError(f"a pattern is longer than {MAX_PATTERN} characters")
-    # It compiles for Python first, which warns of brackets that only RE2 will read.
-    with _warned, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        try:
-            pattern = GitIgnoreSpecPattern(line)
-            GitIgnoreSpec([pattern], backend=_BACKEND)
-        except (*UNREADABLE, re.error, re2.error) as error:
-            raise BadRequestError(f"{line!r:.80} is no pattern in gitignore syntax") from error
-        return pattern
-
-
-def _spec(patterns: Sequence[GitIgnoreSpecPattern]) -> GitIgnoreSpec:
-    """What some patterns come to.
-
-    Raises:
-        BadRequestError: There are too many.
-    """
-    if len(patterns) <= MAX_PATTERNS:
-        try:
-            return GitIgnoreSpec(patterns, backend=_BACKEND)
-        except (ValueError, re2.error):
-            pass
-    raise BadRequestError(
-        f"these are more than {MAX_PATTERNS} patterns in gitignore syntax, or too long ones"
-    )
-
-
-def _specs(texts: Sequence[str]) -> GitIgnoreSpec:
-    some = texts[: MAX_PATTERNS + 1]
-    return _spec([pattern for text in some if (pattern := _pattern(text))])
 
 
 def _read(folder: HeldFolder) -> bytes | None:

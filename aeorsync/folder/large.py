@@ -20,7 +20,8 @@ from blake3 import blake3
 from aeorsync.core.chunking import Chunker
 from aeorsync.core.hashing import chunk_id, hasher
 from aeorsync.errors import AeorError, CorruptError, StaleError
-from aeorsync.folder import facts
+from aeorsync.folder import facts, unsure
+from aeorsync.folder.alike import Came, bases_of, fetch_alike
 from aeorsync.folder.events import Why
 from aeorsync.folder.facts import Agreed
 from aeorsync.folder.fetching import Larder, Pantry, chunk_ids, fetch, larder
@@ -32,7 +33,7 @@ from aeorsync.folder.root import DiskError, told
 from aeorsync.folder.staging import Staged
 from aeorsync.folder.work import Gauge, Work
 from aeorsync.folder.writing import finish
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, durable
 from aeorsync.wire.framing import Chunk
 from aeorsync.wire.limits import MIB
 
@@ -68,6 +69,8 @@ class _Writing:
             self.whole.update(plain)
             self.file.write(plain)
             self.places.append((name, len(plain)))
+        # So that making all of it durable in the end takes no longer than the last of it.
+        durable.start_writing(self.file.handle, before, self.file.size - before)
         return self.file.size - before
 
 
@@ -113,20 +116,24 @@ class _Large:
     async def _fill(self, writing: _Writing) -> None:
         ids = chunk_ids(self._take.told.chunks)[len(writing.places) :]
         windows = _windows(ids)
-        flying: deque[tuple[list[bytes], asyncio.Task[list[Chunk]]]] = deque()
+        bases = await bridge.run(bases_of, self._take, self._at_home)
+        work, at_home = self._work, self._at_home
+        flying: deque[tuple[list[bytes], asyncio.Task[Came]]] = deque()
         try:
             while True:
                 while len(flying) < AHEAD and (window := next(windows, None)) is not None:
-                    missing = [name for name in window if name not in self._at_home]
-                    task = asyncio.create_task(fetch(self._work.server, missing))
+                    missing = [name for name in window if name not in at_home]
+                    task = asyncio.create_task(
+                        fetch_alike(work.server, work.root, missing, bases, at_home)
+                    )
                     flying.append((window, task))
                 if not flying:
                     return
                 window, task = flying.popleft()
-                chunks = await task
-                chunks += await self._not_at_home(window, chunks)
-                size = await bridge.run(self._append, writing, window, chunks)
-                self._work.tally.bytes_received += sum(len(chunk.stored) for chunk in chunks)
+                chunks, received = await task
+                gone = await self._not_at_home(window, chunks)
+                size = await bridge.run(self._append, writing, window, chunks + gone)
+                work.tally.bytes_received += received + sum(len(one.stored) for one in gone)
                 self._gauge.add(size=size)
         finally:
             for _, task in flying:
@@ -196,6 +203,7 @@ class _Large:
         with told(take.path):
             finish(folder, take, file)
             file.sync()
+            unsure.begin(self._work.ledger, [take])
             expected = self._placer.make_room(folder, take)
             here = folder.place(file, self._name, expected)
             self._folders.sync()

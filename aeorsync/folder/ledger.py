@@ -46,9 +46,8 @@ from aeorsync.folder.ledger_rows import (
     to_agreed,
     to_copy,
 )
-from aeorsync.folder.ledger_schema import SCHEMA, SCHEMA_VERSION
+from aeorsync.folder.ledger_schema import open_database
 
-_BUSY_MS: Final = 10_000
 _REMEMBERED: Final = 4096
 
 
@@ -66,9 +65,10 @@ class Ledger:
         self.path = path
         self._lock = threading.RLock()
         self._folders: OrderedDict[str, int] = OrderedDict()
+        self._lasts = True
         self.is_new = not path.exists()
         try:
-            self._db = self._open()
+            self._db = open_database(path)
         except sqlite3.OperationalError as error:
             raise UnavailableError(f"{path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
@@ -89,8 +89,12 @@ class Ledger:
         self.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All that is written in the block is written, durably, or nothing is; may be nested.
+    def transaction(self, *, lasts: bool = True) -> Iterator[None]:
+        """All that is written in the block is written or nothing is; may be nested.
+
+        Args:
+            lasts: Whether it is durable then, with all before it. Else a power cut may undo it,
+                and what came after it; the outermost block decides.
 
         Raises:
             UnavailableError: The disk refused; nothing was written.
@@ -101,6 +105,9 @@ class Ledger:
                 yield
                 return
             try:
+                if lasts is not self._lasts:
+                    self._db.execute(f"PRAGMA synchronous={'FULL' if lasts else 'NORMAL'}")
+                    self._lasts = lasts
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
@@ -333,24 +340,6 @@ class Ledger:
 
     # Below: SQLite.
 
-    def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(
-            self.path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
-        )
-        try:
-            db.execute("PRAGMA synchronous=FULL")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                db.execute("PRAGMA journal_mode=WAL")
-                db.executescript(
-                    f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-                )
-            _demand_version(self.path, db)
-        except BaseException:
-            db.close()
-            raise
-        return db
-
     def _folder(self, path: str, *, make: bool = False) -> int:
         """The number of a folder; -1 when it has none. ``make`` gives it one and unsees it."""
         with self._lock:
@@ -390,9 +379,3 @@ class Ledger:
                 return self._db.execute(text, tuple(values)).fetchall()
             except sqlite3.DatabaseError as error:
                 raise CorruptError(f"{self.path} cannot be read: {error}") from error
-
-
-def _demand_version(path: Path, db: sqlite3.Connection) -> None:
-    if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-        raise CorruptError(f"{path} was written by a newer aeorsync; upgrade this one")
-    db.execute("SELECT count(*) FROM notes").fetchone()

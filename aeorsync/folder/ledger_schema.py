@@ -1,6 +1,12 @@
 """The tables of the ledger; who writes which is told in `ledger`."""
 
+import sqlite3
+from pathlib import Path
 from typing import Final
+
+from aeorsync.errors import CorruptError
+
+_BUSY_MS: Final = 10_000
 
 SCHEMA_VERSION: Final = 1
 SCHEMA: Final = """
@@ -58,3 +64,34 @@ CREATE TABLE notes (
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the file of a ledger, making it when it is not there; what is written to it lasts.
+
+    Raises:
+        CorruptError: It is of a later version.
+        DatabaseError: It is damaged, no ledger, or the disk refused.
+    """
+    db = sqlite3.connect(
+        path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+    )
+    try:
+        db.execute("PRAGMA synchronous=FULL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.executescript(
+                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+            )
+        _demand_version(path, db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _demand_version(path: Path, db: sqlite3.Connection) -> None:
+    if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+        raise CorruptError(f"{path} was written by a newer aeorsync; upgrade this one")
+    db.execute("SELECT count(*) FROM notes").fetchone()

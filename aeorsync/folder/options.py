@@ -88,4 +88,4 @@ class Options:
     max_delete: DeleteLimit = field(default_factory=DeleteLimit)
     dry_run: bool = False
     rescan_s: float = 300.0
-    debounce_s: float = 0.05
+    debounce_s: float = 0.03

@@ -11,12 +11,16 @@ Whatever breaks off is repeated: the ledger knows what was told and what was agr
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
 from typing import Final
+
+from msgspec.structs import replace
 
 from aeorsync.core.reconcile import Direction, Policy
 from aeorsync.core.versions import Kind
-from aeorsync.folder import sent, told
+from aeorsync.errors import StaleError
+from aeorsync.folder import sent, told, unsure
 from aeorsync.folder.brake import brake
 from aeorsync.folder.edits import push_edits
 from aeorsync.folder.events import (
@@ -35,9 +39,10 @@ from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.observing import CURSOR, DOUBT, Observer, all_pending
 from aeorsync.folder.options import Options
 from aeorsync.folder.placing import Placer
-from aeorsync.folder.plan import UNTOLD, Plan, Planner
+from aeorsync.folder.plan import UNTOLD, Give, Plan, Planner
 from aeorsync.folder.pull import pull
 from aeorsync.folder.push import push
+from aeorsync.folder.reading import read_fresh
 from aeorsync.folder.root import SafeRoot
 from aeorsync.folder.scan import Scan
 from aeorsync.folder.selection import Selection
@@ -117,7 +122,7 @@ class Engine:
                 break
             if again and number:
                 await asyncio.sleep(_PATIENCE_S * number)
-            look = replace(look, paths=None if rescans else again, remote=True)
+            look = changed(look, paths=None if rescans else again, remote=True)
             work = self._work(report, tally)
         self.solved = frozenset(tally.solved)
         for path in tally.again:
@@ -169,6 +174,8 @@ class _Round:
         waiting = await bridge.run(self._waiting, founds, newly)
         verdict = await judge(self._work, waiting)
         plan = await bridge.run(self._plan, founds, waiting, verdict)
+        if plan.drop:
+            await bridge.run(self._read_moved, plan)
         await bridge.run(brake, self._ledger, self._options, plan, verdict.unseen)
         if self._options.dry_run:
             self._tell(plan)
@@ -201,7 +208,8 @@ class _Round:
     # Looking
 
     def _prepare(self) -> None:
-        """Ask for everything anew when other paths take part than before."""
+        """See what was left; ask for everything anew when other paths take part than before."""
+        unsure.forget(self._ledger, self._engine.root)
         copies = {copy.path for copy in self._ledger.copies().values()}
         notes = self._ledger.notes(CONFLICT)
         self._conflicted = copies | {name.removeprefix(CONFLICT) for name in notes}
@@ -231,7 +239,8 @@ class _Round:
 
     def _new_scan(self) -> Scan:
         engine = self._engine
-        return Scan(engine.root, self._ledger, self._rules, engine.clock, self._troubles.append)
+        tell = self._troubles.append
+        return Scan(engine.root, self._ledger, self._rules, engine.clock, tell, defers=True)
 
     # Planning
 
@@ -246,8 +255,9 @@ class _Round:
         # In doubt a person is asked who is right; nothing is sent before they have answered.
         is_asked = self._ledger.noted(DOUBT) is not None
         unseen = frozenset[str]() if is_asked else verdict.unseen
+        left = self._read_told(founds, waiting) | verdict.stands
         for path, row in (*waiting, *self._undone(waiting, unseen)):
-            if path in verdict.stands:
+            if path in left:
                 continue
             found = founds.pop(path, None)
             if found is not None and found.copy is not None:
@@ -267,6 +277,41 @@ class _Round:
             else:
                 planner.add(path, found.was, found, UNTOLD)
         return self._finish(planner)
+
+    def _read_moved(self, plan: Plan) -> None:
+        """Read what may have come from what goes there: a move is no deletion."""
+        agreed = (self._ledger.agreed(drop.path) for drop in plan.drop if drop.kind is Kind.FILE)
+        sizes = {was.fingerprint.size for was in agreed if was is not None}
+        some = [give for give in plan.give if give.is_unread and give.here.size in sizes]
+        fresh = read_fresh(self._engine.root, some, keeps=False)
+        # What could not be read is told when it is sent.
+        plan.give = [
+            give._replace(content=fresh.contents[give.path], is_unread=False)
+            if give.path in fresh.contents
+            else give
+            for give in plan.give
+        ]
+
+    def _read_told(
+        self, founds: dict[str, Found], waiting: list[tuple[str, bytes]]
+    ) -> frozenset[str]:
+        """Read what the server tells something of; return what is changing just now."""
+        some = [found for path, _ in waiting if (found := founds.get(path)) and found.is_unread]
+        gives = [
+            Give(found.path, found.fingerprint, None, "", "", found.was)
+            for found in some
+            if found.fingerprint is not None
+        ]
+        fresh = read_fresh(self._engine.root, gives, keeps=False)
+        for path, data in fresh.contents.items():
+            founds[path] = replace(founds[path], content=data, is_unread=False)
+        for path, error in fresh.spoiled.items():
+            del founds[path]
+            if isinstance(error, StaleError):
+                self._work.tally.again.add(path)
+            else:
+                self._work.trouble(path, Why.UNREADABLE, error.message)
+        return frozenset(fresh.spoiled)
 
     def _undone(
         self, waiting: list[tuple[str, bytes]], unseen: frozenset[str]

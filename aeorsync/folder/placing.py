@@ -7,8 +7,10 @@ file and a disk that does not, which looks like a deletion.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
+
+from msgspec.structs import replace
 
 from aeorsync.core.versions import Kind
 from aeorsync.errors import AeorError, CorruptError, StaleError

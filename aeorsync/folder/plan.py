@@ -10,10 +10,11 @@ before what is in it.
 """
 
 from collections.abc import Container
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from aeorsync.core.reconcile import (
     FOLDER,
@@ -67,6 +68,7 @@ class Give(NamedTuple):
         base: What its writer has seen, as `wire.blobs` has it.
         was: What was agreed.
         is_conflict: Whether the server will have two versions.
+        is_unread: Whether ``content`` is not known yet, and has to be read.
     """
 
     path: str
@@ -76,6 +78,7 @@ class Give(NamedTuple):
     base: str
     was: Agreed | None
     is_conflict: bool = False
+    is_unread: bool = False
 
 
 class Remove(NamedTuple):
@@ -293,7 +296,9 @@ class _Facts(NamedTuple):
         found, base = self.found, self._base(decision.base)
         content = None if found is None else found.content
         target = "" if found is None else found.target
-        return Give(path, self.here, content, target, base, self.agreed, decision.is_conflict)
+        unread = found is not None and found.is_unread
+        was, both = self.agreed, decision.is_conflict
+        return Give(path, self.here, content, target, base, was, both, unread)
 
     def drop(self, path: str, decision: Decision) -> Drop:
         agreed = self.agreed

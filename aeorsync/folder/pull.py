@@ -7,8 +7,11 @@
     5  deletions, folders last
     6  links and files where a folder was
 
-While files are written the next ones are fetched. Everything is checked on arrival, each chunk and
-each whole file, and written down when it is durable; so what breaks off is gone on with.
+While files are written the next ones are fetched, and while these are made durable the next ones
+are written. What is durable for one batch (its bytes, before it takes its places) is durable for
+the names of the batch before, too, which is written down then. Everything is checked on arrival,
+each chunk and each whole file, and written down when it is durable; so what breaks off is gone on
+with.
 """
 
 import asyncio
@@ -17,21 +20,22 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from aeorsync.core.versions import Kind
-from aeorsync.folder import facts, names
+from aeorsync.folder import facts, names, unsure
+from aeorsync.folder.alike import bases_of, fetch_alike
 from aeorsync.folder.events import Deleted, Downloaded, Moved, Phase, Side, Why
-from aeorsync.folder.fetching import Larder, chunk_ids, fetch, larder
+from aeorsync.folder.fetching import Larder, chunk_ids, larder
 from aeorsync.folder.large import take_large
 from aeorsync.folder.placing import MAX_HELD, Done, Move, Placer
 from aeorsync.folder.plan import Plan, Remove, Take
 from aeorsync.folder.work import Gauge, Work
-from aeorsync.folder.writing import write
+from aeorsync.folder.writing import Writing
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import WallClock
 from aeorsync.runtime.together import together
 from aeorsync.wire.limits import MIB
 
 MAX_FILES: Final = 1000
-MAX_BYTES: Final = 8 * MIB
+MAX_BYTES: Final = 16 * MIB
 LARGE: Final = 8 * MIB
 IN_FLIGHT: Final = 3
 
@@ -55,7 +59,9 @@ class _Pull:
         size = sum(take.told.size for take in self._takes if not take.is_held)
         count = len(self._takes) + len(self._removes)
         self._gauge = Gauge(Phase.PULL, work.report, count, size)
+        self._stages = asyncio.Lock()
         self._writes = asyncio.Lock()
+        self._placed: list[Writing] = []
 
     async def run(self) -> None:
         early: list[Take] = []
@@ -89,7 +95,11 @@ class _Pull:
     async def _step(self, act: Callable[[Sequence[Take]], Done], takes: list[Take]) -> None:
         for at in range(0, len(takes), MAX_FILES):
             some = takes[at : at + MAX_FILES]
-            await self._record(some, await bridge.run(act, some))
+            await self._record(some, await bridge.run(self._noted, act, some))
+
+    def _noted(self, act: Callable[[Sequence[Take]], Done], takes: Sequence[Take]) -> Done:
+        unsure.begin(self._work.ledger, takes)
+        return act(takes)
 
     # Moves
 
@@ -140,8 +150,13 @@ class _Pull:
             for batch in waiting:
                 await self._bulk(batch)
 
-        if small:
-            await together(*(work() for _ in range(IN_FLIGHT)))
+        try:
+            if small:
+                await together(*(work() for _ in range(IN_FLIGHT)))
+        finally:
+            # Also what a failure, or somebody who stops us, left half done.
+            if self._placed:
+                await self._sync_placed()
         for take in takes:
             if take.told.size > LARGE:
                 done = await take_large(self._work, self._placer, take, self._gauge)
@@ -150,18 +165,52 @@ class _Pull:
     async def _bulk(self, batch: list[Take], *, looks_here: bool = True) -> None:
         at_home = await bridge.run(self._at_home, batch) if looks_here else {}
         ids = (name for take in batch for name in chunk_ids(take.told.chunks))
-        chunks = await fetch(self._work.server, (name for name in ids if name not in at_home))
-        self._work.tally.bytes_received += sum(len(chunk.stored) for chunk in chunks)
-        # One at a time: threads that write small files would only wait for each other.
-        async with self._writes:
-            done = await bridge.run(write, self._work, self._placer, batch, chunks, at_home)
-            await self._record([take for take in batch if take not in done.lacking], done)
+        bases = {} if not at_home else await bridge.run(_bases, batch, at_home)
+        wanted = (name for name in ids if name not in at_home)
+        work = self._work
+        chunks, size = await fetch_alike(work.server, work.root, wanted, bases, at_home)
+        work.tally.bytes_received += size
+        writing = Writing(self._work, self._placer, batch)
+        try:
+            # One at a time: threads that write small files would only wait for each other.
+            async with self._stages:
+                await bridge.run(writing.stage, chunks, at_home)
+            async with self._writes:
+                await bridge.run(unsure.begin, work.ledger, batch)
+                await self._put(writing)
+        finally:
+            await bridge.run(writing.close)
+        done = writing.done
         if done.lacking and at_home:
             await self._bulk(done.lacking, looks_here=False)
             return
         text = "the server does not have all of it (any more); it is tried again"
         for take in done.lacking:
             self._work.trouble(take.path, Why.MISSING_CONTENT, text)
+
+    async def _put(self, writing: Writing) -> None:
+        """Give what was staged its places; it is written down with the batch that comes next."""
+        if writing.are_few:
+            await bridge.run(writing.place)
+            await bridge.run(writing.sync_names)
+            await self._record_writing(writing)
+            return
+        await self._sync_placed()
+        # From here on it counts as placed, also where somebody stops us in the middle.
+        self._placed.append(writing)
+        await bridge.run(writing.place)
+        await bridge.run(writing.close)
+
+    async def _sync_placed(self) -> None:
+        """Make durable what was staged, and what has its place already; write that down."""
+        await bridge.run(self._work.root.sync)
+        while self._placed:
+            await self._record_writing(self._placed.pop())
+
+    async def _record_writing(self, writing: Writing) -> None:
+        lacking = {take.path for take in writing.done.lacking}
+        takes = [take for take in writing.takes if take.path not in lacking]
+        await self._record(takes, writing.done)
 
     def _at_home(self, batch: list[Take]) -> Larder:
         found: Larder = {}
@@ -184,7 +233,7 @@ class _Pull:
     # What was done
 
     async def _record(self, takes: list[Take], done: Done, *, has_told: bool = False) -> None:
-        await bridge.run(self._work.settle, done.settled)
+        await bridge.run(self._settle, takes, done)
         paths = done.paths
         size = 0
         for take in takes:
@@ -194,6 +243,18 @@ class _Pull:
                 self._work.report(Downloaded(take.path, take.told.size, take.was is None))
         if takes:
             self._gauge.add(len(takes), 0 if has_told else size)
+
+    def _settle(self, takes: list[Take], done: Done) -> None:
+        with self._work.ledger.transaction():
+            self._work.settle(done.settled)
+            unsure.end(self._work.ledger, (take.path for take in takes if take.was is not None))
+
+
+def _bases(batch: list[Take], at_home: Larder) -> dict[bytes, tuple[bytes, ...]]:
+    found: dict[bytes, tuple[bytes, ...]] = {}
+    for take in batch:
+        found.update(bases_of(take, at_home))
+    return found
 
 
 def _batches(takes: list[Take]) -> Iterator[list[Take]]:

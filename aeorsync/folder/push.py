@@ -1,19 +1,20 @@
 """Bringing to the server what the folder has.
 
+    read      files of which the scan knows no more than how they look; once, and as a whole
     check     which chunks of a batch does the server lack?
-    read      those, and no others; each is what it was when it was scanned, or its file waits
+    read      those of other files; each is what it was when it was scanned, or its file waits
     send      chunks of large files, a few requests at a time
     commit    everything of the batch at once, with the chunks of small files
     record    what is agreed now
 
-While a batch is committed the next one is read. A path that the server refuses is taken out of its
-batch and listed, and the rest goes on. Nothing is written down before it is durable there, so a
-push that breaks off is repeated, and `check` finds what has arrived already.
+While a batch is committed the next ones are read. A path that the server refuses is taken out of
+its batch and listed, and the rest goes on. Nothing is written down before it is durable there, so
+a push that breaks off is repeated, and `check` finds what has arrived already.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Mapping
 from typing import Final
 
 from aeorsync.core.versions import Kind
@@ -27,12 +28,14 @@ from aeorsync.errors import (
 from aeorsync.folder import sent
 from aeorsync.folder.batches import LARGE, Batch, batches
 from aeorsync.folder.events import Deleted, Moved, Phase, Side, Uploaded, Why
-from aeorsync.folder.facts import Agreed, Place, places
+from aeorsync.folder.facts import Agreed, places
 from aeorsync.folder.plan import Drop, Give, Plan, Settled
-from aeorsync.folder.reading import read_some, read_wanted
+from aeorsync.folder.reading import Fresh, read_edited, read_fresh, read_wanted
+from aeorsync.folder.recipes import Recipes, after, lacking
+from aeorsync.folder.root import DiskError
+from aeorsync.folder.sending import send_file, send_fresh
 from aeorsync.folder.work import Gauge, Made, Work
 from aeorsync.runtime import bridge
-from aeorsync.runtime.together import together
 from aeorsync.wire.blobs import (
     CommitDelete,
     CommitFile,
@@ -43,10 +46,10 @@ from aeorsync.wire.blobs import (
     Committed,
 )
 from aeorsync.wire.framing import Chunk
-from aeorsync.wire.limits import KIB, MIB
+from aeorsync.wire.limits import KIB
 
-IN_FLIGHT: Final = 3
-WINDOW: Final = 4 * MIB
+AHEAD: Final = 2
+"""Batches that are read while another one is committed."""
 UNASKED: Final = 64 * KIB
 """So few bytes are sent without asking whether they are there."""
 MAX_REFUSED: Final = 100
@@ -77,27 +80,30 @@ class _Push:
         self._gauge = Gauge(Phase.PUSH, work.report, total, sum(sizes))
         self._sources: dict[bytes, list[str]] = defaultdict(list)
         self._resent: set[str] = set()
+        self._large = asyncio.Lock()
 
     async def run(self) -> None:
         await bridge.run(self._find_sources)
         waiting = batches(self._plan)
-        ahead = self._next(waiting)
+        ahead: deque[asyncio.Task[_Ready]] = deque()
         try:
-            while ahead is not None:
-                batch, chunks = await ahead
-                ahead = self._next(waiting)
+            while True:
+                while len(ahead) < AHEAD and (batch := next(waiting, None)) is not None:
+                    ahead.append(asyncio.create_task(self._prepare(batch)))
+                if not ahead:
+                    return
+                batch, chunks = await ahead[0]
+                ahead.popleft()
+                if len(ahead) < AHEAD and (following := next(waiting, None)) is not None:
+                    ahead.append(asyncio.create_task(self._prepare(following)))
                 if self._refused < MAX_REFUSED:
                     await self._commit(batch, chunks)
                 else:
                     self._give_up(batch)
         finally:
-            if ahead is not None:
-                ahead.cancel()
-                await asyncio.gather(ahead, return_exceptions=True)
-
-    def _next(self, waiting: Iterator[Batch]) -> "asyncio.Task[_Ready] | None":
-        batch = next(waiting, None)
-        return None if batch is None else asyncio.create_task(self._prepare(batch))
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
 
     def _find_sources(self) -> None:
         """Which content goes away somewhere: what comes elsewhere was moved."""
@@ -111,29 +117,51 @@ class _Push:
     # Reading
 
     async def _prepare(self, batch: Batch) -> _Ready:
+        if batch.size > LARGE:
+            async with self._large:
+                return await self._send_ahead(batch)
+        unread = [give for give in batch.gives if give.is_unread]
+        fresh = Fresh()
+        if unread:
+            fresh = await bridge.run(read_fresh, self._work.root, unread)
+            batch = self._without(batch, fresh.spoiled).having(fresh.contents)
         files = [give for give in batch.gives if give.content is not None]
         if not files:
             return batch, []
-        if batch.size > LARGE:
-            return await self._send_ahead(batch, files)
-        wanted = {place.id for give in files for place in _places(give)}
         if batch.size > UNASKED:
-            wanted = await self._work.server.check(sorted(wanted))
-        read = await bridge.run(read_wanted, self._work.root, files, wanted)
-        for path, error in read.spoiled.items():
-            self._spoil(path, error)
-            batch = batch.without(path)
-        return batch, read.chunks
+            wanted = await lacking(self._work, files)
+        else:
+            wanted = {place.id for give in files for place in after(give)}
+        read = await bridge.run(read_wanted, self._work.root, files, wanted, fresh.data)
+        chunks = read.chunks
+        if batch.size > UNASKED:
+            chunks = await Recipes(self._work).send(files, chunks)
+        return self._without(batch, read.spoiled), chunks
 
-    async def _send_ahead(self, batch: Batch, files: list[Give]) -> _Ready:
+    async def _send_ahead(self, batch: Batch) -> _Ready:
         """Send the chunks of large files; what is left of the batch needs no chunks."""
-        for give in files:
+        for give in batch.gives:
             try:
-                await send_file(self._work, give, self._gauge)
-            except StaleError as error:
+                if give.is_unread and give.was is None:
+                    content = await send_fresh(self._work, give, self._gauge)
+                    batch = batch.having({give.path: content})
+                elif give.is_unread:
+                    # Most of it is there: what is not is found when all of it was read.
+                    content = await bridge.run(read_edited, self._work.root, give)
+                    batch = batch.having({give.path: content})
+                    edited = give._replace(content=content, is_unread=False)
+                    await send_file(self._work, edited, self._gauge)
+                elif give.content is not None:
+                    await send_file(self._work, give, self._gauge)
+            except (StaleError, DiskError) as error:
                 self._spoil(give.path, error)
                 batch = batch.without(give.path)
         return batch, []
+
+    def _without(self, batch: Batch, spoiled: Mapping[str, AeorError]) -> Batch:
+        for path, error in spoiled.items():
+            self._spoil(path, error)
+        return batch.without(*spoiled) if spoiled else batch
 
     def _spoil(self, path: str, error: AeorError) -> None:
         if isinstance(error, StaleError):
@@ -290,44 +318,6 @@ class _Push:
             self._work.trouble(path, Why.REFUSED, text)
 
 
-async def send_file(
-    work: Work, give: Give, gauge: Gauge | None = None, *, is_whole: bool = False
-) -> None:
-    """Send the chunks of a file that the server lacks, a few requests at a time.
-
-    Args:
-        work: The pass.
-        give: The file.
-        gauge: Is told of what was sent, or was there already.
-        is_whole: Send all of them, whatever the server says.
-
-    Raises:
-        StaleError: The file is not what it was.
-        AeorError: The server cannot be reached, or refuses.
-    """
-    first = {place.id: place for place in _places(give)}
-    names = set(first)
-    needed = names if is_whole else await work.server.check(sorted(names))
-    if needed == names and give.was is not None and not is_whole:
-        # Who may not learn what the server has may refer to what they had before.
-        needed = names - {place.id for place in places(give.was.chunks)}
-    some = [place for name, place in first.items() if name in needed]
-    windows = _windows(some)
-
-    async def send() -> None:
-        for window in windows:
-            chunks = await bridge.run(read_some, work.root, give, window)
-            await work.server.send_chunks(chunks)
-            work.tally.bytes_sent += sum(len(chunk.stored) for chunk in chunks)
-            if gauge is not None:
-                gauge.add(size=sum(place.size for place in window))
-
-    if gauge is not None:
-        gauge.add(size=give.here.size - sum(place.size for place in some))
-    if some:
-        await together(*(send() for _ in range(IN_FLIGHT)))
-
-
 def commit_file(path: str, give: Give) -> CommitFile:
     """What is said about a file in a commit."""
     content = give.content
@@ -370,22 +360,5 @@ def _delete(path: str, drop: Drop) -> CommitDelete:
     return CommitDelete(path=path, base=drop.base)
 
 
-def _places(give: Give) -> Iterator[Place]:
-    return places(give.content.chunks if give.content is not None else b"")
-
-
 def _size(give: Give) -> int:
     return give.here.size if give.here.kind is Kind.FILE else 0
-
-
-def _windows(some: Iterable[Place]) -> Iterator[list[Place]]:
-    window: list[Place] = []
-    size = 0
-    for place in some:
-        window.append(place)
-        size += place.size
-        if size >= WINDOW:
-            yield window
-            window, size = [], 0
-    if window:
-        yield window

@@ -1,7 +1,7 @@
 """Chunks of local files, for the server: read where the scan found them, checked, squeezed."""
 
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, Self
@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from aeorsync.client.uploading import pack
 from aeorsync.core.versions import Kind
 from aeorsync.errors import AeorError, StaleError
-from aeorsync.folder import facts
+from aeorsync.folder import content, facts
 from aeorsync.folder.content import read_place
 from aeorsync.folder.facts import Content, Fingerprint, Place
 from aeorsync.folder.held import HeldFolder
@@ -46,8 +46,71 @@ class Read:
     spoiled: dict[str, AeorError] = field(default_factory=dict)
 
 
-def read_wanted(root: SafeRoot, sources: Iterable[Source], wanted: Container[bytes]) -> Read:
-    """Read those chunks of some files that the server wants, each once. Blocking."""
+@dataclass(slots=True)
+class Fresh:
+    """What came of reading files of which nothing was known but how they look.
+
+    Attributes:
+        contents: Of each.
+        data: Their bytes.
+        spoiled: Files that are not what they were, or cannot be read, and why.
+    """
+
+    contents: dict[str, Content] = field(default_factory=dict)
+    data: dict[str, bytes] = field(default_factory=dict)
+    spoiled: dict[str, AeorError] = field(default_factory=dict)
+
+
+def read_fresh(root: SafeRoot, sources: Iterable[Source], *, keeps: bool = True) -> Fresh:
+    """Read some files once, as a whole. Blocking.
+
+    Args:
+        root: The folder.
+        sources: The files; all of them together fit into memory.
+        keeps: Whether their bytes are wanted; else they may be large.
+    """
+    found = Fresh()
+    with Holder(root) as held:
+        for source in sources:
+            path = source.path
+            try:
+                with opened(held, path, source.here) as handle:
+                    if keeps:
+                        data = os.pread(handle, source.here.size, 0)
+                        found.contents[path] = content.of(data)
+                        found.data[path] = data
+                    else:
+                        found.contents[path] = content.read(handle, source.here.size)
+            except AeorError as error:
+                found.spoiled[path] = error
+    return found
+
+
+def read_edited(root: SafeRoot, source: Source) -> Content:
+    """Read a file of any size that is there in another form already. Blocking.
+
+    Raises:
+        AeorError: It is not what it was, or cannot be read.
+    """
+    with Holder(root) as held, opened(held, source.path, source.here) as handle:
+        return content.read(handle, source.here.size)
+
+
+def read_wanted(
+    root: SafeRoot,
+    sources: Iterable[Source],
+    wanted: Container[bytes],
+    data: Mapping[str, bytes] | None = None,
+) -> Read:
+    """Read those chunks of some files that the server wants, each once. Blocking.
+
+    Args:
+        root: The folder.
+        sources: The files.
+        wanted: The chunks.
+        data: Bytes of files that were read already.
+    """
+    known = data or {}
     found = Read()
     done: set[bytes] = set()
     held = Holder(root)
@@ -61,7 +124,10 @@ def read_wanted(root: SafeRoot, sources: Iterable[Source], wanted: Container[byt
             if not places:
                 continue
             try:
-                chunks = _read_places(held, source, places)
+                if source.path in known:
+                    chunks = _packed(known[source.path], places)
+                else:
+                    chunks = _read_places(held, source, places)
             except AeorError as error:
                 found.spoiled[source.path] = error
                 continue
@@ -127,9 +193,9 @@ def opened(held: Holder, path: str, here: Fingerprint) -> Iterator[int]:
     with told(path):
         handle = folder.open(facts.name(path))
         try:
-            _demand(handle, here)
+            demand(handle, here)
             yield handle
-            _demand(handle, here)
+            demand(handle, here)
         finally:
             os.close(handle)
 
@@ -139,7 +205,18 @@ def _read_places(held: Holder, source: Source, places: list[Place]) -> list[Chun
         return [pack(place.id, read_place(handle, place)) for place in places]
 
 
-def _demand(handle: int, here: Fingerprint) -> None:
+def _packed(data: bytes, places: list[Place]) -> list[Chunk]:
+    if len(places) == 1 and places[0].size == len(data):
+        return [pack(places[0].id, data)]
+    return [pack(place.id, data[place.start : place.start + place.size]) for place in places]
+
+
+def demand(handle: int, here: Fingerprint) -> None:
+    """Raise if an open file does not look as expected.
+
+    Raises:
+        StaleError: It does not.
+    """
     found = Fingerprint.of(os.fstat(handle))
     if found is None or found.kind is not Kind.FILE or found != here:
         raise StaleError("it changed while it was read; it is looked at again")

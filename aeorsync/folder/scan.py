@@ -13,7 +13,7 @@ it, so two scans of one state tell the same.
     ---------                       ----
     as its row                      nothing, unless the row is racy: then as below
     a file, other times or inode    it is read; the same content means only that it was touched
-    a file, other size              it is read
+    a file, other size; a new one   it is read; where that is wanted, not before it is sent
     a link, other times             its target is read
     gone, also of another kind      everything agreed below it is gone as well
 
@@ -74,6 +74,8 @@ class Scan:
         rules: Ignore,
         clock: WallClock,
         tell: Callable[[Trouble], None],
+        *,
+        defers: bool = False,
     ) -> None:
         """Prepare.
 
@@ -83,10 +85,12 @@ class Scan:
             rules: Those of the command line.
             clock: To know what is too young to be sure of.
             tell: Takes what has to be left out.
+            defers: Whether what certainly changed is read by whoever sends it (`Found.is_unread`).
         """
         self._root = root
         self._rules = rules
-        self._desk = Desk(ledger, clock, tell, has_copies=bool(ledger.copies()))
+        has_copies = bool(ledger.copies())
+        self._desk = Desk(ledger, clock, tell, has_copies=has_copies, defers=defers)
         self._seen: list[tuple[str, bytes]] = []
         self.files = 0
         """Entries looked at so far, folders aside."""
@@ -236,7 +240,7 @@ class Scan:
     def _flush(self) -> None:
         if not self._seen and not self._desk.fresh:
             return
-        with self._desk.ledger.transaction():
+        with self._desk.ledger.transaction(lasts=False):
             for path, fingerprint, is_racy in self._desk.fresh:
                 self._desk.ledger.refresh(path, fingerprint, is_racy=is_racy)
             self._desk.ledger.see(self._seen)

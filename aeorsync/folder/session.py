@@ -13,7 +13,7 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
@@ -29,10 +29,12 @@ from aeorsync.folder.root import RootGoneError, RootId, SafeRoot
 from aeorsync.folder.server import Server
 from aeorsync.folder.showing import CONFLICT
 from aeorsync.folder.told import Scope
-from aeorsync.folder.waking import Refused, Wake, hear_folder, hear_server
 from aeorsync.runtime import bridge, chance
 from aeorsync.runtime.clock import SystemClock, WallClock
-from aeorsync.runtime.tasks import backoff
+from aeorsync.runtime.pauses import backoff
+
+if TYPE_CHECKING:
+    from aeorsync.folder.waking import Wake
 
 BASE_S: Final = 0.5
 CAP_S: Final = 60.0
@@ -139,6 +141,9 @@ class FolderSync:
             RootGoneError: Likewise.
             AeorError: The server does not know our key (any more), or refuses us for good.
         """
+        # Imported here, as a single pass never needs it.
+        from aeorsync.folder.waking import Wake, hear_folder, hear_server  # noqa: PLC0415
+
         wake, root = Wake(), self._opened.root
         tasks = [
             asyncio.create_task(hear_folder(root, self.options, wake, report)),
@@ -165,7 +170,9 @@ class FolderSync:
 
     # Passes
 
-    async def _keep(self, wake: Wake, report: Report) -> None:
+    async def _keep(self, wake: "Wake", report: Report) -> None:
+        from aeorsync.folder.waking import Refused  # noqa: PLC0415  # likewise
+
         failures = 0
         look, refused = Look(), Refused()
         while True:

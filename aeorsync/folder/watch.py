@@ -62,7 +62,7 @@ class Pace:
         poll: Likewise, where not everything can be watched.
     """
 
-    quiet: float = 0.05
+    quiet: float = 0.03
     rescan: float = 300.0
     poll: float = 10.0
 

@@ -1,9 +1,11 @@
 """What the parts of a pass share: where things are, and what was done so far."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from aeorsync.folder.events import Outcome, Phase, Problem, Progress, Report, Why
 from aeorsync.folder.facts import Agreed
@@ -152,7 +154,8 @@ class Work:
             note: Name of the note that it was sent; goes.
         """
         known = list(settled)
-        with self.ledger.transaction():
+        # Where this is lost, the next pass asks what became of the commit.
+        with self.ledger.transaction(lasts=False):
             self.settle(known)
             for path, _ in known:
                 # What the server had already it need not tell of.
@@ -161,8 +164,12 @@ class Work:
             self.ledger.note(note, None)
 
     def settle(self, settled: Iterable[Settled]) -> None:
-        """Write down what both sides have now, in one transaction. Blocking."""
-        with self.ledger.transaction():
+        """Write down what both sides have now, in one transaction. Blocking.
+
+        It lasts from the end of the pass on, or the next commit: where it is lost, equal contents
+        are found to be equal again.
+        """
+        with self.ledger.transaction(lasts=False):
             # What is told last of a path counts: a folder may have gone for a file.
             last: dict[str, Agreed | None] = {}
             for path, agreed in settled:

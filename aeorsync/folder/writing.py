@@ -1,7 +1,9 @@
 """Files of the server, written into the folder. Blocking.
 
 Bytes first, under names of ours; then they are made durable, many files at a time; then each takes
-its place, if what is there is what was expected; then the names are made durable.
+its place, if what is there is what was expected; then the names are made durable. Where many
+batches follow each other, the bytes of one and the names of the one before become durable at once
+(`pull`).
 """
 
 import os
@@ -43,41 +45,66 @@ class Ready:
 def write(
     work: Work, placer: Placer, takes: Sequence[Take], chunks: Sequence[Chunk], at_home: Larder
 ) -> Done:
-    """Write files from chunks that are at hand, and put them in their places."""
-    return _Writing(work, placer).run(takes, chunks, at_home)
+    """Write files from chunks that are at hand, and put them in their places, durably."""
+    writing = Writing(work, placer, takes)
+    try:
+        writing.stage(chunks, at_home)
+        if not writing.are_few:
+            work.root.sync()
+        writing.place()
+        writing.sync_names()
+    finally:
+        writing.close()
+    return writing.done
 
 
-class _Writing:
-    def __init__(self, work: Work, placer: Placer) -> None:
+class Writing:
+    """A batch of files on its way into the folder. For one thread at a time.
+
+    Attributes:
+        takes: The files.
+        are_few: Whether each is made durable by itself; else the caller does that with all of
+            them, between `stage` and `place`, and again before anything is written down.
+        done: What came of it so far.
+    """
+
+    def __init__(self, work: Work, placer: Placer, takes: Sequence[Take]) -> None:
+        """Prepare; `close` it."""
+        self.takes = takes
+        self.are_few = len(takes) <= FEW
+        self.done = Done()
         self._root = work.root
         self._placer = placer
         self._folders = Folders(work.root)
         self._ready: list[Ready] = []
-        self._done = Done()
-        self._are_few = True
 
-    def run(self, takes: Sequence[Take], chunks: Sequence[Chunk], at_home: Larder) -> Done:
-        self._are_few = len(takes) <= FEW
-        try:
-            with Pantry(self._root, chunks, at_home) as pantry:
-                for take in takes:
-                    self._placer.attempt(take.path, partial(self._try, pantry), take)
-            if self._ready and not self._are_few:
-                self._root.sync()
-            for ready in self._ready:
-                self._placer.attempt(ready.path, self._place, ready)
-            self._folders.sync()
-        finally:
-            for ready in self._ready:
-                ready.file.close()
-            self._folders.close()
-        return self._done
+    def stage(self, chunks: Sequence[Chunk], at_home: Larder) -> None:
+        """Write all that can be written, under names of ours."""
+        with Pantry(self._root, chunks, at_home) as pantry:
+            for take in self.takes:
+                self._placer.attempt(take.path, partial(self._try, pantry), take)
+
+    def place(self) -> None:
+        """Give the files their places."""
+        for ready in self._ready:
+            self._placer.attempt(ready.path, self._place, ready)
+
+    def sync_names(self) -> None:
+        """Make what `place` did durable."""
+        self._folders.sync()
+
+    def close(self) -> None:
+        """Delete what has no place, and let go of the folders."""
+        for ready in self._ready:
+            ready.file.close()
+        self._ready.clear()
+        self._folders.close()
 
     def _try(self, pantry: Pantry, take: Take) -> None:
         try:
             self._stage(take, pantry)
         except LackingError:
-            self._done.lacking.append(take)
+            self.done.lacking.append(take)
 
     def _stage(self, take: Take, pantry: Pantry) -> None:
         data, packed = assemble(take, pantry)
@@ -87,7 +114,7 @@ class _Writing:
             try:
                 file.write(data)
                 finish(folder, take, file)
-                if self._are_few:
+                if self.are_few:
                     file.sync()
             except BaseException:
                 file.close()
@@ -101,7 +128,7 @@ class _Writing:
         with told(take.path):
             expected = self._placer.make_room(folder, take)
             here = folder.place(ready.file, facts.name(take.path), expected)
-        self._done.add(take.path, self._placer.agreed(here, take.told, ready.chunks))
+        self.done.add(take.path, self._placer.agreed(here, take.told, ready.chunks))
 
 
 def assemble(take: Take, pantry: Pantry) -> tuple[bytes, bytes]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -16,6 +15,7 @@ from aeorsync.remote.sse import EventDecoder
 from aeorsync.runtime.redact import redact
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.wire import framing
+from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants, parse_delta
 from aeorsync.wire.encoding import Encoding, accept
 from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
 from aeorsync.wire.limits import FRAME_COST, MAX_PAGE_BYTES, MIB
@@ -51,12 +51,12 @@ TAKE_BYTES: Final = 2 * MIB
 """Chunk bytes handed over at a time, at least, while there are more."""
 
 Event = Hello | RootMoved | Heartbeat
-Take = Callable[[list[Chunk]], Awaitable[None]]
+Take = Callable[[list[Chunk | Delta]], Awaitable[None]]
 """Takes chunks as they come; their names are not checked yet."""
+_NOTHING: Final[Bases] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class DiffPage:
+class DiffPage(msgspec.Struct, frozen=True):
     """One page of what changed at a peer.
 
     Attributes:
@@ -92,6 +92,7 @@ class Remote:
         address: Its base URL.
         throttle: Passed by pages and chunks, whichever way they go, and by nothing else.
         encoding: How pages and chunks are to be compressed.
+        deltas: Whether it said, with a page, that bases may be named to it.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -100,6 +101,7 @@ class Remote:
         self.address = connection.address
         self.throttle = Throttle()
         self.encoding = Encoding.ZSTD
+        self.deltas = False
 
     @property
     def connection(self) -> Connection:
@@ -196,7 +198,11 @@ class Remote:
         return self._page(frames)
 
     async def chunks(
-        self, ids: Sequence[bytes], take: Take, manner: Literal["checked", "held"] | None = None
+        self,
+        ids: Sequence[bytes],
+        take: Take,
+        manner: Literal["checked", "held"] | None = None,
+        bases: Bases = _NOTHING,
     ) -> set[bytes]:
         """Fetch chunks; ``take`` gets them as they come in, a few MiB at a time.
 
@@ -204,28 +210,31 @@ class Remote:
             ids: Which.
             take: Takes them.
             manner: See `wire.protocol.CHUNKS_HEADER`.
+            bases: What is here and probably alike, by id; those may come as deltas against that.
 
         Returns:
             Which the peer did not send, because it does not hold them.
         """
         wanted = set(ids)
-        headers = {"Content-Type": IDS_TYPE, **self._wishes()}
+        names_bases = self.deltas and not bases.keys().isdisjoint(wanted)
+        body = encode_wants(ids, bases) if names_bases else b"".join(ids)
+        headers = {"Content-Type": WANTS_TYPE if names_bases else IDS_TYPE, **self._wishes()}
         if manner is not None:
             headers[CHUNKS_HEADER] = manner
-        waiting: list[Chunk] = []
+        waiting: list[Chunk | Delta] = []
         size = 0
         async with (
             self._connection.deadline(STREAM_S) as timer,
-            aclosing(self._frames("/sync/chunks", b"".join(ids), headers, timer)) as batches,
+            aclosing(self._frames("/sync/chunks", body, headers, timer)) as batches,
         ):
             async for batch in batches:
-                fresh = [parse_chunk(frame.payload) for frame in batch if frame.kind is Kind.CHUNK]
+                fresh = [chunk for chunk in map(_chunk, batch) if chunk is not None]
                 for chunk in fresh:
                     # Each is taken once, so the number asked for bounds what is stored.
                     if chunk.id not in wanted:
                         raise BadRequestError(f"{self.address} sent a chunk nobody asked for")
                     wanted.discard(chunk.id)
-                    size += len(chunk.stored)
+                    size += _weigh(chunk, bases)
                 waiting += fresh
                 if size >= TAKE_BYTES:
                     ready, waiting, size = waiting, [], 0
@@ -338,6 +347,7 @@ class Remote:
             raise BadRequestError(f"{self.address} sent a broken page: {error}") from error
         if end.knowledge is not None and not is_vector(end.knowledge):
             raise BadRequestError(f"{self.address} claims to know what cannot be known")
+        self.deltas = header.deltas
         parts = [frame.payload for frame in frames if frame.kind is Kind.ENTRIES]
         return DiffPage(header, parts, end)
 
@@ -353,6 +363,26 @@ class Remote:
         except UNREADABLE:
             text = ""
         return UnavailableError(f"{self.address} gave up half-way: {redact(text) or 'no reason'}")
+
+
+def _chunk(frame: Frame) -> Chunk | Delta | None:
+    """The chunk that a frame brings, if it brings one."""
+    if frame.kind is Kind.DELTA:
+        return parse_delta(frame.payload)
+    return parse_chunk(frame.payload) if frame.kind is Kind.CHUNK else None
+
+
+def _weigh(chunk: Chunk | Delta, bases: Bases) -> int:
+    """Bytes of memory that a chunk takes before it is stored.
+
+    Raises:
+        BadRequestError: It is a delta against something that was not named.
+    """
+    if isinstance(chunk, Chunk):
+        return len(chunk.stored)
+    if not set(chunk.bases) <= set(bases.get(chunk.id, ())):
+        raise BadRequestError("a delta is made against what nobody named")
+    return chunk.size
 
 
 class _Failure(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ from aeorsync.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from aeorsync.remote.engine import Engine
 from aeorsync.remote.trust import distrust, system_trust
 from aeorsync.runtime.redact import redact
 from aeorsync.wire.encoding import Inflater
@@ -137,21 +138,15 @@ class Connection:
         self._mint = mint
         self._token = ""
         self._token_until = 0.0
+        trust = _default_trust(address) if trust is None else trust
         try:
             self._client = httpx.AsyncClient(
                 base_url=address,
                 headers={"Accept-Encoding": "identity", "User-Agent": "aeorsync"},
-                verify=_default_trust(address) if trust is None else trust,
                 timeout=httpx.Timeout(IDLE_S, connect=CONNECT_S),
-                limits=httpx.Limits(
-                    max_connections=size,
-                    max_keepalive_connections=size,
-                    keepalive_expiry=_KEEP_ALIVE_S,
-                ),
-                http2=False,
                 trust_env=False,
                 follow_redirects=False,
-                transport=transport,
+                transport=transport or Engine(trust, size, _KEEP_ALIVE_S),
             )
         except (httpx.InvalidURL, ValueError) as error:
             raise BadRequestError(f"{redact(address)} is not an address: {error}") from error

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
-import anyio
-
 from aeorsync.errors import UnavailableError
 from aeorsync.runtime import threads
 
@@ -71,6 +69,9 @@ async def _result(future: Future[T], on_cancel: Callable[[], object] | None) -> 
 
 
 async def _until_done(waiter: asyncio.Future[T]) -> None:
+    # Imported here, as it takes a while and most programs beside a server never cancel.
+    import anyio  # noqa: PLC0415
+
     # The scope holds back further cancelling by anyio, which would spin; the loop, by asyncio.
     with anyio.CancelScope(shield=True):
         while not waiter.done():

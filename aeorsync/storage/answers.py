@@ -1,14 +1,13 @@
 """What a repository answers when it is asked for conflicts, and when it was given entries."""
 
-from dataclasses import dataclass
+import msgspec
 
 from aeorsync.core.merge import Sight
 from aeorsync.core.paths import TreePath
 from aeorsync.core.versions import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True):
     """A path with versions that wait for somebody to decide.
 
     Attributes:
@@ -25,8 +24,7 @@ class Conflict:
     is_file_and_folder: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """What joining a peer's entries did.
 
     Attributes:

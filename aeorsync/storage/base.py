@@ -8,7 +8,7 @@ Every implementation passes ``tests/storage/test_store_contract.py``.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -98,8 +98,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
     via: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """All that changes together.
 
     Attributes:
@@ -113,10 +112,10 @@ class Commit:
 
     before: Head
     after: Head
-    nodes: dict[bytes, bytes] = field(default_factory=dict)
+    nodes: dict[bytes, bytes] = msgspec.field(default_factory=dict)
     dropped: Collection[bytes] = ()
     changes: Sequence[Change] = ()
-    conflicts: dict[bytes, bool] = field(default_factory=dict)
+    conflicts: dict[bytes, bool] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +151,17 @@ class Store(Protocol):
     def head(self) -> Head:
         """The current head."""
 
-    def put_chunks(self, chunks: Sequence[StoredChunk]) -> None:
+    def put_chunks(self, chunks: Sequence[StoredChunk], *, are_missing: bool = False) -> None:
         """Add chunks; those already held are left as they are.
 
         Readable once this returns, durable once a later `commit` or `flush` returns. The data
         may be a view into the caller's memory; nothing refers to it afterwards. The caller has
         checked that bytes and ids belong together.
+
+        Args:
+            chunks: What to add.
+            are_missing: Whether the caller has just asked, and found none of them held, and none
+                is among them twice: then they are not looked up again.
         """
 
     def missing(self, ids: Collection[bytes]) -> set[bytes]:

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+import msgspec
+
 from aeorsync.core.access import Access, Op, missing
 from aeorsync.core.merge import see
 from aeorsync.core.paths import ROOT, TreePath, to_key
@@ -30,11 +32,10 @@ from aeorsync.storage.changes import (
     put_file,
     put_link,
 )
-from aeorsync.storage.draft import Draft
+from aeorsync.storage.draft import Draft, sight_of
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True, gc=False):
     """A file or link to make or replace; ``base`` is what was edited, see `Conditions`."""
 
     path: TreePath
@@ -42,16 +43,14 @@ class Put:
     base: Vector | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(msgspec.Struct, frozen=True, gc=False):
     """A folder to make; ``mtime`` in nanoseconds since the Unix epoch, None for now."""
 
     path: TreePath
     mtime: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True, gc=False):
     """Something to delete; ``base`` is what was seen of it, ``is_folder`` that it was a folder."""
 
     path: TreePath
@@ -79,8 +78,7 @@ class Bundle:
     refuses: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True, gc=False):
     """What became of one path.
 
     Attributes:
@@ -147,7 +145,8 @@ def _delete(draft: Draft, bundle: Bundle, change: Delete) -> Done:
             raise BadRequestError("the root cannot be deleted")
         if not bundle.access.may(path, Op.DELETE):
             raise missing(path)
-        entry, sight = draft.entry(to_key(path)), draft.live(path)
+        entry = draft.entry(to_key(path))
+        sight = sight_of(entry)
         if entry is None or sight is None or _knows_nothing(entry, change.base):
             # What was deleted is gone, or replaced by what the writer never saw.
             return Done(path, is_conflict=sight is not None and bool(sight.losers))
@@ -189,20 +188,29 @@ def _put_all(draft: Draft, bundle: Bundle) -> Iterator[Done]:
     for change in bundle.puts:
         counts[change.path] = counts.get(change.path, 0) + 1
     settled: dict[TreePath, list[Version] | None] = {}
+    folders: set[str] = set()
     for change in bundle.puts:
         path = change.path
+        if counts[path] == 1:
+            # No put makes anything else of a folder, so each is looked at once.
+            folder = path.rpartition("/")[0]
+            try:
+                done = _put(draft, bundle, change, has_folder=folder in folders)
+            except AeorError as error:
+                error.details.setdefault("path", path)
+                raise
+            folders.add(folder)
+            yield done
+            continue
         with about(path):
-            if counts[path] == 1:
-                yield _put(draft, bundle, change)
-                continue
             if path not in settled:
                 together = [other for other in bundle.puts if other.path == path]
                 settled[path] = _all_stated(draft, bundle, path, together)
-            done = settled[path]
-            if done is None:
+            found = settled[path]
+            if found is None:
                 yield _put(draft, bundle, change, is_again=True)
             else:
-                yield _done(draft, bundle, path, done.pop(0), 64)
+                yield _done(draft, bundle, path, found.pop(0), 64)
 
 
 def _all_stated(
@@ -218,18 +226,24 @@ def _all_stated(
     return versions
 
 
-def _put(draft: Draft, bundle: Bundle, change: Put, *, is_again: bool = False) -> Done:
+def _put(
+    draft: Draft, bundle: Bundle, change: Put, *, is_again: bool = False, has_folder: bool = False
+) -> Done:
     path = change.path
-    entry, sight = draft.entry(to_key(path)), draft.live(path)
+    entry = draft.entry(to_key(path))
     demand_put(draft, path, bundle.access)
     conditions = Conditions(base=change.base, states_again=is_again)
+    if entry is None and isinstance(change.state, FileState):
+        # There is nothing that it could be in conflict with.
+        return Done(path, put_file(draft, path, change.state, conditions, has_folder=has_folder))
+    sight = sight_of(entry)
     was = 0 if sight is None else len(sight.losers)
     if bundle.refuses and (
         is_again or stated(entry, sight, change.base, change.state.is_stated_by) is None
     ):
         _refuse_unseen(bundle, entry, change.base, path)
     if isinstance(change.state, FileState):
-        version = put_file(draft, path, change.state, conditions)
+        version = put_file(draft, path, change.state, conditions, has_folder=has_folder)
     else:
         version = put_link(draft, path, change.state, conditions)
     return _done(draft, bundle, path, version, was)

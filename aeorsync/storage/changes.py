@@ -5,8 +5,9 @@ everything as it was. None does I/O of its own. Those that go through a folder t
 who asked (`storage.bounds`); may they do it at the path itself, their caller has made sure.
 """
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from aeorsync.core.access import EVERYTHING, Access, Op, missing
 from aeorsync.core.paths import ROOT, TreePath, ancestors, is_inside, join, name, to_key
@@ -21,14 +22,13 @@ from aeorsync.storage.bounds import (
     is_taken,
     within,
 )
-from aeorsync.storage.draft import Draft, State, state_of
+from aeorsync.storage.draft import Draft, State, sight_of, state_of
 
 Tags: TypeAlias = tuple[Vector | None, ...] | Literal["*"] | None
 """Contexts named by an If-Match or If-None-Match header; None in it matches nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(msgspec.Struct, frozen=True, gc=False):
     """What a writer demands of, or knows about, the state it changes.
 
     Attributes:
@@ -48,8 +48,7 @@ class Conditions:
 NO_CONDITIONS = Conditions()
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(msgspec.Struct, frozen=True, gc=False):
     """A file as its writer states it; None keeps what is there, or takes a default."""
 
     content: Content
@@ -69,8 +68,7 @@ class FileState:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LinkState:
+class LinkState(msgspec.Struct, frozen=True, gc=False):
     """A symlink as its writer states it; None takes a default.
 
     Attributes:
@@ -94,11 +92,24 @@ class LinkState:
 
 
 def put_file(
-    draft: Draft, path: TreePath, file: FileState, conditions: Conditions = NO_CONDITIONS
+    draft: Draft,
+    path: TreePath,
+    file: FileState,
+    conditions: Conditions = NO_CONDITIONS,
+    *,
+    has_folder: bool = False,
 ) -> Version:
-    """Create or replace a file. Stating again what is there already changes nothing."""
+    """Create or replace a file. Stating again what is there already changes nothing.
+
+    Args:
+        draft: Where to write.
+        path: Of the file.
+        file: What it is to be.
+        conditions: What the writer demands and knows.
+        has_folder: Whether this operation made sure before that the folder it is in is one.
+    """
     entry = _check(draft, path, conditions)
-    old = draft.live(path)
+    old = sight_of(entry)
     if old is not None and old.winner.kind == Kind.DIRECTORY:
         raise ConflictError(f"{path} is a folder")
     if old is None and draft.has_inside(path):
@@ -107,7 +118,8 @@ def put_file(
     if again is not None and not conditions.states_again:
         return again
     previous = edited(entry, conditions.base) or (old.winner if old is not None else None)
-    _make_parents(draft, path)
+    if not has_folder:
+        _make_parents(draft, path)
     executable = file.executable
     if executable is None:
         executable = previous.executable if previous is not None else False
@@ -128,7 +140,7 @@ def put_link(
 ) -> Version:
     """Create or replace a symlink. Stating again what is there already changes nothing."""
     entry = _check(draft, path, conditions)
-    old = draft.live(path)
+    old = sight_of(entry)
     if (old is not None and old.winner.kind == Kind.DIRECTORY) or (
         old is None and draft.has_inside(path)
     ):
@@ -352,6 +364,8 @@ def _move_one(draft: Draft, source: TreePath, target: TreePath) -> None:
     # From one context, so that versions in conflict stay beside each other.
     for version in sorted((sight.winner, *sight.losers), key=lambda version: version.rank):
         draft.write(target, state_of(version, base=b""), context)
+    # What was a file and a folder of one name is so in its new place, too.
+    draft.may_collide(target)
     delete_one(draft, source, None)
 
 

@@ -17,9 +17,11 @@ not where the tree holds a file of the very same list already, as after a rename
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from aeorsync.core.hashing import content_hash, hasher
 from aeorsync.core.manifest import DENSITY, SLACK, ReferenceList
-from aeorsync.core.versions import Content
+from aeorsync.core.versions import Content, pack_references
 from aeorsync.errors import BadRequestError, CorruptError
 from aeorsync.storage.base import Store, StoredChunk
 from aeorsync.storage.compression import PLAIN, pack, unpack
@@ -57,12 +59,11 @@ def take_in(store: Store, chunks: Sequence[StoredChunk]) -> Taken:
         for chunk, data in zip(chunks, plain, strict=True)
         if chunk.id in fresh
     }
-    store.put_chunks(list(wanted.values()))
+    store.put_chunks(list(wanted.values()), are_missing=True)
     return Taken(plain, len(wanted))
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, gc=False):
     """A file that is to be made of chunks.
 
     Attributes:
@@ -134,6 +135,11 @@ def _draft(
     plan: Plan, sizes: Mapping[bytes, int], made: dict[bytes, bytes]
 ) -> tuple[int, bytes, int]:
     """Depth, references and size of a file; pieces of its list are added to ``made``."""
+    if len(plan.chunks) == 1:
+        # As below, for most files.
+        size = sizes.get(plan.chunks[0], 0)
+        if size and plan.size in (None, size):
+            return 0, pack_references(((plan.chunks[0], size),)), size
     missing = [name for name in dict.fromkeys(plan.chunks) if name not in sizes]
     if missing:
         raise lacking(plan.path, missing)

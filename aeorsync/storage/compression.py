@@ -24,14 +24,23 @@ def unpack(chunk: StoredChunk) -> bytes | memoryview:
         CorruptError: The bytes are not those the name stands for. Never takes more memory than
             one chunk may hold, whatever the bytes claim.
     """
-    plain: bytes | memoryview = chunk.data
-    if chunk.codec == ZSTD:
-        plain = _inflate(chunk)
-    elif chunk.codec != PLAIN:
-        raise CorruptError(f"chunk {chunk.id.hex()} has an unknown codec")
+    plain = unchecked(chunk)
     if len(plain) != chunk.size or chunk_id(plain) != chunk.id:
         raise CorruptError(f"chunk {chunk.id.hex()} does not match its name")
     return plain
+
+
+def unchecked(chunk: StoredChunk) -> bytes | memoryview:
+    """The plain bytes as they are, for who checks them otherwise.
+
+    Raises:
+        CorruptError: There is no saying what they are; as above for the memory it takes.
+    """
+    if chunk.codec == ZSTD:
+        return _inflate(chunk)
+    if chunk.codec != PLAIN:
+        raise CorruptError(f"chunk {chunk.id.hex()} has an unknown codec")
+    return chunk.data
 
 
 def _inflate(chunk: StoredChunk) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 from aeorsync.core.chunking import Chunker
-from aeorsync.core.hashing import chunk_id, content_hash, hasher
+from aeorsync.core.hashing import chunk_id, content_hash, hasher, wide_hasher
 from aeorsync.core.manifest import (
     ReferenceList,
     check_piece,
@@ -14,10 +14,12 @@ from aeorsync.core.manifest import (
 from aeorsync.core.versions import Content
 from aeorsync.errors import CorruptError
 from aeorsync.storage.base import Store, StoredChunk
-from aeorsync.storage.compression import pack, unpack
+from aeorsync.storage.compression import pack, unchecked, unpack
 
 _READ_BATCH = 1 << 20
 """Plain bytes read at a time."""
+_PROVE_BATCH = 4 << 20
+"""The same, where nobody waits for the first of them."""
 
 
 class LostChunkError(CorruptError):
@@ -88,7 +90,8 @@ class Upload:
         waiting, self._waiting = self._waiting, []
         fresh = self._store.missing([name for name, _ in waiting])
         # Compressing is the dear part, so it is done only for what the store lacks.
-        self._store.put_chunks([pack(name, data) for name, data in waiting if name in fresh])
+        wanted = {name: pack(name, data) for name, data in waiting if name in fresh}
+        self._store.put_chunks(list(wanted.values()), are_missing=True)
 
 
 class ChunkSource(Protocol):
@@ -150,15 +153,8 @@ class Reader:
             CorruptError: The list of chunks breaks a rule; likewise.
         """
         end = content.size if stop is None else stop
-        batch: list[tuple[int, bytes, int]] = []
-        size = 0
-        for reference in data_references(content, self.piece, start, end):
-            batch.append(reference)
-            size += reference[2]
-            if size >= _READ_BATCH:
-                yield from self._read_batch(batch, start, end)
-                batch, size = [], 0
-        yield from self._read_batch(batch, start, end)
+        for batch in self._batches(content, start, end, _READ_BATCH):
+            yield from self._read_batch(batch, start, end)
 
     def check_content(self, content: Content) -> None:
         """Read a whole file and compare it with its content hash.
@@ -166,11 +162,48 @@ class Reader:
         Raises:
             CorruptError: They differ, or a chunk is missing or damaged.
         """
+        if self._adds_up(content):
+            return
+        # Slowly, chunk by chunk: so it is found which of them is to blame.
         whole = hasher()
         for data in self.read(content):
             whole.update(data)
         if whole.digest() != content.hash:
             raise CorruptError("the chunks of a file do not add up to its content hash")
+
+    def _adds_up(self, content: Content) -> bool:
+        """Whether what is stored is the file.
+
+        Its chunks are not hashed one by one for that: the hash of the whole covers each byte of
+        each, so if it is right they all are, and if it is not nothing is believed.
+        """
+        whole = wide_hasher()
+        try:
+            for batch in self._batches(content, 0, content.size, _PROVE_BATCH):
+                stored = {c.id: c for c in self._store.chunks([name for _, name, _ in batch])}
+                for _, name, size in batch:
+                    plain = unchecked(stored[name]) if name in stored else b""
+                    if len(plain) != size:
+                        return False
+                    whole.update(plain)
+        except CorruptError:
+            return False
+        return whole.digest() == content.hash
+
+    def _batches(
+        self, content: Content, start: int, end: int, most: int
+    ) -> Iterator[list[tuple[int, bytes, int]]]:
+        """The references to some bytes of a file, so many bytes at a time or a little more."""
+        batch: list[tuple[int, bytes, int]] = []
+        size = 0
+        for reference in data_references(content, self.piece, start, end):
+            batch.append(reference)
+            size += reference[2]
+            if size >= most:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
 
     def _unpack(self, chunk: StoredChunk) -> bytes | memoryview:
         try:
@@ -183,8 +216,6 @@ class Reader:
     def _read_batch(
         self, batch: list[tuple[int, bytes, int]], start: int, stop: int
     ) -> Iterator[bytes | memoryview]:
-        if not batch:
-            return
         found: dict[bytes, StoredChunk] = {
             chunk.id: chunk for chunk in self._store.chunks([name for _, name, _ in batch])
         }
@@ -204,24 +235,26 @@ def lacking(
     store: Store, reader: Reader, contents: Collection[Content]
 ) -> tuple[dict[bytes, int], bool]:
     """What is missing of some files; see `Repository.lacking`."""
-    level = {(content.depth, content.refs) for content in contents}
+    # In the order of the files throughout: so it is fetched, sent and stored, and read again.
+    level = dict.fromkeys((content.depth, content.refs) for content in contents)
     data: dict[bytes, int] = {}
     while level:
         # Each piece once a level, however often it is named: a list may repeat itself.
-        pieces: set[tuple[int, bytes, int]] = set()
+        pieces: dict[tuple[int, bytes, int], None] = {}
         for depth, refs in level:
             pairs = check_references(refs)
             if depth:
-                pieces.update((depth, name, size) for name, size in pairs)
+                pieces.update(((depth, name, size), None) for name, size in pairs)
             else:
                 data.update(pairs)
         unknown = store.missing({name for _, name, _ in pieces})
         if unknown:
-            return dict.fromkeys(unknown, 0), True
-        level = {
+            return {name: 0 for _, name, _ in pieces if name in unknown}, True
+        level = dict.fromkeys(
             (depth - 1, check_piece(reader.piece(name), size)) for depth, name, size in pieces
-        }
-    return {name: data[name] for name in store.missing(data)}, False
+        )
+    unknown = store.missing(data)
+    return {name: size for name, size in data.items() if name in unknown}, False
 
 
 def _missing(names: Sequence[bytes]) -> LostChunkError:

@@ -95,6 +95,11 @@ REMEDY: Final = (
 )
 
 
+_READER_KIB: Final = 512
+"""Pages that each reading thread holds: there are many, the system has the pages as well, and
+what is read again and again is held decoded."""
+
+
 class Database:
     """Connections to one SQLite file."""
 
@@ -124,6 +129,7 @@ class Database:
         if connection is None:
             connection = self._connect()
             connection.execute("PRAGMA query_only=ON")
+            connection.execute(f"PRAGMA cache_size=-{_READER_KIB}")
             self._per_thread.connection = connection
             with self._readers_lock:
                 self._readers.append(connection)

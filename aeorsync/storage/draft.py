@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from aeorsync.core import clock, tree
+from aeorsync.core.finder import Finder
 from aeorsync.core.merge import Sight, join, see
 from aeorsync.core.paths import MAX_PATH, TreePath, to_key
 from aeorsync.core.versions import (
@@ -21,6 +22,7 @@ from aeorsync.core.versions import (
     Vector,
     Version,
     covers,
+    decode_entry,
     encode_entry,
 )
 from aeorsync.errors import BadRequestError, ConflictError
@@ -55,6 +57,12 @@ def state_of(version: Version, **changes: object) -> State:
     return State(**{**fields, "kind": Kind(version.kind), **changes})
 
 
+def sight_of(entry: Entry | None) -> Sight | None:
+    """What readers see of an entry, if it is live."""
+    sight = None if entry is None else see(entry)
+    return sight if sight is not None and sight.is_live else None
+
+
 class Draft:
     """Edits on top of one view. Belongs to the writer thread."""
 
@@ -70,6 +78,8 @@ class Draft:
             session: Incarnation under which this process minted before; None if it did not.
         """
         self._view = view
+        self._live = Finder(view.head.root, view.cache.read)
+        self._dead = Finder(view.head.graves, view.cache.read)
         self.now_ms = now_ms
         self._new_incarnation = new_incarnation
         self._incarnation = view.head.incarnation
@@ -137,14 +147,13 @@ class Draft:
             return self._read[key]
         if len(self._read) >= _MAX_READ:
             self._read.clear()
-        entry = self._read[key] = self._view.entry(key)
+        data = self._live.get(key) or self._dead.get(key)
+        entry = self._read[key] = None if data is None else decode_entry(data)
         return entry
 
     def live(self, path: TreePath) -> Sight | None:
         """What readers will see at a path, if it is live."""
-        entry = self.entry(to_key(path))
-        sight = None if entry is None else see(entry)
-        return sight if sight is not None and sight.is_live else None
+        return sight_of(self.entry(to_key(path)))
 
     def inside(self, path: TreePath) -> list[bytes]:
         """Keys of all that is live below a path, in tree order."""
@@ -155,10 +164,11 @@ class Draft:
 
     def has_inside(self, path: TreePath) -> bool:
         """Whether anything is live below a path."""
-        edited = dict(self._edited_inside(to_key(path)))
+        key = to_key(path)
+        edited = dict(self._edited_inside(key))
         if any(edited.values()):
             return True
-        return bool(self.inside(path)) if edited else self._view.has_inside(to_key(path))
+        return bool(self.inside(path)) if edited else self._live.has(*below(key))
 
     def _edited_inside(self, folder: bytes) -> Iterator[tuple[bytes, bool]]:
         """Keys below a folder that this draft has edited, and whether each is live."""
@@ -288,9 +298,10 @@ class Draft:
 
         Then this database lives twice, and the next dot would name two things.
         """
-        known = max((n for i, n in seen if i == self._incarnation), default=0)
-        if known > self._n:
-            self._renew_incarnation()
+        for incarnation, n in seen:
+            if incarnation == self._incarnation and n > self._n:
+                self._renew_incarnation()
+                return
 
     def _renew_incarnation(self) -> None:
         if self._n:

@@ -91,16 +91,16 @@ class EmbeddedStore(Records):
         """See the contract."""
         return self._head
 
-    def put_chunks(self, chunks: Sequence[StoredChunk]) -> None:
+    def put_chunks(self, chunks: Sequence[StoredChunk], *, are_missing: bool = False) -> None:
         """See the contract."""
         self._check_disk()
-        fresh = self.missing([chunk.id for chunk in chunks])
-        wanted = [chunk for chunk in chunks if chunk.id in fresh]
-        if not wanted:
+        if not are_missing:
+            fresh = self.missing([chunk.id for chunk in chunks])
+            # Two threads may append the same chunk; the index keeps one, the other is garbage.
+            chunks = list({chunk.id: chunk for chunk in chunks if chunk.id in fresh}.values())
+        if not chunks:
             return
-        # Two threads may append the same chunk; the index keeps one, the other is garbage.
-        unique = list({chunk.id: chunk for chunk in wanted}.values())
-        self._pending.put(unique)
+        self._pending.put(chunks)
         if len(self._pending) >= _FLUSH_ROWS:
             self.flush()
 
@@ -304,21 +304,16 @@ class EmbeddedStore(Records):
         wanted = set(ids)
         while wanted:
             places = self._locate(wanted)
-            for name in list(wanted):
-                location = places.get(name)
-                # What has moved since it was looked up is read where it is now.
-                if location is None or location == failed.get(name):
-                    wanted.discard(name)
-                    if location is None:
-                        failed.pop(name, None)
-                    continue
-                try:
-                    read[name] = self._packs.read(name, location)
-                except CorruptError:
-                    failed[name] = location
-                else:
-                    failed.pop(name, None)
-                    wanted.discard(name)
+            # What has moved since it was looked up is read where it is now.
+            fresh = {name: at for name, at in places.items() if at != failed.get(name)}
+            for name in wanted - places.keys():
+                failed.pop(name, None)
+            found, bad = self._packs.read_all(fresh)
+            read.update(found)
+            for name in found:
+                failed.pop(name, None)
+            failed.update((name, fresh[name]) for name in bad)
+            wanted = bad
         return read, failed
 
     def _locate(self, ids: Collection[bytes]) -> dict[bytes, Location]:

@@ -166,6 +166,9 @@ class ForkDraft(Draft):
         seen = _as_seen(Entry((version,)))
         return version if seen is None else seen.versions[0]
 
+    def may_collide(self, path: TreePath) -> None:
+        """See `Draft`; what a fork holds are records, and in no conflict with each other."""
+
     def _note(self) -> None:
         """Write the record again, so that nobody deletes the fork without knowing of this."""
         sight = self._draft.live(self._fork.path)

@@ -10,7 +10,7 @@ written by the node they are about only.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -41,8 +41,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     removed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(msgspec.Struct, frozen=True):
     """A node's place in the cluster. Times are milliseconds since the Unix epoch.
 
     Attributes:
@@ -172,6 +171,7 @@ def _id(child: Child) -> int:
     return int(name(child.path).removesuffix(".json"))
 
 
+@lru_cache(1024)
 def _hashes(node_id: int) -> tuple[bytes, bytes]:
     """Content hashes of the record of a member, and of one that was removed."""
     records = (_Record(node_id), _Record(node_id, removed=True))

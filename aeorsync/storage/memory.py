@@ -39,8 +39,9 @@ class MemoryStore:
         """See the contract."""
         return self._head
 
-    def put_chunks(self, chunks: Sequence[StoredChunk]) -> None:
+    def put_chunks(self, chunks: Sequence[StoredChunk], *, are_missing: bool = False) -> None:
         """See the contract."""
+        del are_missing
         with self._lock:
             for chunk in chunks:
                 owned = StoredChunk(chunk.id, chunk.codec, chunk.size, bytes(chunk.data))

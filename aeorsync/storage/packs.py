@@ -16,7 +16,7 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -31,6 +31,10 @@ WRITE_BEHIND = 16 << 20
 """Bytes after which the system is told to begin writing them, in a long upload."""
 _HEADER = struct.Struct(">32sBII")
 RECORD_HEAD = _HEADER.size
+_MAX_RUN = 2 << 20
+"""Bytes read in one go, at most."""
+_MAX_GAP = 4096
+"""Bytes between two chunks that are read and thrown away rather than read around."""
 _IOVECS = 512
 """Buffers one writev takes; the system allows 1024."""
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EACCES, errno.EPERM}
@@ -154,6 +158,44 @@ class Packs:
             raise CorruptError(f"pack {location.pack} ends before chunk {name.hex()} does")
         return StoredChunk(name, location.codec, location.size, data)
 
+    def read_all(
+        self, places: Mapping[bytes, Location]
+    ) -> tuple[dict[bytes, StoredChunk], set[bytes]]:
+        """The stored bytes at many locations, unchecked, and which of them cannot be read.
+
+        What lies side by side is read in one go; its chunks are views of it.
+
+        Raises:
+            UnavailableError: This process has too many files open, or no memory.
+        """
+        read: dict[bytes, StoredChunk] = {}
+        failed: set[bytes] = set()
+        for run in _runs(places):
+            whole = self._read_run(run) if len(run) > 1 else b""
+            if whole:
+                first = run[0][1].at
+                view = memoryview(whole)
+                for name, at in run:
+                    data = view[at.at - first : at.at - first + at.stored]
+                    read[name] = StoredChunk(name, at.codec, at.size, data)
+                continue
+            for name, at in run:
+                try:
+                    read[name] = self.read(name, at)
+                except CorruptError:
+                    failed.add(name)
+        return read, failed
+
+    def _read_run(self, run: Sequence[tuple[bytes, Location]]) -> bytes:
+        """All bytes from the first chunk of a run to its last; none when there is any trouble."""
+        first, last = run[0][1], run[-1][1]
+        size = last.at + last.stored - first.at
+        try:
+            data = os.pread(self._handle(first.pack).descriptor, size, first.at)
+        except OSError:
+            return b""  # one by one it is seen which of them it is about
+        return data if len(data) == size else b""
+
     @property
     def newest(self) -> int:
         """Number of the pack that is, or was last, appended to; 0 without any."""
@@ -232,6 +274,28 @@ class Packs:
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:08d}.pack"
+
+
+def _runs(places: Mapping[bytes, Location]) -> Iterator[list[tuple[bytes, Location]]]:
+    """Chunks in the order in which they lie, cut where they do not lie side by side."""
+    run: list[tuple[bytes, Location]] = []
+    start = end = pack = 0
+    for item in sorted(places.items(), key=_place):
+        at = item[1]
+        is_next = at.pack == pack and 0 <= at.at - end <= _MAX_GAP
+        if run and not (is_next and at.at + at.stored - start <= _MAX_RUN):
+            yield run
+            run = []
+        if not run:
+            start, pack = at.at, at.pack
+        run.append(item)
+        end = at.at + at.stored
+    if run:
+        yield run
+
+
+def _place(item: tuple[bytes, Location]) -> tuple[int, int]:
+    return item[1].pack, item[1].at
 
 
 def _write_all(handle: int, buffers: list[bytes | memoryview], at: int) -> None:

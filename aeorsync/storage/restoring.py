@@ -127,6 +127,7 @@ def _carry_out(
             # From one context, so that versions in conflict stay beside each other.
             for version in _sorted(then):
                 draft.write(from_key(key), state_of(version, base=b""), context)
+            draft.may_collide(from_key(key))
         elif entry is not None:
             gone = state_of(see(entry).winner, deleted=True, base=b"")
             draft.write(from_key(key), gone, context)

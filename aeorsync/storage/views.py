@@ -6,7 +6,6 @@ opened. The nodes it needs are kept for it until it is closed.
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -90,8 +89,7 @@ class NodeCache:
                     self._held -= gone
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(msgspec.Struct, frozen=True):
     """One name in a folder.
 
     Attributes:

@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+
+import msgspec
 
 from aeorsync.errors import StaleError, UnavailableError
 from aeorsync.runtime import threads
@@ -31,8 +32,7 @@ _GROUP = 512
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True):
     """One commit, as its listeners are told of it.
 
     Attributes:
@@ -46,8 +46,7 @@ class Committed:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Operation:
+class _Operation(msgspec.Struct, frozen=True):
     run: Callable[[Draft], Any]
     future: "Future[Any]"
     is_alone: bool
@@ -84,7 +83,7 @@ class Pins:
                 self._dropped.pop(name, None)
             oldest = min(self._readers, default=commit.before.seq)
             ready = [name for name, seq in self._dropped.items() if seq <= oldest]
-            return replace(commit, dropped=ready)
+            return msgspec.structs.replace(commit, dropped=ready)
 
     def oldest(self) -> int | None:
         """The oldest head that is being read; None when none is."""

@@ -21,11 +21,19 @@ MAX_OP = 64
 
 
 class ConfigReply(msgspec.Struct, frozen=True):
-    """How chunks are named."""
+    """How chunks are named.
+
+    Attributes:
+        hash_algorithm: Its name.
+        chunk_size: Bytes a chunk has at most.
+        chunk_hash_prefix: What is hashed before its bytes.
+        deltas: Whether bases may be named for chunks that are asked for (`wire.deltas`).
+    """
 
     hash_algorithm: str
     chunk_size: int
     chunk_hash_prefix: str
+    deltas: bool = False
 
 
 class CheckRequest(msgspec.Struct, frozen=True):

@@ -10,6 +10,9 @@
     4     MISSING  ids, 32 bytes each
     5     END      msgpack map; nothing follows
     6     ERROR    msgpack map; nothing follows
+    7     DELTA    see `wire.deltas`; sent only to who named a base
+    8     PARTS    see `wire.recipes`; like the next, in ``/blobs`` only
+    9     RECIPE   likewise
 
 Only END says that a stream is complete: a connection that breaks between two frames looks like
 a short answer, and a short list of entries must never be taken for the whole.
@@ -17,9 +20,9 @@ a short answer, and a short list of entries must never be taken for the whole.
 
 import struct
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from aeorsync.core.hashing import HASH_SIZE
+from aeorsync.core.hashing import HASH_SIZE, Buffer
 from aeorsync.errors import BadRequestError
 from aeorsync.wire.limits import MAX_CHUNK, MAX_FRAME
 
@@ -27,6 +30,8 @@ _FRAME_HEAD = struct.Struct(">BI")
 HEAD_SIZE = _FRAME_HEAD.size
 """Bytes of a frame before its payload."""
 _CHUNK_HEAD = struct.Struct(">32sBI")
+CHUNK_HEAD_SIZE = _CHUNK_HEAD.size
+"""Bytes of the payload of a CHUNK frame before the chunk's own."""
 _FRAME_AND_CHUNK_HEAD = struct.Struct(">BI32sBI")
 
 
@@ -39,6 +44,9 @@ class Kind(IntEnum):
     MISSING = 4
     END = 5
     ERROR = 6
+    DELTA = 7
+    PARTS = 8
+    RECIPE = 9
 
 
 class Codec(IntEnum):
@@ -49,7 +57,12 @@ class Codec(IntEnum):
 
 
 class Frame(NamedTuple):
-    """One frame as it arrived."""
+    """One frame as it arrived.
+
+    Attributes:
+        kind: What it carries.
+        payload: Its bytes; of a CHUNK really a view of what was fed, and only for `parse_chunk`.
+    """
 
     kind: Kind
     payload: bytes
@@ -68,12 +81,14 @@ class Chunk(NamedTuple):
     id: bytes
     codec: Codec
     size: int
-    stored: bytes
+    stored: bytes | memoryview
 
 
 _KINDS = {kind.value: kind for kind in Kind}
 _CODECS = {codec.value: codec for codec in Codec}
 _LAST = {Kind.END, Kind.ERROR}
+_PARTS = 32
+"""Parts of a frame that are kept as they came."""
 
 
 def encode(kind: Kind, payload: bytes) -> bytes:
@@ -81,7 +96,7 @@ def encode(kind: Kind, payload: bytes) -> bytes:
     return _FRAME_HEAD.pack(kind, len(payload)) + payload
 
 
-def encode_chunk(name: bytes, codec: Codec, size: int, stored: bytes) -> bytes:
+def encode_chunk(name: bytes, codec: Codec, size: int, stored: bytes | memoryview) -> bytes:
     """Return one CHUNK frame.
 
     Args:
@@ -90,22 +105,29 @@ def encode_chunk(name: bytes, codec: Codec, size: int, stored: bytes) -> bytes:
         size: Bytes of the chunk when decompressed.
         stored: Bytes as stored.
     """
-    # In one go, because this copies all that a node ever sends.
-    length = _CHUNK_HEAD.size + len(stored)
-    return _FRAME_AND_CHUNK_HEAD.pack(Kind.CHUNK, length, name, codec, size) + stored
+    return encode_chunk_head(name, codec, size, len(stored)) + stored
 
 
-def parse_chunk(payload: bytes) -> Chunk:
+def encode_chunk_head(name: bytes, codec: Codec, size: int, stored: int) -> bytes:
+    """Return what comes before the ``stored`` bytes of a chunk in its frame.
+
+    Who sends many puts them together once, and not each first.
+    """
+    length = _CHUNK_HEAD.size + stored
+    return _FRAME_AND_CHUNK_HEAD.pack(Kind.CHUNK, length, name, codec, size)
+
+
+def parse_chunk(payload: bytes | memoryview) -> Chunk:
     """Return the chunk in the payload of a CHUNK frame.
 
     Raises:
         BadRequestError: It is too short, too long, or of an unknown codec.
     """
-    if not _CHUNK_HEAD.size <= len(payload) <= _CHUNK_HEAD.size + MAX_CHUNK:
+    if not CHUNK_HEAD_SIZE <= len(payload) <= CHUNK_HEAD_SIZE + MAX_CHUNK:
         raise BadRequestError("A chunk frame has an impossible length.")
     name, number, size = _CHUNK_HEAD.unpack_from(payload)
     codec = _CODECS.get(number)
-    stored = payload[_CHUNK_HEAD.size :]
+    stored = payload[CHUNK_HEAD_SIZE:]
     if codec is None or size > MAX_CHUNK or (codec is Codec.RAW and size != len(stored)):
         raise BadRequestError("A chunk frame has an unknown codec or an impossible size.")
     return Chunk(name, codec, size, stored)
@@ -125,13 +147,18 @@ def parse_missing(payload: bytes) -> list[bytes]:
 class Decoder:
     """Bytes in, frames out; keeps at most one unfinished frame.
 
+    Payloads of chunks are views of what was fed, so their bytes are not copied where a whole frame
+    comes at once; of others they are bytes.
+
     Args:
         max_frame: Largest payload in bytes.
     """
 
     def __init__(self, max_frame: int = MAX_FRAME) -> None:
         self._max_frame = max_frame
-        self._rest = bytearray()
+        self._begun: list[Buffer] = []
+        self._size = 0
+        self._needed = HEAD_SIZE
         self._last: Kind | None = None
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -140,14 +167,28 @@ class Decoder:
         Raises:
             BadRequestError: A frame is of an unknown kind, too long, or follows the last one.
         """
-        if not self._rest:
-            # What arrived whole is not copied into the buffer first.
-            frames, at = self._frames(data)
-            self._rest += memoryview(data)[at:]
+        frames: list[Frame] = []
+        view = memoryview(data)
+        while self._begun and view:
+            # Of the frame that was begun only as much is joined as belongs to it.
+            lacking = self._needed - self._size
+            self._keep(view[:lacking])
+            view = view[lacking:]
+            if self._size < self._needed:
+                return frames
+            joined = b"".join(self._begun)
+            self._begun, self._size = [], 0
+            if not self._take(memoryview(joined), frames):
+                self._begun, self._size = [joined], len(joined)
+        if self._begun:
             return frames
-        self._rest += data
-        frames, at = self._frames(self._rest)
-        del self._rest[:at]
+        at = 0
+        while size := self._take(view[at:], frames):
+            at += size
+        if at < len(view):
+            if self._last in _LAST:
+                raise BadRequestError("Bytes follow the last frame.")
+            self._keep(view[at:])
         return frames
 
     def finish(self) -> None:
@@ -159,28 +200,41 @@ class Decoder:
         if self._last is not Kind.END:
             raise BadRequestError("The stream of frames ends before its END.")
 
-    def _frames(self, source: bytes | bytearray) -> tuple[list[Frame], int]:
-        """Return the whole frames in ``source`` and where the first unfinished one begins."""
-        frames: list[Frame] = []
-        at = 0
-        # Released at the end, or the buffer could not shrink.
-        with memoryview(source) as view:
-            while len(view) - at >= _FRAME_HEAD.size:
-                kind, length = self._head(source, at)
-                start, stop = at + _FRAME_HEAD.size, at + _FRAME_HEAD.size + length
-                if stop > len(view):
-                    break
-                frames.append(Frame(kind, bytes(view[start:stop])))
-                self._last = kind
-                at = stop
-            if self._last in _LAST and at < len(view):
-                raise BadRequestError("Bytes follow the last frame.")
-        return frames, at
+    def _keep(self, part: memoryview) -> None:
+        """Put a part of an unfinished frame by."""
+        self._begun.append(part)
+        self._size += len(part)
+        if len(self._begun) >= _PARTS:
+            # Or what comes byte by byte would take many times its size.
+            first, *rest = self._begun
+            whole = first if isinstance(first, bytearray) else bytearray(first)
+            for each in rest:
+                whole += each
+            self._begun = [whole]
 
-    def _head(self, source: bytes | bytearray, at: int) -> tuple[Kind, int]:
-        number, length = _FRAME_HEAD.unpack_from(source, at)
+    def _take(self, view: memoryview, frames: list[Frame]) -> int:
+        """Add the frame that a view begins with; returns its bytes, 0 when it is not whole.
+
+        Then it is known how many bytes are needed to go on.
+        """
+        if len(view) < HEAD_SIZE:
+            self._needed = HEAD_SIZE
+            return 0
+        kind, length = self._head(view)
+        self._needed = HEAD_SIZE + length
+        if len(view) < self._needed:
+            return 0
+        payload = view[HEAD_SIZE : self._needed]
+        frames.append(
+            Frame(kind, cast("bytes", payload) if kind is Kind.CHUNK else bytes(payload))
+        )
+        self._last = kind
+        return self._needed
+
+    def _head(self, view: memoryview) -> tuple[Kind, int]:
+        number, length = _FRAME_HEAD.unpack_from(view)
         kind = _KINDS.get(number)
-        if kind is None or self._last in _LAST:
+        if kind is None or self._last is Kind.END or self._last is Kind.ERROR:
             raise BadRequestError("A frame is of an unknown kind, or follows the last one.")
         if length > self._max_frame:
             raise BadRequestError(f"A frame is longer than {self._max_frame} bytes.")

@@ -16,6 +16,7 @@ MAX_FILE_CHUNKS = 1_000_000  # more than a file of MAX_FILE has at the smallest 
 MAX_JSON = MIB  # where nothing else is said
 MAX_CHUNKS_BODY = 80 * MIB  # POST /sync/chunks: every hash a node may ask for, and room
 MAX_BLOBS_JSON = 32 * MIB  # POST /blobs/check and /blobs/commit
+MAX_RECIPES = 16 * MIB  # POST /blobs/recipes
 MAX_RENAME_JSON = 64 * KIB
 MAX_LOGIN_JSON = 4 * KIB  # POST /auth/token and /auth/refresh: anybody may send them
 MAX_PATCH = 10 * MIB  # a merge patch; the document before and after it

@@ -19,11 +19,9 @@ IDS_TYPE = "application/vnd.aeorsync.ids"
 """A request body of chunk ids, 32 raw bytes each, joined."""
 NODE_HEADER = "X-AeorSync-Node"
 """Node id of the asking node, decimal."""
-
 CHUNKS_HEADER = "X-AeorSync-Chunks"
 """How chunks are to be read for ``POST /sync/chunks``, in frames: ``checked``, before they are
 sent; ``held``, that too, and peers are not asked for what is damaged."""
-
 Item = tuple[bytes, bytes]
 """(tree key, entry bytes as stored)"""
 NodeId = Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
@@ -44,8 +42,8 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         excludes: Globs; what matches is not told after all (frames only). None for no exception.
         include_system: Root only: tell of the system namespace too. Peers always hear of it.
         current_root_hash: Hex root of the asker's live tree.
-        current_graves_hash: Likewise of its graves, in frames. If both are ours, too, there is
-            nothing to list.
+        current_graves_hash: Of its graves, in frames. If both are ours, nothing is listed.
+        include_needed: Tell the ``chunk_hashes_needed``, too.
         virtual_time: What an AeorDB node sends; we do not need it.
     """
 
@@ -58,6 +56,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     include_system: bool = False
     current_root_hash: str | None = None
     current_graves_hash: str | None = None
+    include_needed: bool = True
     virtual_time: int | None = None
 
 
@@ -69,12 +68,14 @@ class DiffHeader(msgspec.Struct, frozen=True):
         database: Id made with its database; a copy of the database keeps it.
         root_hash: Hex root of its live tree when this page was begun.
         version: Version of its software.
+        deltas: Whether bases may be named for the chunks that are asked for (`wire.deltas`).
     """
 
     node_id: int
     database: int
     root_hash: str
     version: str = ""
+    deltas: bool = False
 
 
 class DiffEnd(msgspec.Struct, frozen=True, omit_defaults=True):

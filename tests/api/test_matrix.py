@@ -142,6 +142,8 @@ ROWS: dict[tuple[str, str], list[Row]] = {
         Row(f"/blobs/chunks/{chunk_id(b'data').hex()}", WRITER, data=b"data", status=LET_IN)
     ],
     ("POST", "/blobs/chunks"): [Row("/blobs/chunks", WRITER, status=LET_IN)],
+    ("POST", "/blobs/parts"): [Row("/blobs/parts", SOMEBODY)],
+    ("POST", "/blobs/recipes"): [Row("/blobs/recipes", WRITER, status=LET_IN)],
     ("GET", "/blobs/commits/{op}"): [Row("/blobs/commits/nothing", SOMEBODY, status=404)],
     ("POST", "/blobs/commit"): [
         Row("/blobs/commit", "u", {"files": [{"path": "/{top}/a.txt"}]}, needs_grant=True),

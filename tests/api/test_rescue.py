@@ -58,7 +58,8 @@ def ask(call: Browser, manner: str = "") -> tuple[list[bytes], list[bytes]]:
     token = call.here.mint(scope=SYNC)
     reply = call("POST", "/sync/chunks", content=NAME, headers=headers, token=token)
     frames = Decoder().feed(reply.content)
-    chunks = [parse_chunk(frame.payload).stored for frame in frames if frame.kind is Kind.CHUNK]
+    held = [parse_chunk(frame.payload) for frame in frames if frame.kind is Kind.CHUNK]
+    chunks = [bytes(chunk.stored) for chunk in held]
     return chunks, [frame.payload for frame in frames if frame.kind is Kind.MISSING]
 
 

@@ -8,7 +8,7 @@ import pytest
 from aeorsync.client import AsyncClient
 from aeorsync.core.hashing import chunk_id
 from aeorsync.errors import BadRequestError
-from aeorsync.wire.framing import Codec
+from aeorsync.wire.framing import Chunk, Codec
 from tests.client.conftest import client_of, remove, store
 from tests.support.loops import run
 from tests.support.nodes import NodeProcess
@@ -44,6 +44,7 @@ def test_chunks_come_once_each_and_what_is_not_there_is_left_out(
         async with client_of(node) as client:
             found = [chunk async for chunk in client.chunks([name, nobody, name])]
             [chunk] = found
+            assert isinstance(chunk, Chunk)
             assert (chunk.id, chunk.size) == (name, len(body))
             if chunk.codec is Codec.RAW:
                 assert chunk.stored == body

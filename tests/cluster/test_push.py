@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -97,7 +96,7 @@ def test_who_took_all_we_have_knows_what_we_know_and_nobody_else(
     peer = FakePeer(theirs, stance=stance)
     run(run_push(peering(ours, peer, **link)))
     assert 99 not in theirs.known()
-    run(run_push(replace(peering(ours, peer, **link), asks_knowledge=True)))
+    run(run_push(msgspec.structs.replace(peering(ours, peer, **link), asks_knowledge=True)))
     assert (ours.known().items() <= theirs.known().items()) is is_told
     assert (99 in theirs.known()) is is_told
 
@@ -265,7 +264,7 @@ def test_who_takes_more_than_before_knows_no_more_until_it_was_offered_everythin
 
     monkeypatch.setattr(theirs, "learn", learning)
     peer.stance = Stance()
-    run(run_push(replace(peering(ours, peer), asks_knowledge=True)))
+    run(run_push(msgspec.structs.replace(peering(ours, peer), asks_knowledge=True)))
     assert known == [True]
     assert ours.known().items() <= theirs.known().items()
 
@@ -284,7 +283,7 @@ def test_a_peer_put_back_to_a_copy_as_old_as_its_receipt_gets_its_own_files_agai
     cycle(ours, peer)
     target.close()
     peer.repository = target = open_repository(tmp_path / "old", 2)
-    run(run_push(replace(peering(ours, peer), asker=None, asks_knowledge=True)))
+    run(run_push(msgspec.structs.replace(peering(ours, peer), asker=None, asks_knowledge=True)))
     assert files(target) == files(ours) == {"/a": b"one", "/b": b"theirs"}
     target.close()
     ours.close()

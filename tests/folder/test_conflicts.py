@@ -41,6 +41,39 @@ def test_both_versions_are_on_both_sides_and_never_multiply(two: tuple[Synced, S
         assert [conflict.path for conflict in who.status().conflicts] == ["f.txt"]
 
 
+@pytest.mark.parametrize("then", ["edits", "deletes"])
+def test_killed_before_it_is_written_down_what_was_placed_is_not_taken_for_what_was_there(
+    person: Make, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    a, b = person("a"), person("b")
+    a.write("f.txt", "old")
+    a.sync()
+    b.sync()
+    a.write("f.txt", "by a")
+    b.write("f.txt", "by b")
+    a.sync()
+    b.sync()
+
+    async def dies(*_args: object, **_more: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aeorsync.folder.pull._Pull._record", dies)
+        with pytest.raises(RuntimeError, match="killed"):
+            a.sync()
+    assert a.read("f.txt") == "by b"
+    if then == "edits":
+        a.write("f.txt", "by b, and then by a")
+    else:
+        (a.path / "f.txt").unlink()
+    for who in (a, b, a, b):
+        who.sync()
+    for who in (a, b):
+        kept = [who.read(name) for name in who.names]
+        assert "by a" in kept  # nobody who saw it replaced it
+        assert then == "deletes" or "by b, and then by a" in kept
+
+
 def test_editing_a_copy_edits_that_version_and_what_is_shown_stays(
     two: tuple[Synced, Synced],
 ) -> None:

@@ -2,10 +2,10 @@
 
 import os
 import time
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from aeorsync.core.hashing import content_hash
 from aeorsync.core.versions import Kind

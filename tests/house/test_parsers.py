@@ -33,6 +33,7 @@ OWN = {
     "core.mergepatch:_merge": "part of `merge_patch`",
     "core.pointers:_step": "part of `resolve_pointer`",
     "folder.root:RootId.parse": "a note of our own ledger",
+    "folder.unsure:forget": "a note of our own ledger",
     "storage.content:Upload.feed": "bytes of a file, which nobody reads",
     "storage.restoring:_parse": "what this node stored itself",
     "storage.compression:unpack": "hands zstd to `expand`, and compares the hash",

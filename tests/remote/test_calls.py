@@ -16,6 +16,7 @@ from aeorsync.remote.calls import Event, Remote
 from aeorsync.remote.connection import Connection
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.wire import limits
+from aeorsync.wire.deltas import Delta
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec, Kind, encode, encode_chunk
 from aeorsync.wire.peer_events import ClockTold, Heartbeat, Hello, RootMoved
@@ -136,10 +137,10 @@ def test_a_peer_may_give_up_half_way_and_say_why() -> None:
         run(Peer(HEADER, encode(Kind.ERROR, b"\xc1")).remote.diff(None, None, 9))
 
 
-def fetch(peer: Peer, *ids: bytes) -> tuple[list[list[Chunk]], set[bytes]]:
-    taken: list[list[Chunk]] = []
+def fetch(peer: Peer, *ids: bytes) -> tuple[list[list[Chunk | Delta]], set[bytes]]:
+    taken: list[list[Chunk | Delta]] = []
 
-    async def take(chunks: list[Chunk]) -> None:
+    async def take(chunks: list[Chunk | Delta]) -> None:
         taken.append(chunks)
 
     return taken, run(peer.remote.chunks(ids, take))

@@ -19,6 +19,7 @@ from aeorsync.errors import (
 )
 from aeorsync.remote import connection
 from aeorsync.remote.connection import Connection
+from aeorsync.remote.engine import Engine
 from tests.support.loops import run
 from tests.support.peer import Body, answer
 
@@ -207,6 +208,8 @@ def test_the_environment_does_not_choose_the_way(monkeypatch: pytest.MonkeyPatch
 
 def test_idle_connections_are_kept_warm() -> None:
     way = Connection("http://peer")
-    pool = way._client._transport._pool  # type: ignore[attr-defined]
-    assert pool._max_keepalive_connections == pool._max_connections == connection._CONNECTIONS
+    engine = way._client._transport
+    assert isinstance(engine, Engine)
+    assert engine.size == connection._CONNECTIONS
+    assert engine.keep_s >= 60
     run(way.close())

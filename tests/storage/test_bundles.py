@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from aeorsync.core.access import EVERYTHING
 from aeorsync.core.hashing import content_hash
@@ -454,7 +455,7 @@ def test_what_is_committed_at_once_without_refusing_is_all_kept(repository: Repo
 def test_links_and_folders_have_the_times_they_were_given(repository: Repository) -> None:
     pointer = link("/l", "x")
     assert isinstance(pointer.state, LinkState)
-    timed = replace(pointer, state=replace(pointer.state, mtime=5))
+    timed = replace(pointer, state=msgspec.structs.replace(pointer.state, mtime=5))
     commit(repository, timed, folders=[Folder(parse("/f"), 7)])
     versions = [(entry_at(repository, path) or Entry(())).versions[0] for path in ("/l", "/f")]
     assert [(version.kind, version.mtime) for version in versions] == [

@@ -1,14 +1,16 @@
 """A file and a folder of one name: listed while both are there, and not a moment longer."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from aeorsync.core.paths import parse
 from aeorsync.storage import settling
-from aeorsync.storage.changes import delete, make_folder
+from aeorsync.storage.changes import delete, make_folder, rename
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.restoring import restore_path
 from aeorsync.storage.verify import verify
 from tests.support.cycles import remove
 from tests.support.repositories import exchange, memory_repository, put
@@ -89,3 +91,28 @@ def test_it_is_listed_no_more_once_the_file_gave_way_to_a_folder(
     one.commit(give_way).result(timeout=30)
     exchange(one, other)
     assert [listed(one), listed(other)] == [[], []]
+
+
+def test_it_is_listed_where_both_were_moved_to(both: tuple[Repository, Repository]) -> None:
+    one, other = both
+    one.commit(lambda draft: rename(draft, parse("/d/x"), parse("/e"))).result(timeout=30)
+    assert listed(one) == [b"e"]
+    exchange(one, other)
+    assert [listed(one), listed(other)] == [[b"e"], [b"e"]]
+    assert [verify(one).findings, verify(other).findings] == [[], []]
+
+
+@pytest.mark.parametrize("what", ["/", "/d"])
+def test_it_is_listed_when_both_come_back_from_a_snapshot(
+    both: tuple[Repository, Repository], what: str
+) -> None:
+    one, other = both
+    head = one.head
+    trees = (head.root, head.graves)
+    drop_both(one)
+    assert listed(one) == []
+    bring = partial(restore_path, one, path=parse(what), trees=trees)
+    one.commit(lambda draft: bring(draft=draft), alone=True).result(timeout=30)
+    assert listed(one) == [b"d\0x"]
+    exchange(one, other)
+    assert [listed(one), listed(other)] == [[b"d\0x"], [b"d\0x"]]

@@ -69,3 +69,54 @@ def test_a_pack_that_could_be_neither_begun_nor_removed_is_in_nobodys_way(
     [place] = mine.append([small])
     assert bytes(mine.read(small.id, place).data) == small.data
     mine.close()
+
+
+def test_what_lies_side_by_side_is_read_in_one_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Packs(tmp_path / "packs", 0, 0)
+    chunks = [chunk(number, 3000 + number) for number in range(100)]
+    places = dict(zip([c.id for c in chunks], made.append(chunks), strict=True))
+    reads: list[int] = []
+    pread = os.pread
+
+    def counted(handle: int, size: int, at: int) -> bytes:
+        reads.append(size)
+        return pread(handle, size, at)
+
+    monkeypatch.setattr(os, "pread", counted)
+    read, failed = made.read_all(places)
+    assert read == {c.id: c for c in chunks}
+    assert not failed
+    assert len(reads) == 1
+    reads.clear()
+    some = {c.id: places[c.id] for c in (chunks[90], chunks[3], chunks[4])}
+    assert made.read_all(some)[0] == {c.id: c for c in (chunks[90], chunks[3], chunks[4])}
+    assert len(reads) == 2
+    made.close()
+
+
+def test_of_many_chunks_only_those_that_cannot_be_read_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Packs(tmp_path / "packs", 0, 0)
+    chunks = [chunk(number, 3000) for number in range(10)]
+    places = dict(zip([c.id for c in chunks], made.append(chunks), strict=True))
+    bad = places[chunks[4].id]
+    pread = os.pread
+
+    def damaged(handle: int, size: int, at: int) -> bytes:
+        if at < bad.at + bad.stored and bad.at < at + size:
+            raise OSError(errno.EIO, "a bad sector")
+        return pread(handle, size, at)
+
+    monkeypatch.setattr(os, "pread", damaged)
+    read, failed = made.read_all(places)
+    assert failed == {chunks[4].id}
+    assert read == {c.id: c for c in chunks if c is not chunks[4]}
+    os.truncate(tmp_path / "packs" / "00000001.pack", places[chunks[8].id].at + 5)
+    monkeypatch.undo()
+    read, failed = made.read_all(places)
+    assert failed == {chunks[8].id, chunks[9].id}
+    assert len(read) == 8
+    made.close()

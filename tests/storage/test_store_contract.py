@@ -1,7 +1,6 @@
 """What every store promises; see `storage.base.Store`."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -127,7 +126,7 @@ def test_dropped_nodes_are_gone(store: Store) -> None:
     before = store.head()
     after = later(before)
     store.commit(Commit(before, after, {b"n" * 32: b"body"}))
-    store.commit(replace(Commit(after, later(after)), dropped=[b"n" * 32]))
+    store.commit(msgspec.structs.replace(Commit(after, later(after)), dropped=[b"n" * 32]))
     with pytest.raises(CorruptError):
         store.node(b"n" * 32)
 

@@ -15,6 +15,7 @@ from aeorsync.folder.events import Event, Outcome
 from aeorsync.folder.options import Options
 from aeorsync.folder.session import FolderSync
 from aeorsync.wire.blobs import CommitReply, CommitRequest, Committed
+from aeorsync.wire.deltas import Bases, Delta
 from aeorsync.wire.framing import Chunk, Codec
 from aeorsync.wire.protocol import DiffReply, Held, SeenReply
 from tests.support.loops import run
@@ -120,6 +121,19 @@ class HostileServer:
         """Take them."""
         self.sent += chunks
 
+    async def knows_deltas(self) -> bool:
+        """It does not."""
+        return False
+
+    async def parts(self, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """None of them."""
+        del ids
+        return {}
+
+    async def send_recipes(self, recipes: Sequence[Delta]) -> set[bytes]:
+        """Make nothing."""
+        return {recipe.id for recipe in recipes}
+
     async def commit(self, request: CommitRequest, chunks: Sequence[Chunk] = ()) -> CommitReply:
         """Say yes to everything."""
         self.taken.append(request)
@@ -136,8 +150,11 @@ class HostileServer:
             links=done(request.links),
         )
 
-    async def chunks(self, ids: Sequence[bytes]) -> AsyncIterator[Chunk]:
+    async def chunks(
+        self, ids: Sequence[bytes], bases: Bases | None = None
+    ) -> AsyncIterator[Chunk | Delta]:
         """What it has of them, or lies."""
+        del bases
         held = {chunk_id(body): body for body in self.bodies}
         for name in ids:
             if name in self.lies:

@@ -1,5 +1,6 @@
 """The table of parsers: see `tests.support.parsers`."""
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ import msgspec
 
 from aeorsync import config
 from aeorsync.api import diff, events, members, parameters, peers, places
+from aeorsync.api.bundling import Heard
 from aeorsync.api.commits import _parse_header as parse_commit
 from aeorsync.api.endpoint import parse_body
 from aeorsync.cluster import cycle, offers, terms
@@ -33,6 +35,7 @@ from aeorsync.core import (
     mergepatch,
     minting,
     nodes,
+    parts,
     paths,
     pointers,
     refresh,
@@ -49,11 +52,11 @@ from aeorsync.remote import calls, sse
 from aeorsync.remote import connection as remote_connection
 from aeorsync.remote import foreign as remote_foreign
 from aeorsync.remote.nodes import read_nodes
-from aeorsync.runtime import redact, squeeze
+from aeorsync.runtime import likeness, redact, squeeze
 from aeorsync.storage import archive, importing, version_records
 from aeorsync.storage import versions as version_names
 from aeorsync.storage.base import StoredChunk
-from aeorsync.wire import blobs, conflicts, encoding, framing, headers, protocol
+from aeorsync.wire import blobs, conflicts, deltas, encoding, framing, headers, protocol, recipes
 from aeorsync.wire import nodes as wire_nodes
 from aeorsync.wire import offers as wire_offers
 from aeorsync.wire import terms as wire_terms
@@ -141,6 +144,9 @@ CHUNK: Final = framing.encode_chunk(HASH, framing.Codec.RAW, 1, b"x")
 END: Final = framing.encode(
     framing.Kind.END, PACK(protocol.DiffEnd("feed", more=False, root_hash=HEX))
 )
+DELTA: Final = deltas.encode_delta(
+    deltas.Delta(HASH, 64, (SECRET,), likeness.liken(SECRET * 2, SECRET))
+)
 STREAM: Final = (
     HEADER
     + framing.encode(framing.Kind.ENTRIES, ITEMS)
@@ -148,6 +154,18 @@ STREAM: Final = (
     + framing.encode(framing.Kind.MISSING, HASH)
     + END
 )
+
+
+STEPS: Final = parts.write_steps(SECRET, [parts.describe(SECRET)])
+
+
+def made_of_delta(data: bytes) -> bytes:
+    """What some bytes make, read as a delta of whatever size they state."""
+    sizes = (332, 64, 0, 262_144)
+    for size in sizes[:-1]:
+        with contextlib.suppress(AeorError):
+            return likeness.unlike(data, SECRET, size)
+    return likeness.unlike(data, SECRET, sizes[-1])
 
 
 def whole_or_cut(feed: Callable[[], Callable[[bytes], Iterable[Any]]], data: bytes) -> list[Any]:
@@ -634,6 +652,49 @@ PARSERS: Final[tuple[Parser, ...]] = (
         is_canonical=True,
     ),
     Parser(
+        "delta",
+        deltas.parse_delta,
+        [DELTA[5:]],
+        ("wire.deltas:parse_delta",),
+        lambda delta: deltas.encode_delta(delta)[5:],
+        is_canonical=True,
+    ),
+    Parser(
+        "what a delta makes",
+        made_of_delta,
+        [likeness.liken(b"x" * 300 + SECRET, SECRET)],
+        ("runtime.likeness:unlike",),
+    ),
+    Parser(
+        "parts of a chunk",
+        recipes.parse_parts,
+        [HASH + parts.describe(SECRET * 99)],
+        ("wire.recipes:parse_parts", "core.parts:check_parts"),
+        b"".join,
+        is_canonical=True,
+    ),
+    Parser(
+        "recipe",
+        recipes.parse_recipe,
+        [recipes.encode_recipe(deltas.Delta(HASH, 32, (SECRET,), STEPS))[5:]],
+        ("wire.recipes:parse_recipe",),
+        lambda recipe: recipes.encode_recipe(recipe)[5:],
+        is_canonical=True,
+    ),
+    Parser(
+        "steps of a recipe",
+        lambda data: parts.follow_steps(data, SECRET, 32),
+        [STEPS, parts.write_steps(SECRET, [])],
+        ("core.parts:follow_steps",),
+    ),
+    Parser(
+        "wanted chunks",
+        deltas.parse_wants,
+        [deltas.encode_wants([HASH, SECRET], {HASH: [SECRET]})],
+        ("wire.deltas:parse_wants",),
+        lambda wants: deltas.encode_wants(list(wants), wants),
+    ),
+    Parser(
         "page",
         page,
         [STREAM, HEADER + END],
@@ -649,7 +710,7 @@ PARSERS: Final[tuple[Parser, ...]] = (
     ),
     Parser(
         "commit header",
-        lambda data: parse_commit(framing.Frame(framing.Kind.HEADER, data)),
+        lambda data: parse_commit(framing.Frame(framing.Kind.HEADER, data), Heard()),
         [PACK(COMMIT)],
         ("api.commits:_parse_header",),
         PACK,
@@ -658,7 +719,7 @@ PARSERS: Final[tuple[Parser, ...]] = (
         "bodies",
         bodies,
         [JSON(body) for body in BODIES],
-        ("api.endpoint:parse_body", "api.endpoint:_check_json"),
+        ("api.endpoint:parse_body", "api.endpoint:_check_json", "api.commits:_parse_json"),
     ),
     Parser(
         "answers",

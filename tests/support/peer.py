@@ -13,7 +13,9 @@ from aeorsync.errors import AeorError
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Connection
 from aeorsync.storage.base import StoredChunk
+from aeorsync.storage.deltas import Maker
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.deltas import WANTS_TYPE, Delta, parse_wants
 from aeorsync.wire.framing import Codec, Decoder, Frame, Kind, encode, encode_chunk
 from aeorsync.wire.nodes import NodesHeader
 from aeorsync.wire.offers import OfferedChunksReply, OfferReply
@@ -81,6 +83,7 @@ class FakePeer(httpx.AsyncBaseTransport):
         node: Changes the body of a tree node.
         root: Root of the live tree it claims to have, to those who ask for tree nodes.
         frames: Changes the frames of an answer.
+        deltas: Say that bases may be named, and send these deltas where one is.
         status: Answer these paths with a status and a body.
         stance: How it stands to who offers it something.
         reply: Changes its answer to an offer.
@@ -99,6 +102,7 @@ class FakePeer(httpx.AsyncBaseTransport):
     node: Callable[[bytes], bytes] = lambda body: body
     root: bytes | None = None
     frames: Callable[[str, Frames], Frames] = lambda _, frames: frames
+    deltas: Callable[[Delta], bytes] | None = None
     status: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     stance: Stance = field(default_factory=lambda: Stance(is_linked=True))
     reply: Callable[[OfferReply], OfferReply] = lambda reply: reply
@@ -129,6 +133,8 @@ class FakePeer(httpx.AsyncBaseTransport):
             return answer(*self.status[path])
         if path.startswith("/sync/offer"):
             return await self._offered(path, body)
+        if request.headers.get("content-type") == WANTS_TYPE:
+            return self._framed("chunks", self._alike(parse_wants(body)))
         return self._routes()[path](body)
 
     def _routes(self) -> dict[str, Callable[[bytes], httpx.Response]]:
@@ -187,7 +193,17 @@ class FakePeer(httpx.AsyncBaseTransport):
                 after = f"feed:{rows[-1].seq if rows else at}:0"
         root = head.root.hex()
         return [
-            encode(Kind.HEADER, pack(DiffHeader(self.node_id, self.repository.database_id, root))),
+            encode(
+                Kind.HEADER,
+                pack(
+                    DiffHeader(
+                        self.node_id,
+                        self.repository.database_id,
+                        root,
+                        deltas=self.deltas is not None,
+                    )
+                ),
+            ),
             encode(Kind.ENTRIES, pack(self.items(items))),
             encode(Kind.END, pack(DiffEnd(after, more, root))),
         ]
@@ -195,7 +211,21 @@ class FakePeer(httpx.AsyncBaseTransport):
     def _chunks(self, body: bytes) -> Frames:
         ids = [body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE)]
         held = {chunk.id: chunk for chunk in self.repository.stored_chunks(ids)}
-        sent = [(name, self.chunk(held[name]) if name in held else None) for name in ids]
+        return self._sent(
+            [(name, self.chunk(held[name]) if name in held else None) for name in ids]
+        )
+
+    def _alike(self, wants: dict[bytes, tuple[bytes, ...]]) -> Frames:
+        assert self.deltas is not None
+        maker = Maker(self.repository)
+        sent: list[tuple[bytes, bytes | None]] = []
+        for chunk in self.repository.stored_chunks(list(wants)):
+            delta = maker.make(chunk, wants[chunk.id])
+            frame = self.chunk(chunk) if delta is None else self.deltas(delta)
+            sent.append((chunk.id, frame))
+        return self._sent(sent)
+
+    def _sent(self, sent: list[tuple[bytes, bytes | None]]) -> Frames:
         return [
             encode(Kind.HEADER, pack({})),
             *(frame for _, frame in sent if frame is not None),

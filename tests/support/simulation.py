@@ -25,6 +25,7 @@ from aeorsync.storage.members import ACKS, MEMBERS, Members
 from aeorsync.storage.memory import MemoryStore
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import is_system_key
+from aeorsync.wire.deltas import Bases
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec
 from aeorsync.wire.protocol import pack
@@ -64,7 +65,10 @@ class Wire:
         header, items, end = read_frames(frames)
         return DiffPage(header, [pack(items)] if items else [], end)
 
-    async def chunks(self, ids: Sequence[bytes], take: Take) -> set[bytes]:
+    async def chunks(
+        self, ids: Sequence[bytes], take: Take, manner: None = None, bases: Bases | None = None
+    ) -> set[bytes]:
+        del manner, bases
         held = self._server.stored_chunks(list(ids))
         await take([Chunk(c.id, Codec(c.codec), c.size, bytes(c.data)) for c in held])
         return set(ids) - {chunk.id for chunk in held}

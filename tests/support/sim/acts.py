@@ -230,7 +230,12 @@ async def _give_up(run: Small, at: int, path: str, which: int) -> None:
     staying = [v for v in entry.versions if any(is_same_state(v, loser) for loser in left)]
     settled = (version.dot for version in entry.versions if version not in staying)
     seen = run.history.closure(settled)
-    commit(node, lambda draft: give_up(draft, parse(path), given.id), _only({key: seen}))
+
+    def claims(where: bytes, _: Version) -> Seen | None:
+        # Also where it is a folder that stays: what it is beside it has not seen.
+        return seen if where == key else None
+
+    commit(node, lambda draft: give_up(draft, parse(path), given.id), claims)
 
 
 @step("commit")

@@ -8,11 +8,54 @@ DelayedCrew     each call is made a little later, as if a thread had had to wake
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
+from functools import cached_property, partial
 from random import Random
+from threading import Condition
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+_ENDED = frozenset({"FINISHED", "CANCELLED", "CANCELLED_AND_NOTIFIED"})
+
+
+class Light(Future[Any]):
+    """A future without a lock, which is most of what one costs: there is only one thread."""
+
+    def __init__(self) -> None:
+        self._state = "PENDING"
+        self._result: Any = None
+        self._exception: BaseException | None = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Any] = []
+
+    @cached_property
+    def _condition(self) -> Condition:  # type: ignore[override]  # made when it is needed
+        """For the few that are waited for after all."""
+        return Condition()
+
+    def done(self) -> bool:
+        return self._state in _ENDED
+
+    def cancelled(self) -> bool:
+        return self._state in _ENDED and self._state != "FINISHED"
+
+    def set_running_or_notify_cancel(self) -> bool:
+        if self._state != "PENDING":
+            return super().set_running_or_notify_cancel()
+        self._state = "RUNNING"
+        return True
+
+    def set_result(self, result: Any) -> None:  # noqa: ANN401
+        if self._done_callbacks or self._state in _ENDED:
+            super().set_result(result)
+            return
+        self._result, self._state = result, "FINISHED"
+
+    def result(self, timeout: float | None = None) -> Any:  # noqa: ANN401
+        if self._state == "FINISHED" and self._exception is None:
+            return self._result
+        return super().result(timeout)
 
 
 def _made(future: "Future[T]", call: Callable[[], T]) -> "Future[T]":
@@ -33,7 +76,7 @@ class InlineAttendant:
         self._is_busy = False
 
     def promise(self) -> "Future[Any]":
-        return Future()
+        return Light()
 
     def call(self) -> None:
         if self._is_busy:
@@ -52,7 +95,7 @@ class InlineCrew:
     """See `runtime.threads.Crew`."""
 
     def submit(self, call: Callable[[], T]) -> "Future[T]":
-        return _made(Future(), call)
+        return _made(Light(), call)
 
     def attend(
         self, name: str, serve: Callable[[], bool], is_waited_for: Callable[[], bool]

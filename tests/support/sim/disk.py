@@ -84,7 +84,8 @@ class Disk(MemoryStore):
 
     # What changes something
 
-    def _put(self, chunks: Sequence[StoredChunk]) -> None:
+    def _put(self, chunks: Sequence[StoredChunk], *, are_missing: bool = False) -> None:
+        del are_missing
         held = self._chunks
         self._volatile.update(chunk.id for chunk in chunks if chunk.id not in held)
         MemoryStore.put_chunks(self, chunks)

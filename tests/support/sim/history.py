@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from aeorsync.core.clock import is_too_far_ahead
+from aeorsync.core.clock import is_too_far_ahead, make_stamp
 from aeorsync.core.merge import see
 from aeorsync.core.versions import Dot, Entry, Kind, Version, covers
 
@@ -100,17 +100,24 @@ class History:
                 found |= known.seen
         return frozenset(found)
 
-    def end_commit(self, past: Past, last_stamp: int, node: int, now_ms: int) -> None:
+    def end_commit(self, past: Past, stamps: tuple[int, int], node: int, now_ms: int) -> None:
         """All paths of a commit have been noted.
 
-        A stamp from too far ahead, that of a wrong clock, is not followed: then they go back.
+        A stamp from too far ahead, that of a wrong clock, is not followed: then they go back, also
+        where nothing is given one because it is only stated again.
+
+        Args:
+            past: Of the node.
+            stamps: Its last ones before and after the commit.
+            node: Its id.
+            now_ms: What its clock shows, in milliseconds since the Unix epoch.
         """
+        before, after = stamps
+        if is_too_far_ahead(before, now_ms) and after < before:
+            past.stamp = min(past.stamp, make_stamp(now_ms) - 1)
         if past.fresh:
             first, last = min(past.fresh), max(past.fresh)
-            demand(
-                first > past.stamp or is_too_far_ahead(last_stamp, now_ms),
-                f"node {node}: stamp {first} after {past.stamp}",
-            )
+            demand(first > past.stamp, f"node {node}: stamp {first} after {past.stamp}")
             demand(len(set(past.fresh)) == len(past.fresh), f"node {node} gave out a stamp twice")
             past.stamp = last
             past.fresh.clear()
@@ -144,11 +151,11 @@ class History:
         for version in entry.versions:
             seen = self.known[version.dot].seen
             for other in entry.versions:
-                demand(
-                    other.dot not in seen,
-                    f"node {node} keeps {_name(other.dot)} of {key!r} beside"
-                    f" {_name(version.dot)}, whose writer had seen it",
-                )
+                if other.dot in seen:
+                    raise BrokenError(
+                        f"node {node} keeps {_name(other.dot)} of {key!r} beside"
+                        f" {_name(version.dot)}, whose writer had seen it"
+                    )
 
     def _add(
         self,
@@ -245,10 +252,8 @@ class History:
         for version in entry.versions:
             if version.deleted or _state(version) in shown_states:
                 continue
-            demand(
-                any(other.base == version.content.hash for other in entry.versions),
-                f"node {node} does not show {_name(version.dot)} at {key!r}",
-            )
+            if not any(other.base == version.content.hash for other in entry.versions):
+                raise BrokenError(f"node {node} does not show {_name(version.dot)} at {key!r}")
         if not sight.winner.deleted and ("deleted",) not in shown_states:
             self._check_hidden_deletions(node, key, entry)
 
@@ -278,9 +283,14 @@ class History:
 
 
 def _is_settled(entry: Entry) -> bool:
-    """Whether deletions may win over living versions: they deleted just what each of them says."""
+    """Whether deletions may win over living versions: they deleted just what each of them says,
+    or what was made from that.
+    """
     gone = {version.base for version in entry.versions if version.deleted}
-    return all(version.deleted or version.content.hash in gone for version in entry.versions)
+    lives = [version for version in entry.versions if not version.deleted]
+    while more := {live.base for live in lives if live.content.hash in gone} - gone - {b""}:
+        gone |= more
+    return all(live.content.hash in gone for live in lives)
 
 
 def _state(version: Version) -> tuple[object, ...]:

@@ -89,6 +89,7 @@ class Maker:
         self._chance = chance
         self._nodes = nodes
         self._paths = paths
+        self._make = self._makers()
 
     def step(self, name: str) -> Step:
         """One step of a kind."""
@@ -127,8 +128,9 @@ class Maker:
             found.insert(place + shift, step)
         return found
 
-    def _arguments(self, name: str) -> list[Any]:
-        make: dict[str, Callable[[], list[Any]]] = {
+    def _makers(self) -> dict[str, Callable[[], list[Any]]]:
+        """What belongs to each kind of step; to others only a node."""
+        return {
             "put": lambda: [self._node(), self._path(), self._number()],
             "edit": lambda: [self._client(), self._node(), self._path(), self._number()],
             "stow": lambda: [self._client(), self._node(), self._number()],
@@ -163,7 +165,10 @@ class Maker:
             "wait": lambda: [self._chance.choice((1, 1000, 60_000))],
             "grow old": list,
         }
-        return make[name]() if name in make else [self._node()]
+
+    def _arguments(self, name: str) -> list[Any]:
+        make = self._make.get(name)
+        return [self._node()] if make is None else make()
 
     def _node(self) -> int:
         return self._chance.randrange(self._nodes)

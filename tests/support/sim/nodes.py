@@ -171,7 +171,8 @@ class Node:
             if after is None:
                 raise AssertionError(change)
             self.history.note(self.past, change.key, before, after, node=self.id)
-        self.history.end_commit(self.past, commit.before.stamp, self.id, now)
+        stamps = (commit.before.stamp, commit.after.stamp)
+        self.history.end_commit(self.past, stamps, self.id, now)
         if commit.changes:
             self.commits += 1
             if any(map(is_about_members, commit.changes)):

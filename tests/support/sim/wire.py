@@ -23,7 +23,9 @@ from aeorsync.errors import UnavailableError
 from aeorsync.remote.calls import DiffPage, Take
 from aeorsync.remote.nodes import NodesAnswer, read_nodes
 from aeorsync.runtime.throttle import Throttle
+from aeorsync.storage.deltas import Maker
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.deltas import Bases, Delta
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec, Decoder, Frame, Kind, encode
 from aeorsync.wire.nodes import ANSWER_BYTES, NodesHeader
@@ -118,12 +120,28 @@ class Wire:
         )
 
     async def chunks(
-        self, ids: Sequence[bytes], take: Take, manner: Literal["checked", "held"] | None = None
+        self,
+        ids: Sequence[bytes],
+        take: Take,
+        manner: Literal["checked", "held"] | None = None,
+        bases: Bases | None = None,
     ) -> set[bytes]:
         del manner
-        held = self._carry(lambda: self._server.stored_chunks(list(ids)))
+
+        def answer() -> list[Chunk | Delta]:
+            maker = Maker(self._server)
+            held = self._server.stored_chunks(list(ids))
+            deltas = (
+                (chunk, maker.make(chunk, (bases or {}).get(chunk.id, ()))) for chunk in held
+            )
+            return [
+                Chunk(c.id, Codec(c.codec), c.size, bytes(c.data)) if delta is None else delta
+                for c, delta in deltas
+            ]
+
+        held = self._carry(answer)
         self.chunks_sent += len(held)
-        await take([Chunk(c.id, Codec(c.codec), c.size, bytes(c.data)) for c in held])
+        await take(held)
         return set(ids) - {chunk.id for chunk in held}
 
     async def nodes(self, names: Sequence[bytes]) -> NodesAnswer:
