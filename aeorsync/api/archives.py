@@ -9,15 +9,14 @@ and symlinks (as links) are kept.
 """
 
 import stat
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
-from stream_zip import ZIP_AUTO, MemberFile, stream_zip
 
 from aeorsync.api import resolve
 from aeorsync.api.bodies import FileReader, streamed
@@ -38,6 +37,11 @@ from aeorsync.storage.views import View
 from aeorsync.wire import limits
 from aeorsync.wire.limits import MIB
 
+if TYPE_CHECKING:
+    from stream_zip import MemberFile
+
+_Told: TypeAlias = tuple[str, datetime, int, tuple[int, int], Iterable[bytes]]
+"""Name, time, mode, size with the level to compress at, and bytes."""
 _MODES: Final = {
     Kind.DIRECTORY: stat.S_IFDIR | 0o755,
     Kind.SYMLINK: stat.S_IFLNK | 0o777,
@@ -170,12 +174,19 @@ def _plan(
 
 
 def _zip(members: list[_Member], reader: FileReader) -> Generator[bytes, None, None]:
-    yield from stream_zip((_member(member, reader) for member in members), chunk_size=MIB)
+    # What it could encrypt with takes longer to load than all of this package, and is not used.
+    from stream_zip import ZIP_AUTO, stream_zip  # noqa: PLC0415
+
+    def members_of() -> Iterator["MemberFile"]:
+        for name, modified, mode, (size, level), content in (_member(m, reader) for m in members):
+            yield name, modified, mode, ZIP_AUTO(size, level=level), content
+
+    yield from stream_zip(members_of(), chunk_size=MIB)
 
 
-def _member(member: _Member, reader: FileReader) -> MemberFile:
+def _member(member: _Member, reader: FileReader) -> _Told:
     if member.data is None:
-        return member.name, _time(0), _MODES[Kind.DIRECTORY], ZIP_AUTO(0, level=0), ()
+        return member.name, _time(0), _MODES[Kind.DIRECTORY], (0, 0), ()
     version = see(decode_entry(member.data)).winner
     kind = Kind(version.kind)
     mode = _MODES[kind] | (_EXECUTABLE if kind == Kind.FILE and version.executable else 0)
@@ -186,7 +197,7 @@ def _member(member: _Member, reader: FileReader) -> MemberFile:
         size, content = len(target), (target,)
     elif kind == Kind.FILE:
         size, content = version.content.size, reader.read(version.content)
-    return member.name, _time(version.mtime), mode, ZIP_AUTO(size, level=_level(version)), content
+    return member.name, _time(version.mtime), mode, (size, _level(version)), content
 
 
 def _level(version: Version) -> int:

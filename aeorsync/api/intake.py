@@ -18,20 +18,12 @@ from aeorsync.errors import AeorError, BadRequestError, CorruptError
 from aeorsync.runtime import bridge
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.composing import Taken
-from aeorsync.wire.framing import (
-    CHUNK_HEAD_SIZE,
-    HEAD_SIZE,
-    Decoder,
-    Frame,
-    Kind,
-    parse_chunk,
-)
+from aeorsync.wire.framing import HEAD_SIZE, Decoder, Frame, Kind, parse_chunk
 from aeorsync.wire.limits import FRAME_COST, KIB, MAX_CHUNK, MIB
 
 CHUNK_FRAME: Final = MAX_CHUNK + KIB
 _GROUP: Final = 2 * MIB
 """Bytes stored at a time, at least, while there are more."""
-_FRAME_COSTS: Final = FRAME_COST - CHUNK_HEAD_SIZE
 _NAME_COST: Final = 128
 """Bytes that each chunk counts for to the end of its request, which remembers its name."""
 
@@ -79,7 +71,7 @@ class Intake:
             BadRequestError: Another frame is among them, or a chunk does not match its name.
             OverloadedError: There is no memory for them.
         """
-        size = _FRAME_COSTS * len(frames)
+        size = FRAME_COST * len(frames)
         for frame in frames:
             size += len(frame.payload)
         self._share.take(size + _NAME_COST * len(frames))

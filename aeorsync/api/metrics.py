@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from aeorsync.api import reach
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
-from aeorsync.api.meter import MEDIA_TYPE, Facts, render
+from aeorsync.api.meter import MEDIA_TYPE, Facts
 from aeorsync.api.node import Node
 from aeorsync.api.parameters import Query
 from aeorsync.cluster.peers import is_id
@@ -63,8 +63,14 @@ async def show_metrics(call: Call) -> Response:
         waiting=node.repository.waiting,
         streams=node.bus.listeners,
     )
-    text = await bridge.run(render, node.meter, facts, node.repository, node.wall)
+    text = await bridge.run(_render, node, facts)
     return Response(text, headers={"Cache-Control": "no-store", "Content-Type": MEDIA_TYPE})
+
+
+def _render(node: Node, facts: Facts) -> bytes:
+    from aeorsync.api.exposition import render  # noqa: PLC0415 - see there
+
+    return render(node.meter, facts, node.repository, node.wall)
 
 
 async def show_health(call: Call) -> Response:

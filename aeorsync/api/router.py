@@ -39,7 +39,8 @@ class Router:
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._exact: dict[bytes, dict[str, Match]] = {}
-        self._shapes: dict[tuple[str, ...], dict[str, Endpoint]] = {}
+        # By their first name, which none of them leaves open: most paths fit no shape at all.
+        self._shapes: dict[bytes, dict[tuple[str, ...], dict[str, Endpoint]]] = {}
         self._prefixes: dict[bytes, dict[str, Match]] = {}
         for endpoint in endpoints:
             self._add(endpoint)
@@ -71,7 +72,9 @@ class Router:
             prefix = path.removesuffix(_REST).encode()
             self._prefixes.setdefault(prefix, {})[method] = Match(endpoint, prefix)
         elif "{" in path:
-            self._shapes.setdefault(tuple(path.split("/")), {})[method] = endpoint
+            shape = tuple(path.split("/"))
+            shapes = self._shapes.setdefault(shape[1].encode(), {})
+            shapes.setdefault(shape, {})[method] = endpoint
         else:
             self._exact.setdefault(path.encode(), {})[method] = Match(endpoint, path.encode())
 
@@ -86,7 +89,7 @@ class Router:
 
     def _fitting_shapes(self, raw: bytes) -> Iterator[dict[str, Match]]:
         parts = raw.split(b"/")
-        for shape, rows in self._shapes.items():
+        for shape, rows in self._shapes.get(parts[1], {}).items():
             if len(shape) != len(parts):
                 continue
             pairs = list(zip(shape, parts, strict=True))

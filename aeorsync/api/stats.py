@@ -165,9 +165,11 @@ class _Links:
 
 
 def _figures(node: Node, links: _Links) -> StatsReply:
+    from aeorsync.api.exposition import sums  # noqa: PLC0415 - see there
+
     repository, now_ms = node.repository, node.wall.now_ms()
     held = node.meter.sizes(repository, node.wall)
-    counted = node.meter.sums()
+    counted = sums(node.meter)
     disk = None if node.folder is None else shutil.disk_usage(node.folder)
     with repository.view() as view:
         entries = view.count()

@@ -61,6 +61,9 @@ def start(  # noqa: PLR0913  # one flag a setting; a test compares them with the
     flags = locals()
     settings = load(flags)
     # Imported here: the server takes a while to load, and help and refusals need not wait for it.
+    from aeorsync.runtime import memory  # noqa: PLC0415
+
+    memory.search_seldom()  # what is imported stays
     from aeorsync.cli import banner  # noqa: PLC0415
     from aeorsync.runtime import log  # noqa: PLC0415
     from aeorsync.server import run  # noqa: PLC0415

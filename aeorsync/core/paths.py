@@ -61,8 +61,10 @@ def parse(text: str, *, allow_system: bool = False) -> TreePath:
         BadRequestError: A name is empty, too long, or forbidden.
         NotFoundError: The path lies in the system namespace.
     """
-    if len(text) <= MAX_PATH and _ORDINARY.match(text):
-        return TreePath(text)
+    # As a URL has it after the prefix of its route, without the slash in front.
+    usual = text if text[:1] == "/" else "/" + text
+    if len(usual) <= MAX_PATH and _ORDINARY.match(usual):
+        return TreePath(usual)
     inner = text.strip("/")
     if not inner:
         return ROOT

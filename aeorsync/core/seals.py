@@ -68,8 +68,8 @@ def unseal(secret: bytes, path: str, text: str) -> Vector | None:
 
 def _tag(secret: bytes, path: str, body: bytes) -> bytes:
     # A path that is not Unicode was never sealed, but asking for it must not fail.
-    keyed = blake3(path.encode(errors="surrogatepass") + b"\0", key=secret)
-    return keyed.update(body).digest(TAG_SIZE)
+    text = path.encode(errors="surrogatepass")
+    return blake3(text + b"\0" + body, key=secret).digest(TAG_SIZE)
 
 
 def _to_text(raw: bytes) -> str:

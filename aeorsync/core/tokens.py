@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import jwt
 import msgspec
 from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -103,18 +102,25 @@ class SigningKey:
 
     def sign(self, claims: dict[str, str | int]) -> str:
         """Return a token that carries ``claims``."""
+        import jwt  # noqa: PLC0415 - see below
+
         return jwt.encode(claims, self._private, algorithm=ALGORITHM, sort_headers=False)
 
     def open(self, token: str) -> dict[str, Any]:
         """Return the claims of a token this key signed; their types are not checked.
 
         Raises:
-            jwt.PyJWTError: This key did not sign it, or not as ours.
-            ValueError: It is not JSON.
+            ValueError: This key did not sign it, or not as ours, or it is not JSON.
         """
-        claims: dict[str, Any] = jwt.decode(
-            token, self._public, algorithms=[ALGORITHM], issuer=ISSUER, options=_JWT_OPTIONS
-        )
+        # With all it needs it takes long to load, and a node starts, and serves API keys, without.
+        import jwt  # noqa: PLC0415
+
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token, self._public, algorithms=[ALGORITHM], issuer=ISSUER, options=_JWT_OPTIONS
+            )
+        except jwt.PyJWTError as error:
+            raise ValueError("this key did not sign it, or not as ours") from error
         return claims
 
 
@@ -190,7 +196,7 @@ def verify(key: SigningKey, token: str, now: int) -> Claims:
         raise _refusal()
     try:
         claims = msgspec.convert(key.open(token), Claims)
-    except (jwt.PyJWTError, msgspec.ValidationError, ValueError) as error:
+    except (msgspec.ValidationError, ValueError) as error:
         raise _refusal() from error
     if claims.expires + LEEWAY <= now:
         raise _refusal()

@@ -12,10 +12,16 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, Final, Literal, TextIO
 
-import structlog
-from structlog.typing import FilteringBoundLogger, Processor
-
 from aeorsync.runtime.redact import redact, redact_value
+
+# It would load Rich's part for tracebacks in colours, which are not used here, and Pygments.
+_hidden = [name for name in ("rich.traceback", "rich.pretty") if name not in sys.modules]
+sys.modules.update(dict.fromkeys(_hidden))  # type: ignore[arg-type]
+import structlog  # noqa: E402
+from structlog.typing import FilteringBoundLogger, Processor  # noqa: E402
+
+for _name in _hidden:
+    del sys.modules[_name]
 
 HANDLER_NAME: Final = "aeorsync"
 

@@ -43,7 +43,7 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.log import get_logger
-from aeorsync.runtime.memory import share_arenas
+from aeorsync.runtime.memory import keep_spare, search_seldom, share_arenas
 from aeorsync.runtime.tasks import Supervisor
 from aeorsync.server.addresses import own_url
 from aeorsync.server.housekeeping import keeping_time
@@ -102,6 +102,7 @@ def run(settings: Settings, announce: Callable[[Ready], None]) -> int:
     folder.check()
     _allow_many_files()
     share_arenas()
+    keep_spare()
     try:
         with _listen(settings) as listener:
             return uvloop.run(_serve(settings, folder, listener, announce))
@@ -189,6 +190,7 @@ async def _serve(
     try:
         port = listener.getsockname()[1]
         async with _running(settings, folder, gate, port, drain) as ready:
+            search_seldom()
             announce(ready)
             log.info("ready", url=ready.url, data=str(ready.data), node=ready.node_id)
             await _until_stopped(stop, serving)

@@ -24,8 +24,9 @@ from aeorsync.core.paths import TreePath, ancestors, to_key
 from aeorsync.core.versions import NO_CONTENT, Content, Entry, Kind, Vector, Version, covers
 from aeorsync.errors import CorruptError
 from aeorsync.storage.compression import pack
-from aeorsync.storage.draft import Draft, State, state_of
+from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.states import State, state_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ from aeorsync.storage.changes import (
     put_file,
     put_link,
 )
-from aeorsync.storage.draft import Draft, sight_of
+from aeorsync.storage.draft import Draft
+from aeorsync.storage.states import sight_of
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):

@@ -22,7 +22,8 @@ from aeorsync.storage.bounds import (
     is_taken,
     within,
 )
-from aeorsync.storage.draft import Draft, State, sight_of, state_of
+from aeorsync.storage.draft import Draft
+from aeorsync.storage.states import State, sight_of, state_of
 
 Tags: TypeAlias = tuple[Vector | None, ...] | Literal["*"] | None
 """Contexts named by an If-Match or If-None-Match header; None in it matches nothing."""
@@ -101,13 +102,11 @@ def put_file(
 ) -> Version:
     """Create or replace a file. Stating again what is there already changes nothing.
 
-    Args:
-        draft: Where to write.
-        path: Of the file.
-        file: What it is to be.
-        conditions: What the writer demands and knows.
-        has_folder: Whether this operation made sure before that the folder it is in is one.
+    With ``has_folder`` this operation made sure before that the folder it is in is one.
     """
+    key = to_key(path)
+    if key and conditions.if_match is None and draft.is_free(key):
+        return _put_first(draft, path, key, file, conditions.base or (), has_folder=has_folder)
     entry = _check(draft, path, conditions)
     old = sight_of(entry)
     if old is not None and old.winner.kind == Kind.DIRECTORY:
@@ -291,6 +290,24 @@ def last_of(entry: Entry) -> Version:
 def nothing_deleted(path: TreePath) -> NotFoundError:
     """The error of a path where there is nothing to bring back."""
     return NotFoundError(f"nothing was deleted at {path}")
+
+
+def _put_first(
+    draft: Draft, path: TreePath, key: bytes, file: FileState, base: Vector, *, has_folder: bool
+) -> Version:
+    """Create a file where nothing ever was: so there is nothing to compare it with."""
+    if not has_folder:
+        _make_parents(draft, path)
+    now = draft.now_ms
+    state = State(
+        kind=Kind.FILE,
+        content=file.content,
+        content_type=file.content_type,
+        executable=bool(file.executable),
+        mtime=now * 1_000_000 if file.mtime is None else file.mtime,
+        created=now,
+    )
+    return draft.write_first(key, state, base)
 
 
 def _check(draft: Draft, path: TreePath, conditions: Conditions) -> Entry | None:

@@ -12,9 +12,8 @@ import msgspec
 from aeorsync.core import clock, tree
 from aeorsync.core.finder import Finder
 from aeorsync.core.merge import Sight, join, see
-from aeorsync.core.paths import MAX_PATH, TreePath, to_key
+from aeorsync.core.paths import MAX_PATH, TreePath, from_key, to_key
 from aeorsync.core.versions import (
-    NO_CONTENT,
     Content,
     Dot,
     Entry,
@@ -28,6 +27,7 @@ from aeorsync.core.versions import (
 from aeorsync.errors import BadRequestError, ConflictError
 from aeorsync.storage.base import Change, Commit
 from aeorsync.storage.collisions import ConflictMarks
+from aeorsync.storage.states import State, sight_of, state_of
 from aeorsync.storage.views import NodeCache, View, below
 
 MAX_OPEN_VERSIONS = 64
@@ -35,32 +35,6 @@ MAX_OPEN_VERSIONS = 64
 
 _MAX_READ = 20_000
 """Entries of the view that a draft remembers."""
-
-
-class State(msgspec.Struct, frozen=True):
-    """What a path is to become; a `Version` without its history."""
-
-    kind: Kind
-    deleted: bool = False
-    content: Content = NO_CONTENT
-    target: str = ""
-    content_type: str = ""
-    executable: bool = False
-    mtime: int = 0
-    created: int = 0
-    base: bytes = b""
-
-
-def state_of(version: Version, **changes: object) -> State:
-    """The state a version left, with some of it changed."""
-    fields = {name: getattr(version, name) for name in State.__struct_fields__}
-    return State(**{**fields, "kind": Kind(version.kind), **changes})
-
-
-def sight_of(entry: Entry | None) -> Sight | None:
-    """What readers see of an entry, if it is live."""
-    sight = None if entry is None else see(entry)
-    return sight if sight is not None and sight.is_live else None
 
 
 class Draft:
@@ -170,6 +144,16 @@ class Draft:
             return True
         return bool(self.inside(path)) if edited else self._live.has(*below(key))
 
+    def is_free(self, key: bytes) -> bool:
+        """Whether nothing ever was at a key, nor is anything live below it."""
+        if self.entry(key) is not None:
+            return False
+        start, stop = key + b"\0", key + b"\x01"
+        at = bisect_left(self._order, start)
+        if at < len(self._order) and self._order[at] < stop:
+            return not self.has_inside(from_key(key))
+        return not self._live.has(start, stop)
+
     def _edited_inside(self, folder: bytes) -> Iterator[tuple[bytes, bool]]:
         """Keys below a folder that this draft has edited, and whether each is live."""
         start, stop = below(folder)
@@ -234,6 +218,18 @@ class Draft:
                 f"{path} has {MAX_OPEN_VERSIONS} unresolved versions; resolve them first"
             )
         self._set(key, merged, via=0)
+        return version
+
+    def write_first(self, key: bytes, state: State, context: Vector = ()) -> Version:
+        """Add the first version of a path that is free; see `is_free` and `write`."""
+        if len(key) >= MAX_PATH:
+            raise BadRequestError(
+                f"{from_key(key)[:100]}... would be longer than {MAX_PATH} bytes"
+            )
+        if context:
+            self._notice_copied_database(context)
+        version = self._mint(state, context)
+        self._set(key, Entry((version,)), via=0)
         return version
 
     def merge(self, key: bytes, theirs: Entry, via: int) -> bool:
@@ -355,7 +351,8 @@ class Draft:
                     via=self._kept_via[key],
                 )
             )
-            marks.note(key, was, now, is_merged=key in self._merged)
+            if was is not None or key in self._merged or now.losers or not now.is_live:
+                marks.note(key, was, now, is_merged=key in self._merged)
         graves.update(dict.fromkeys(self._forgotten - self._kept.keys()))
         if not changes and not graves:
             return None

@@ -37,7 +37,8 @@ from aeorsync.core.versions import (
 from aeorsync.errors import BadRequestError, NotFoundError
 from aeorsync.runtime import chance
 from aeorsync.storage.changes import make_folder
-from aeorsync.storage.draft import Draft, State, state_of
+from aeorsync.storage.draft import Draft
+from aeorsync.storage.states import State, state_of
 from aeorsync.storage.version_records import Fork
 from aeorsync.storage.views import View, below
 
@@ -149,6 +150,14 @@ class ForkDraft(Draft):
         """See `Draft`."""
         changed = dict(self._changed_inside(path))
         return any(changed.values()) or any(key not in changed for key, _ in self._base.walk(path))
+
+    def is_free(self, key: bytes) -> bool:
+        """See `Draft`."""
+        return self.entry(key) is None and not self.has_inside(from_key(key))
+
+    def write_first(self, key: bytes, state: State, context: Vector = ()) -> Version:
+        """See `Draft`."""
+        return self.write(from_key(key), state, context)
 
     def write(
         self, path: TreePath, state: State, context: Vector | None = None, stamp: int = 0

@@ -19,8 +19,9 @@ from aeorsync.core.paths import SYSTEM, TreePath, from_key, join, name, to_key
 from aeorsync.core.versions import Content, Entry, decode_entry
 from aeorsync.errors import BadRequestError
 from aeorsync.storage.changes import FileState, put_file
-from aeorsync.storage.draft import Draft, state_of
+from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.states import state_of
 
 T = TypeVar("T")
 _SUFFIX = ".json"

@@ -15,8 +15,9 @@ from aeorsync.core.paths import ROOT, TreePath, from_key, parent, to_key
 from aeorsync.core.versions import Content, Entry, Kind, Version, decode_entry, encode_entry
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError
 from aeorsync.storage.changes import make_folder
-from aeorsync.storage.draft import Draft, State, state_of
+from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.states import State, state_of
 from aeorsync.storage.version_records import Snapshot
 from aeorsync.storage.versions import auto_snapshot
 from aeorsync.storage.views import View, is_system_key

@@ -46,7 +46,8 @@ def insert_locations(
     db.executemany(
         "INSERT OR IGNORE INTO chunks (id, pack, at, stored, size, codec, touched)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        ((name, *msgspec.structs.astuple(location), now_ms) for name, location in rows.items()),
+        # In order, so that neighbours of a large index are looked up once.
+        [(name, *msgspec.structs.astuple(at), now_ms) for name, at in sorted(rows.items())],
     )
     if rows and is_newest:
         end = max((location.pack, location.at + location.stored) for location in rows.values())
@@ -103,7 +104,7 @@ def insert_changes(db: sqlite3.Connection, changes: Sequence[Change]) -> None:
     """Add rows to the feed."""
     db.executemany(
         "INSERT INTO feed (seq, key, was, now, via, sum) VALUES (?, ?, ?, ?, ?, ?)",
-        ((*msgspec.structs.astuple(change), change_sum(change)) for change in changes),
+        [(c.seq, c.key, c.was, c.now, c.via, change_sum(c)) for c in changes],
     )
 
 

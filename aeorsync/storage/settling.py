@@ -6,7 +6,8 @@ from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Entry, Kind, Version, covers
 from aeorsync.errors import ConflictError, NotFoundError
 from aeorsync.storage.bounds import has_known
-from aeorsync.storage.draft import Draft, state_of
+from aeorsync.storage.draft import Draft
+from aeorsync.storage.states import state_of
 
 
 def resolve(draft: Draft, path: TreePath, pick: str, access: Access = EVERYTHING) -> Version:

@@ -25,6 +25,7 @@ from aeorsync.errors import CorruptError
 from aeorsync.storage.base import OLDEST, Change
 from aeorsync.storage.database import REMEDY, Database
 
+_encode = msgspec.msgpack.Encoder().encode
 _PAGE: Final = 2000
 _MAX_PROBLEMS: Final = 100
 
@@ -36,7 +37,7 @@ def note_sum(space: str, name: str, value: bytes) -> int:
 
 def change_sum(change: Change) -> int:
     """Checksum of a row of the feed."""
-    return zlib.crc32(msgspec.msgpack.encode(change))
+    return zlib.crc32(_encode(change))
 
 
 def number_sum(name: bytes, number: int) -> int:

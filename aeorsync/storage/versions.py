@@ -18,10 +18,11 @@ from aeorsync.errors import BadRequestError, ConflictError, NotFoundError, Unava
 from aeorsync.runtime import chance
 from aeorsync.storage import forks as forking
 from aeorsync.storage.changes import FileState, put_file
-from aeorsync.storage.draft import Draft, state_of
+from aeorsync.storage.draft import Draft
 from aeorsync.storage.forks import Promoted, new_fork_id
 from aeorsync.storage.lifecycle import check_writes
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.states import state_of
 from aeorsync.storage.version_records import (
     FORKS,
     SNAPSHOTS,

@@ -6,8 +6,11 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from aeorsync.core.hashing import chunk_id, content_hash
+from aeorsync.storage import composing
+from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.gc import GRACE_MS
 from aeorsync.wire import limits
 from aeorsync.wire.framing import Codec, Kind, encode, encode_chunk
@@ -408,6 +411,29 @@ def test_what_was_collected_meanwhile_is_asked_for_again(call: Browser) -> None:
     assert (reply.status_code, reply.json()["missing"]) == (400, [chunk_id(b"one").hex()])
     upload(call, b"one")
     committed(call, file("/a", b"one"))
+
+
+def test_a_long_file_is_proven_by_its_own_hash_and_what_is_wrong_in_it_is_found(
+    call: Browser,
+) -> None:
+    parts = [b"%04d" % number * 1000 for number in range(40)]
+    upload(call, *parts)
+    store = call.here.node.repository.store
+    with patch.object(composing, "unpack", side_effect=AssertionError("chunk by chunk")):
+        committed(call, file("/right", *parts))
+    assert read(call, "/right") == b"".join(parts)
+    lie = {"content_hash": content_hash(b"other").hex()}
+    reply = commit(call, file("/lie", *parts, **lie))
+    assert (reply.status_code, reply.json()["path"]) == (400, "/lie")
+    sound, bad = store.chunks, chunk_id(parts[33])
+
+    def damaged(ids: list[bytes]) -> list[StoredChunk]:
+        found = sound(ids)
+        return [replace(c, codec=0, data=b"x" * c.size) if c.id == bad else c for c in found]
+
+    with patch.object(store, "chunks", damaged):
+        reply = commit(call, file("/bad", *parts))
+    assert (reply.status_code, reply.json()["missing"]) == (400, [bad.hex()])
 
 
 def test_a_damaged_chunk_is_asked_for_again(call: Browser) -> None:

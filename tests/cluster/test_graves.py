@@ -11,8 +11,8 @@ from aeorsync.cluster.graves import MAX_INTERVAL_S, MIN_INTERVAL_S, interval_s
 from aeorsync.core.knowledge import Ack, to_vector
 from aeorsync.core.paths import parse, to_key
 from aeorsync.core.versions import Entry
-from aeorsync.storage.draft import state_of
 from aeorsync.storage.members import ACKS
+from aeorsync.storage.states import state_of
 from tests.support.loops import run
 from tests.support.repositories import put
 from tests.support.simulation import PARTS, PATHS, RETENTION_S, Cluster, Sim

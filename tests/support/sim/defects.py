@@ -17,6 +17,7 @@ from aeorsync.core.versions import Entry, Vector, Version, decode_entry
 from aeorsync.remote.calls import Remote
 from aeorsync.storage import draft, forks, holdings, keeping
 from aeorsync.storage.draft import Draft
+from aeorsync.storage.states import State
 from tests.support.sim.small import _founded
 
 Defect = Callable[[], AbstractContextManager[Any]]
@@ -57,7 +58,7 @@ _write = Draft.write
 def _write_as_if_all_was_seen(
     self: Draft,
     path: TreePath,
-    state: draft.State,
+    state: State,
     context: Vector | None = None,
 ) -> Version:
     del context
