@@ -96,7 +96,11 @@ def told(work: Mapping[str, Any]) -> str:
     """Where and when a work was measured, in one line."""
     machine, before, after = work["machine"], work["before"], work["after"]
     loads = f"load {before['load']:.1f} before, {after['load']:.1f} after"
-    busy = " **The machine was busy: only ratios say something.**" if before["load"] > 2 else ""
+    busy = (
+        " **The machine was busy: of times only ratios say something.**"
+        if before["load"] > 2
+        else ""
+    )
     yardstick = (
         f"empty loop {before['loop_ns']:.0f} ns a turn, `cp` of 1 GiB {before['cp_1gib_s']:.2f} s"
     )
