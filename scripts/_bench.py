@@ -19,6 +19,7 @@ import _bench_machine
 import _bench_record
 from _bench_cluster import CLUSTER_WORKS
 from _bench_contest import CONTEST_WORKS
+from _bench_delta import DELTA_WORKS
 from _bench_folder import FOLDER_WORKS
 from _bench_growth import GROWTH_WORKS
 from _bench_large import LARGE_WORKS
@@ -35,6 +36,7 @@ WORKS: dict[str, Callable[[Path, Figures], None]] = {
     **FOLDER_WORKS,
     **CONTEST_WORKS,
     **GROWTH_WORKS,
+    **DELTA_WORKS,
     **LOAD_WORKS,
     **LIMITS_WORKS,
     **STAGES_WORKS,

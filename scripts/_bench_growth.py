@@ -8,10 +8,12 @@ is measured runs over real nodes and real sockets.
 import os
 import re
 import shutil
+import sqlite3
 import statistics
 import sys
 import time
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -92,6 +94,14 @@ def _contents(store: EmbeddedStore, count: int) -> list[Content]:
 def disk_bytes(folder: Path) -> int:
     """Bytes of all files below a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def free_bytes(database: Path) -> int:
+    """Bytes of pages in a database that hold nothing."""
+    with closing(sqlite3.connect(database)) as store:
+        (pages,) = store.execute("PRAGMA freelist_count").fetchone()
+        (size,) = store.execute("PRAGMA page_size").fetchone()
+    return int(pages * size)
 
 
 def change(line: Line, shape: str, entries: int, count: int, turn: int) -> None:
@@ -273,6 +283,8 @@ class Growth:
         octets = disk_bytes(a.data)
         name = f"{shape}: metadata per file after gc"
         self.note(name, size, octets / size - FILE_BYTES, "B", 400)
+        free = free_bytes(a.data / "meta.sqlite3") / size
+        self.note(f"{shape}: of that, room for the next commits", size, free, "B")
         self.note(f"{shape}: store / content", size, octets / (size * FILE_BYTES), "")
         self.note(f"{shape}: peak memory, serving, gc", size, memory, "MiB", 300)
 

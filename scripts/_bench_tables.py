@@ -163,4 +163,6 @@ def _digits(seconds: float) -> str:
 def _ratio(found: Ratio | None) -> str:
     if found is None:
         return "-"
+    if found.low == found.high:
+        return f"{found.median:.2f}"
     return f"{found.median:.2f} ({found.low:.2f} to {found.high:.2f})"

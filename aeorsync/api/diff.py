@@ -24,6 +24,7 @@ from aeorsync.api.foreign_diff import foreign_reader, foreign_reply, plain_since
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wants_frames
 from aeorsync.api.members import admit_caller
 from aeorsync.api.node import Caller, Node
+from aeorsync.api.parameters import Query
 from aeorsync.api.places import Place, Places
 from aeorsync.cluster.pages import entry_frames, read_page
 from aeorsync.cluster.walk import Sieve, is_done, is_usable, start, walk
@@ -42,6 +43,7 @@ from aeorsync.runtime import bridge
 from aeorsync.storage.base import Head
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import framing, limits
+from aeorsync.wire.brief import Same, mark
 from aeorsync.wire.protocol import (
     FRAMES_TYPE,
     NODE_HEADER,
@@ -69,8 +71,9 @@ async def diff(call: Call) -> Response:
     if wants_frames(call.request):
         cursor = None if request.cursor is None else parse_cursor(request.cursor)
         tells = request.knowledge and call.caller.is_peer and sieve.wanted.is_everything
+        same = Query(call.request.scope["query_string"]).text("same") if tells else None
         body = await bridge.run(
-            _frames, call.node.repository, cursor, sieve, _held(request), tells
+            _frames, call.node.repository, cursor, sieve, _held(request), tells, same
         )
         return await framed(call.request, body)
     since = _check_hex(request.since_root_hash)
@@ -152,12 +155,16 @@ def _frames(
     sieve: Sieve,
     held: tuple[str, str] | None = None,
     tells: bool = False,  # noqa: FBT001, FBT002  # called through the bridge
+    same: str | None = None,
 ) -> bytes:
     # Before the view is opened: what is known is in the trees by then.
     known = to_vector(repository.known()) if tells else None
     page = read_page(repository, cursor, sieve, held=held)
     head = page.head
     known = None if page.has_more else known
+    if page.cursor == cursor and known is not None and same == mark(head.root.hex(), known).text:
+        told = Same(head.node, repository.database_id, same=True)
+        return framing.encode(framing.Kind.END, pack(told))
     end = DiffEnd(print_cursor(page.cursor), page.has_more, head.root.hex(), known)
     database, root = repository.database_id, end.root_hash
     header = DiffHeader(head.node, database, root, __version__, deltas=True)
@@ -258,6 +265,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             Parameter("Accept", {"type": "string"}, f"{FRAMES_TYPE} for frames.", "header"),
             ENCODING_PARAMETER,
             Parameter(NODE_HEADER, {"type": "integer"}, "Node id of the asking node.", "header"),
+            Parameter("same", {"type": "string"}, "Where the asking node stands, in frames."),
         ),
     ),
 )

@@ -15,6 +15,7 @@ from aeorsync.api.parameters import Query
 from aeorsync.api.sse import EventStream, Watch, demand_room, print_event
 from aeorsync.cluster.walk import is_news
 from aeorsync.errors import BadRequestError
+from aeorsync.wire.brief import BriefHello
 from aeorsync.wire.peer_events import Hello, RootMoved
 
 _MAX_WAITING = 16
@@ -24,11 +25,12 @@ _encode = msgspec.json.Encoder().encode
 async def listen(call: Call) -> Response:
     """Open a stream."""
     demand_room(call)
-    asker = Query(call.request.scope["query_string"]).whole("node_id", 1) or 0
-    return EventStream(_stream(call, asker))
+    query = Query(call.request.scope["query_string"])
+    asker = query.whole("node_id", 1) or 0
+    return EventStream(_stream(call, asker, is_brief=query.flag("brief")))
 
 
-async def _stream(call: Call, asker: int) -> AsyncGenerator[bytes, None]:
+async def _stream(call: Call, asker: int, *, is_brief: bool) -> AsyncGenerator[bytes, None]:
     node = call.node
     # From here on no commit goes unnoticed; only then may the present be looked at.
     # Few need to wait: a listener that lags knows enough, namely that there is news.
@@ -42,7 +44,8 @@ async def _stream(call: Call, asker: int) -> AsyncGenerator[bytes, None]:
             seq=head.seq,
             version=__version__,
         )
-        yield print_event("hello", _encode(hello), str(head.seq))
+        told = BriefHello(head.seq) if is_brief else hello
+        yield print_event("hello", _encode(told), str(head.seq))
         while (turn := await watch.turn()) is not None:
             if turn.batch is not None and is_news(turn.batch, asker):
                 head = node.repository.head
@@ -62,6 +65,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         media=("text/event-stream",),
         parameters=(
             Parameter("node_id", {"type": "integer", "minimum": 1}, "Who listens; for no echo."),
+            Parameter("brief", {"type": "boolean"}, "Whether hello has nothing but seq."),
         ),
     ),
 )

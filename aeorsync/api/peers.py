@@ -24,6 +24,7 @@ from aeorsync.errors import (
 from aeorsync.runtime import bridge
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.draft import Draft
+from aeorsync.wire.brief import BriefClock
 from aeorsync.wire.protocol import (
     ClockReply,
     ClockRequest,
@@ -198,16 +199,18 @@ async def compare_clocks(call: Call) -> Response:
     node = call.node
     received = node.wall.now_ms()
     request = await call.body(ClockRequest)
-    return answer(
-        ClockReply(
-            t0=request.t0,
-            t1=received,
-            t2=node.wall.now_ms(),
-            node_id=node.member.node_id,
-            database=node.repository.database_id,
-            version=__version__,
-        )
+    reply = ClockReply(
+        t0=request.t0,
+        t1=received,
+        t2=node.wall.now_ms(),
+        node_id=node.member.node_id,
+        database=node.repository.database_id,
+        version=__version__,
     )
+    if not Query(call.request.scope["query_string"]).flag("brief"):
+        return answer(reply)
+    brief = BriefClock(reply.t1, reply.t2, reply.node_id, reply.database, reply.version)
+    return Response(msgspec.msgpack.encode(brief), media_type="application/msgpack")
 
 
 async def join_cluster(call: Call) -> Response:

@@ -210,10 +210,13 @@ class Client:
     trigger = _waits(AsyncClient.trigger)
 
     blob_config = _waits(AsyncClient.blob_config)
+    knows_deltas = _waits(AsyncClient.knows_deltas)
     diff = _waits(AsyncClient.diff)
     seen = _waits(AsyncClient.seen)
     check = _waits(AsyncClient.check)
     send_chunks = _waits(AsyncClient.send_chunks)
+    parts = _waits(AsyncClient.parts)
+    send_recipes = _waits(AsyncClient.send_recipes)
     commit = _waits(AsyncClient.commit)
     committed = _waits(AsyncClient.committed)
     chunks = _iterates(AsyncClient.chunks)

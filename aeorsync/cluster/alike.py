@@ -4,7 +4,7 @@ A file that changed has most chunks in common with the one it replaced; for the 
 told which old ones they replaced (`core.replaced`), and may send the difference.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Final
@@ -35,7 +35,7 @@ def find_bases(
     repository: Repository,
     contents: Iterable[Content],
     pasts: Mapping[Content, Content],
-    wanted: Collection[bytes],
+    wanted: Mapping[bytes, int],
 ) -> dict[bytes, tuple[bytes, ...]]:
     """What is here and probably alike some wanted chunks, by their ids. Blocking.
 
@@ -43,7 +43,7 @@ def find_bases(
         repository: Where to look.
         contents: Files that lack these chunks, which are all data, or all manifest pieces.
         pasts: What was there before, of some of these files.
-        wanted: The chunks.
+        wanted: The chunks, with the bytes expected of each; 0 for a piece.
     """
     found: dict[bytes, tuple[bytes, ...]] = {}
     for content in contents if pasts else ():
@@ -52,12 +52,13 @@ def find_bases(
             continue
         # Whatever is wrong with a list is found out elsewhere.
         with suppress(CorruptError):
-            if content.depth == past.depth:
-                old, new = check_references(past.refs), check_references(content.refs)
-                found.update(replaced(old, new, wanted))
-            if content.depth:
+            if any(wanted.values()):
                 old, new = _data(repository, past), _data(repository, content)
-                found.update(replaced(old, new, wanted))
+            elif content.depth == past.depth:
+                old, new = check_references(past.refs), check_references(content.refs)
+            else:
+                continue
+            found.update(replaced(old, new, wanted.keys()))
     return found
 
 

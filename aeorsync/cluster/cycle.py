@@ -22,8 +22,9 @@ from aeorsync.cluster.walk import is_wanted
 from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import content_hash
 from aeorsync.core.knowledge import Knowledge, is_grave, knows
+from aeorsync.core.merge import fresh_versions
 from aeorsync.core.paths import ROOT, parse_key
-from aeorsync.core.versions import Content, Entry, Kind, Version, covers, parse_entry
+from aeorsync.core.versions import Content, Entry, Kind, Version, parse_entry
 from aeorsync.errors import UNREADABLE, AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.calls import DiffPage, Remote
 from aeorsync.runtime import bridge
@@ -31,6 +32,7 @@ from aeorsync.runtime.redact import redact
 from aeorsync.storage.answers import Applied
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import View
+from aeorsync.wire.brief import Mark, mark
 from aeorsync.wire.limits import MAX_FILE, MAX_PAGE
 from aeorsync.wire.protocol import Item
 
@@ -168,6 +170,7 @@ class Peering(msgspec.Struct, frozen=True):
         now_ms: When this begins, in milliseconds since the Unix epoch.
         asks_knowledge: Whether whoever takes something over asks what the other knows, and so
             comes to know it, too.
+        heard: What the peer told last, by the cursor it told with it.
     """
 
     repository: Repository
@@ -177,6 +180,7 @@ class Peering(msgspec.Struct, frozen=True):
     database: int
     now_ms: int
     asks_knowledge: bool = False
+    heard: dict[str, Mark] = {}
 
     @property
     def takes_everything(self) -> bool:
@@ -207,6 +211,8 @@ async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
             if page.end.knowledge is not None and peering.takes_everything and not page.end.more:
                 # Everything the peer had when it said so is in our trees by now.
                 await bridge.run(peering.repository.learn, dict(page.end.knowledge))
+                peering.heard.clear()
+                peering.heard[page.end.cursor] = mark(page.end.root_hash, page.end.knowledge)
         cursor, has_more = page.end.cursor, page.end.more
         report = msgspec.structs.replace(report, reached=cursor, root=page.end.root_hash)
     return report
@@ -220,7 +226,8 @@ async def observe(peering: Peering, cursor: str | None) -> DiffPage:
         BadRequestError: The page breaks the protocol.
     """
     remote, link = peering.remote, peering.link
-    knowledge = peering.asks_knowledge and peering.takes_everything
+    asks = peering.asks_knowledge and peering.takes_everything
+    knowledge = peering.heard.get(cursor, True) if asks and cursor else asks
     head = peering.repository.head
     page = await remote.diff(
         cursor,
@@ -341,7 +348,7 @@ def _read_item(
         return None
     entry = parse_entry(data)
     ours = view.entry(key)
-    fresh = _fresh_versions(ours, entry)
+    fresh = fresh_versions(ours, entry)
     if not fresh or (ours is None and is_grave(entry) and knows(known, entry)):
         # A grave that all have acknowledged and we have forgotten stays forgotten.
         return None
@@ -354,25 +361,6 @@ def _read_item(
     if any(content.size > MAX_FILE for content in lacking):
         raise BadRequestError(f"the file is larger than {MAX_FILE} bytes")
     return News(key, entry, lacking, past_of(ours) if lacking else None)
-
-
-def _fresh_versions(ours: Entry | None, theirs: Entry) -> Sequence[Version]:
-    """Their versions that are neither ours nor ancestors of ours.
-
-    A version under a dot of ours that is not our version counts as fresh: a database was copied,
-    and joining will part the two.
-    """
-    if ours is None:
-        return theirs.versions
-    if ours == theirs:
-        return ()
-    held = {version.dot: version for version in ours.versions}
-    return [
-        version
-        for version in theirs.versions
-        if held.get(version.dot) != version
-        and not any(covers(other.vector, version.dot) for other in ours.versions)
-    ]
 
 
 def contents_of(versions: Sequence[Version]) -> list[Content]:

@@ -44,6 +44,7 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.tasks import backoff
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.runtime.together import together
+from aeorsync.wire.brief import Mark
 from aeorsync.wire.peer_events import Heartbeat
 from aeorsync.wire.protocol import ClockReply
 
@@ -89,6 +90,7 @@ class Link:
         self._throttle = Throttle(record.bandwidth_limit * 1000)
         self._database = 0
         self._ahead: str | None = None
+        self._heard: dict[str, Mark] = {}
         self._asks_at = 0.0
         self._failures = 0
         self._is_forced = False
@@ -332,14 +334,10 @@ class Link:
 
     def _peering(self, remote: Remote, *, wants_echo: bool = False) -> Peering:
         """The two sides of a cycle, as the link stands."""
-        return Peering(
-            self._site.repository,
-            remote,
-            self.record,
-            None if wants_echo else self._site.node_id,
-            self._database,
-            self._site.wall.now_ms(),
-        )
+        site, now_ms = self._site, self._site.wall.now_ms()
+        asker = None if wants_echo else site.node_id
+        sides = site.repository, remote, self.record, asker, self._database, now_ms
+        return Peering(*sides, heard=self._heard)
 
     # Who answers, and what time it is there
 

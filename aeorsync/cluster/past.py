@@ -52,6 +52,7 @@ class Past:
         self._dial = dial
         self._seen: bytes | None = None
         self._is_blind = False
+        self._is_alone = False
 
     async def run(self) -> None:
         """Look for trees that are not whole, for ever, and complete them."""
@@ -60,7 +61,23 @@ class Past:
             is_whole = root == self._seen or await self.complete()
             if is_whole:
                 self._seen = root
-            await asyncio.sleep(PAUSE_S if is_whole else RETRY_S)
+            await (asyncio.sleep(PAUSE_S) if is_whole else self._rest())
+
+    async def _rest(self) -> None:
+        """Wait before another try; where nobody could be asked, until somebody can be.
+
+        So a node that has just started, and has met nobody yet, does not lose a minute.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + RETRY_S
+        while (left := end - loop.time()) > 0:
+            await asyncio.sleep(min(PAUSE_S, left))
+            if self._is_alone:
+                remotes = self._dial()
+                for remote in remotes:
+                    await remote.close()
+                if remotes:
+                    return
 
     async def complete(self) -> bool:
         """Complete every tree, as far as peers can; returns whether all are whole."""
@@ -100,6 +117,7 @@ class Past:
             UnavailableError: Nobody who can be reached has all of it.
         """
         remotes = self._dial()
+        self._is_alone = not remotes
         try:
             descent = Descent(root)
             while names := descent.wanted(BATCH):

@@ -18,6 +18,7 @@ disagree:
 Rank is: live beats deleted, then the higher stamp, then the higher node id.
 """
 
+from collections.abc import Sequence
 from operator import attrgetter
 
 import msgspec
@@ -154,3 +155,22 @@ def _edited_from(newer: Version, older: Version) -> bool:
     if newer.deleted and not _left_the_same(newer, older):
         return False
     return not older.deleted and newer.base != b"" and newer.base == older.content.hash
+
+
+def fresh_versions(ours: Entry | None, theirs: Entry) -> Sequence[Version]:
+    """Their versions that are neither ours nor ancestors of ours.
+
+    A version under a dot of ours that is not our version counts as fresh: a database was copied,
+    and joining will part the two.
+    """
+    if ours is None:
+        return theirs.versions
+    if ours == theirs:
+        return ()
+    held = {version.dot: version for version in ours.versions}
+    return [
+        version
+        for version in theirs.versions
+        if held.get(version.dot) != version
+        and not any(covers(other.vector, version.dot) for other in ours.versions)
+    ]

@@ -25,7 +25,7 @@ Blocking; safe from any thread.
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -151,13 +151,10 @@ class Ledger:
     def forget(self, paths: Iterable[str]) -> None:
         """Forget what was agreed about some paths, not about what lies below them."""
         with self.transaction():
-            for path in paths:
-                folder = self._folder(facts.parent(path))
-                self._db.execute(
-                    "DELETE FROM entries WHERE folder = ? AND name = ?",
-                    (folder, facts.name(path)),
-                )
-                self.unsee(facts.parent(path))
+            places = [(self._folder(facts.parent(path)), facts.name(path)) for path in paths]
+            self._db.executemany("DELETE FROM entries WHERE folder = ? AND name = ?", places)
+            folders = {(folder,) for folder, _ in places}
+            self._db.executemany("UPDATE folders SET seen = NULL WHERE id = ?", folders)
 
     def forget_below(self, path: str) -> None:
         """Forget what was agreed about a path and everything below it."""
@@ -268,6 +265,13 @@ class Ledger:
         """Remember a change of the server for a later pass, in place of an earlier one."""
         self._do("INSERT OR REPLACE INTO pending (path, change) VALUES (?,?)", (path, change))
 
+    def postpone_all(self, changes: Iterable[tuple[str, bytes]]) -> None:
+        """The same for many paths at once."""
+        with self.transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO pending (path, change) VALUES (?,?)", changes
+            )
+
     def settle(self, *paths: str) -> None:
         """Forget changes that were taken over, or are no more."""
         with self.transaction():
@@ -324,6 +328,14 @@ class Ledger:
             self._do("DELETE FROM notes WHERE name = ?", (name,))
         else:
             self._do("INSERT OR REPLACE INTO notes (name, value) VALUES (?,?)", (name, value))
+
+    def note_all(self, notes: Mapping[str, str | None]) -> None:
+        """The same for many names at once."""
+        gone = [(name,) for name, value in notes.items() if value is None]
+        kept = [(name, value) for name, value in notes.items() if value is not None]
+        with self.transaction():
+            self._db.executemany("DELETE FROM notes WHERE name = ?", gone)
+            self._db.executemany("INSERT OR REPLACE INTO notes (name, value) VALUES (?,?)", kept)
 
     def notes(self, prefix: str) -> dict[str, str]:
         """What was remembered by names that begin so."""

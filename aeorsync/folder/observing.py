@@ -93,12 +93,14 @@ class Observer:
 
     def _note_page(self, page: DiffReply, *, is_new: bool) -> "_Heard":
         found = told.read_page(page, self._work.scope)
-        news = []
-        with self._ledger.transaction():
+        news: dict[str, bytes] = {}
+        settled: list[str] = []
+        # A page that is lost is asked for again: the cursor is written down after it.
+        with self._ledger.transaction(lasts=False):
             made = self._ledger.notes(MADE)
+            names = (MADE + path for path in found)
+            self._ledger.note_all({name: None for name in names if name in made})
             for path, state in found.items():
-                if MADE + path in made:
-                    self._ledger.note(MADE + path, None)
                 sent.recognise(self._work, path, state)
                 agreed = None if is_new else self._ledger.agreed(path)
                 if agreed is not None and state is not None and self._is_reborn(path):
@@ -106,11 +108,12 @@ class Observer:
                     self._work.reborn.add(path)
                     agreed = None
                 if self._is_known(path, agreed, state):
-                    self._ledger.settle(path)
+                    settled.append(path)
                     continue
-                self._ledger.postpone(path, told.encode(state))
-                news.append(path)
-        return _Heard(list(found), news)
+                news[path] = told.encode(state)
+            self._ledger.settle(*settled)
+            self._ledger.postpone_all(news.items())
+        return _Heard(list(found), list(news))
 
     def _is_reborn(self, path: str) -> bool:
         """Whether a path that was gone on the server and is gone here is there again.

@@ -128,10 +128,11 @@ class _Push:
         files = [give for give in batch.gives if give.content is not None]
         if not files:
             return batch, []
+        new = [give for give in files if not self._was_moved(give)]
         if batch.size > UNASKED:
-            wanted = await lacking(self._work, files)
+            wanted = await lacking(self._work, new)
         else:
-            wanted = {place.id for give in files for place in after(give)}
+            wanted = {place.id for give in new for place in after(give)}
         read = await bridge.run(read_wanted, self._work.root, files, wanted, fresh.data)
         chunks = read.chunks
         if batch.size > UNASKED:
@@ -294,6 +295,11 @@ class _Push:
                 work.report(Deleted(drop.path, Side.REMOTE))
         sent = 0 if batch.size > LARGE else batch.size
         self._gauge.add(batch.count, sent)
+
+    def _was_moved(self, give: Give) -> bool:
+        """Whether a file was elsewhere, so that its chunks are there."""
+        content = give.content
+        return give.was is None and content is not None and content.hash in self._sources
 
     def _source_of(self, give: Give) -> str | None:
         if give.was is not None or give.content is None:

@@ -11,6 +11,7 @@ from aeorsync.client.uploading import plain_of
 from aeorsync.core.parts import write_steps
 from aeorsync.core.replaced import replaced
 from aeorsync.folder.facts import Place, places
+from aeorsync.folder.fetching import MIN_TWIN
 from aeorsync.folder.plan import Give
 from aeorsync.folder.work import Work
 from aeorsync.runtime import bridge
@@ -50,13 +51,24 @@ class Recipes:
 async def lacking(work: Work, gives: Iterable[Give]) -> set[bytes]:
     """Which chunks of some files have to be sent.
 
-    Those of what was agreed on are there most likely and are not asked about; also who may not
-    learn what the server has may refer to them. Should they be gone, the commit says so.
+    Those of what was agreed on are there most likely and are not asked about, nor those of a file
+    that has just another name now; also who may not learn what the server has may refer to them.
+    Should they be gone, the commit says so.
     """
-    some = list(gives)
-    names = {place.id for give in some for place in after(give)}
-    names -= {place.id for give in some for place in before(give)}
+    names = await bridge.run(_unknown, work, list(gives))
     return await work.server.check(sorted(names)) if names else names
+
+
+def _unknown(work: Work, gives: Iterable[Give]) -> set[bytes]:
+    """Ids of the chunks that were never agreed on."""
+    names: set[bytes] = set()
+    for give in gives:
+        known = {place.id for place in before(give)}
+        if give.was is None and give.content is not None and give.content.size >= MIN_TWIN:
+            for _, agreed in work.ledger.by_content(give.content.hash, limit=1):
+                known.update(place.id for place in places(agreed.chunks))
+        names.update(place.id for place in after(give) if place.id not in known)
+    return names
 
 
 def after(give: Give) -> Iterator[Place]:

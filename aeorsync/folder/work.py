@@ -157,11 +157,10 @@ class Work:
         # Where this is lost, the next pass asks what became of the commit.
         with self.ledger.transaction(lasts=False):
             self.settle(known)
-            for path, _ in known:
-                # What the server had already it need not tell of.
-                what = made.get(path)
-                self.ledger.note(MADE + path, None if what is None else what.value)
-            self.ledger.note(note, None)
+            # What the server had already it need not tell of.
+            told = {path: made.get(path) for path, _ in known}
+            notes = {MADE + path: what and what.value for path, what in told.items()}
+            self.ledger.note_all({**notes, note: None})
 
     def settle(self, settled: Iterable[Settled]) -> None:
         """Write down what both sides have now, in one transaction. Blocking.

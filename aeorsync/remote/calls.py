@@ -9,15 +9,17 @@ import msgspec
 
 from aeorsync.core.knowledge import is_vector
 from aeorsync.errors import UNREADABLE, AeorError, BadRequestError, UnavailableError
+from aeorsync.remote.arriving import read_chunk, read_same, weigh
 from aeorsync.remote.connection import Connection
 from aeorsync.remote.nodes import NodesAnswer, read_nodes
 from aeorsync.remote.sse import EventDecoder
 from aeorsync.runtime.redact import redact
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.wire import framing
-from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants, parse_delta
+from aeorsync.wire.brief import BriefClock, Mark
+from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants
 from aeorsync.wire.encoding import Encoding, accept
-from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
+from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind
 from aeorsync.wire.limits import FRAME_COST, MAX_PAGE_BYTES, MIB
 from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
 from aeorsync.wire.peer_events import Heartbeat, Hello, RootMoved
@@ -131,9 +133,16 @@ class Remote:
 
     async def clock(self, now_ms: int, deadline_s: float = PROBE_S) -> ClockReply:
         """Ask what time it is there, and who is there."""
-        body = msgspec.json.encode(ClockRequest(now_ms))
-        answer = await self._connection.call("POST", "/sync/clock", body, deadline_s=deadline_s)
-        return self._parse(answer, ClockReply)
+        body = msgspec.json.encode(ClockRequest(0))  # what it echoes, we know
+        path = "/sync/clock?brief=true"
+        answer = await self._connection.call("POST", path, body, deadline_s=deadline_s)
+        if answer.startswith(b"{"):
+            return msgspec.structs.replace(self._parse(answer, ClockReply), t0=now_ms)
+        try:
+            told = msgspec.msgpack.decode(answer, type=BriefClock)
+        except UNREADABLE as error:
+            raise BadRequestError(f"{self.address} sent a broken answer: {error}") from error
+        return ClockReply(now_ms, *msgspec.structs.astuple(told))
 
     async def wake(self, node_id: int, *, repair: bool = False) -> WakeReply:
         """Tell the peer that ``node_id`` (us) has news; with ``repair``, to compare all of it."""
@@ -154,7 +163,7 @@ class Remote:
         asker: int | None,
         excludes: Sequence[str] | None = None,
         *,
-        knowledge: bool = False,
+        knowledge: bool | Mark = False,
         held: tuple[bytes, bytes] | None = None,
     ) -> DiffPage:
         """Ask for a page of what changed since ``cursor``.
@@ -164,7 +173,8 @@ class Remote:
             paths: Globs that limit what is told.
             asker: Our node id, to leave out what came from us; None to be told of that, too.
             excludes: Globs of what is not to be told after all.
-            knowledge: Ask what the peer knows, too.
+            knowledge: Ask what the peer knows, too. A mark says what it told with this cursor:
+                if that is all it has to tell, a word will do.
             held: Roots of our trees, live and graves; if the peer's are the same, it lists
                 nothing.
         """
@@ -173,7 +183,7 @@ class Remote:
                 cursor=cursor,
                 paths=tuple(paths) if paths else None,
                 node_id=asker,
-                knowledge=knowledge,
+                knowledge=bool(knowledge),
                 excludes=tuple(excludes) if excludes else None,
                 current_root_hash=held[0].hex() if held else None,
                 current_graves_hash=held[1].hex() if held else None,
@@ -184,9 +194,11 @@ class Remote:
             headers[NODE_HEADER] = str(asker)
         frames: list[Frame] = []
         size = 0
+        mark = knowledge if isinstance(knowledge, Mark) else None
+        path = "/sync/diff" if mark is None else f"/sync/diff?same={mark.text}"
         async with (
             self._connection.deadline(STREAM_S) as timer,
-            aclosing(self._frames("/sync/diff", body, headers, timer)) as batches,
+            aclosing(self._frames(path, body, headers, timer)) as batches,
         ):
             async for batch in batches:
                 frames += batch
@@ -195,7 +207,11 @@ class Remote:
                     raise BadRequestError(
                         f"{self.address} sent a page over {MAX_PAGE_BYTES} bytes"
                     )
-        return self._page(frames)
+        same = None if mark is None or cursor is None else read_same(frames)
+        if same is None or mark is None or cursor is None:
+            return self._page(frames)
+        header = DiffHeader(same.node_id, same.database, mark.root_hash)
+        return DiffPage(header, [], DiffEnd(cursor, more=False, root_hash=mark.root_hash))
 
     async def chunks(
         self,
@@ -228,13 +244,13 @@ class Remote:
             aclosing(self._frames("/sync/chunks", body, headers, timer)) as batches,
         ):
             async for batch in batches:
-                fresh = [chunk for chunk in map(_chunk, batch) if chunk is not None]
+                fresh = [chunk for chunk in map(read_chunk, batch) if chunk is not None]
                 for chunk in fresh:
                     # Each is taken once, so the number asked for bounds what is stored.
                     if chunk.id not in wanted:
                         raise BadRequestError(f"{self.address} sent a chunk nobody asked for")
                     wanted.discard(chunk.id)
-                    size += _weigh(chunk, bases)
+                    size += weigh(chunk, bases)
                 waiting += fresh
                 if size >= TAKE_BYTES:
                     ready, waiting, size = waiting, [], 0
@@ -307,7 +323,7 @@ class Remote:
         """
         decoder = EventDecoder()
         headers = {"Accept": "text/event-stream", NODE_HEADER: str(node_id)}
-        path = f"/sync/events?node_id={node_id}"
+        path = f"/sync/events?node_id={node_id}&brief=true"
         async with self._connection.open("GET", path, b"", headers, idle_s=SILENCE_S) as pieces:
             async for piece in pieces:
                 for name, data in decoder.feed(piece):
@@ -363,26 +379,6 @@ class Remote:
         except UNREADABLE:
             text = ""
         return UnavailableError(f"{self.address} gave up half-way: {redact(text) or 'no reason'}")
-
-
-def _chunk(frame: Frame) -> Chunk | Delta | None:
-    """The chunk that a frame brings, if it brings one."""
-    if frame.kind is Kind.DELTA:
-        return parse_delta(frame.payload)
-    return parse_chunk(frame.payload) if frame.kind is Kind.CHUNK else None
-
-
-def _weigh(chunk: Chunk | Delta, bases: Bases) -> int:
-    """Bytes of memory that a chunk takes before it is stored.
-
-    Raises:
-        BadRequestError: It is a delta against something that was not named.
-    """
-    if isinstance(chunk, Chunk):
-        return len(chunk.stored)
-    if not set(chunk.bases) <= set(bases.get(chunk.id, ())):
-        raise BadRequestError("a delta is made against what nobody named")
-    return chunk.size
 
 
 class _Failure(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ or the shutdown, believes it is alone.
 import asyncio
 import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
@@ -25,8 +25,8 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     A call that is cancelled before its turn came is never made; one that has begun is waited for.
     """
     context = contextvars.copy_context()
-    call = functools.partial(function, *args, **kwargs)
-    future: Future[T] = threads.crew().submit(functools.partial(context.run, _finished, call))
+    call = functools.partial(context.run, _finished, function, args, kwargs)
+    future: Future[T] = threads.crew().submit(call)
     return await _result(future, on_cancel=future.cancel)
 
 
@@ -42,9 +42,9 @@ async def settle(future: Future[T]) -> T:
     return await _result(future, on_cancel=None)
 
 
-def _finished(call: Callable[[], T]) -> T:
+def _finished(function: Callable[..., T], args: Sequence[object], named: dict[str, object]) -> T:
     try:
-        return call()
+        return function(*args, **named)
     except StopIteration as error:
         # No asyncio future can carry it: the caller would wait for ever.
         message = "blocking code raised StopIteration"

@@ -43,7 +43,7 @@ from aeorsync.runtime import bridge
 from aeorsync.runtime.bus import Bus
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.log import get_logger
-from aeorsync.runtime.memory import search_seldom, share_arenas
+from aeorsync.runtime.memory import keep_spare, search_seldom, share_arenas
 from aeorsync.runtime.tasks import Supervisor
 from aeorsync.server.addresses import own_url
 from aeorsync.server.housekeeping import keeping_time
@@ -102,6 +102,7 @@ def run(settings: Settings, announce: Callable[[Ready], None]) -> int:
     folder.check()
     _allow_many_files()
     share_arenas()
+    keep_spare()
     try:
         with _listen(settings) as listener:
             return uvloop.run(_serve(settings, folder, listener, announce))

@@ -4,7 +4,7 @@ import msgspec
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """First event, ``hello``: who answers, and where it stands.
+    """First event, ``hello``: who answers, and where it stands; a brief one has ``seq`` alone.
 
     Attributes:
         node_id: The answering node.
@@ -14,10 +14,10 @@ class Hello(msgspec.Struct, frozen=True):
         version: Version of its software.
     """
 
-    node_id: int
-    database: int
-    root_hash: str
-    seq: int
+    node_id: int = 0
+    database: int = 0
+    root_hash: str = ""
+    seq: int = 0
     version: str = ""
 
 

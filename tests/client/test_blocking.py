@@ -27,7 +27,7 @@ def public(kind: type) -> set[str]:
 
 
 def test_every_method_of_the_one_is_one_of_the_other() -> None:
-    plumbing = {"patiently_open", "rest"}
+    plumbing = {"beside", "patiently_open", "rest"}
     assert public(AsyncClient) - plumbing == public(Client)
     for name in public(Client) - {"address", "close"}:
         ours, theirs = getattr(Client, name), getattr(AsyncClient, name)

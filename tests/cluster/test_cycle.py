@@ -15,6 +15,9 @@ from aeorsync.errors import BadRequestError, UnavailableError
 from aeorsync.storage.accounts import KEYS
 from aeorsync.storage.changes import rename
 from aeorsync.storage.repository import Repository
+from aeorsync.wire import framing
+from aeorsync.wire.brief import Same, mark
+from aeorsync.wire.protocol import DiffEnd, pack
 from tests.support.cycles import cycle, noise, peering, put_large, remove
 from tests.support.loops import run
 from tests.support.peer import FakePeer
@@ -360,3 +363,40 @@ def test_a_cycle_ahead_of_the_cursor_records_nothing(
     assert files(ours) == {"/b": b"two"}
     assert report.reached == "feed:2:0"
     assert LinkBook(ours).cursor(peering(ours, peer).link) is None
+
+
+def test_what_a_peer_told_last_is_named_with_the_cursor_it_told(
+    ours: Repository, theirs: Repository, peer: FakePeer
+) -> None:
+    put(theirs, "/a", b"one")
+    root, knowledge = theirs.head.root.hex(), ((theirs.head.incarnation, theirs.head.n),)
+
+    def knowing(name: str, frames: list[bytes]) -> list[bytes]:
+        if name != "diff":
+            return frames
+        (last,) = framing.Decoder().feed(frames[-1])
+        end = msgspec.msgpack.decode(last.payload, type=DiffEnd)
+        told = msgspec.structs.replace(end, knowledge=knowledge)
+        return [*frames[:-1], framing.encode(framing.Kind.END, pack(told))]
+
+    peer.frames = knowing
+    sides = msgspec.structs.replace(peering(ours, peer), asks_knowledge=True)
+    run(run_cycle(sides))
+    assert list(sides.heard.values()) == [mark(root, knowledge)]
+    word = Same(peer.node_id, theirs.database_id, same=True)
+    peer.frames = lambda _, __: [framing.encode(framing.Kind.END, pack(word))]
+    report = run(run_cycle(sides))
+    assert (report.told, report.root, report.is_partial) == (0, root, False)
+    other = Same(peer.node_id + 1, theirs.database_id, same=True)
+    peer.frames = lambda _, __: [framing.encode(framing.Kind.END, pack(other))]
+    with pytest.raises(UnavailableError, match="another node"):
+        run(run_cycle(sides))
+
+
+def test_a_word_is_no_answer_to_who_has_heard_nothing(
+    ours: Repository, theirs: Repository, peer: FakePeer
+) -> None:
+    word = Same(peer.node_id, theirs.database_id, same=True)
+    peer.frames = lambda _, __: [framing.encode(framing.Kind.END, pack(word))]
+    with pytest.raises(BadRequestError, match="without a header"):
+        cycle(ours, peer)

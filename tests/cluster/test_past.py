@@ -200,3 +200,19 @@ def test_a_tree_whose_names_lead_out_of_a_folder_never_becomes_whole(
     cycle(ours, peer)
     assert not run(past(ours, peer).complete())
     assert list(ours.notes("past trees")) == [root.hex()]
+
+
+def test_who_could_ask_nobody_asks_as_soon_as_somebody_can_be_asked(
+    ours: Repository, peer: FakePeer, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past_module, "RETRY_S", 600)
+    peers: list[FakePeer] = []
+
+    async def scenario() -> None:
+        task = asyncio.create_task(Past(ours, lambda: [one.remote() for one in peers]).run())
+        await asyncio.sleep(0.1)
+        peers.append(peer)
+        await until(lambda: not ours.trees.missing([root]) and ours.has_trees((root, root)))
+        task.cancel()
+
+    run(scenario())

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from aeorsync.client.syncing import SyncCalls
+from aeorsync.core.hashing import chunk_id
 from aeorsync.wire.deltas import Bases, Delta
 from aeorsync.wire.framing import Chunk
 from tests.support.cycles import noise
@@ -135,3 +136,38 @@ def test_a_delta_that_makes_something_else_is_fetched_whole(
     a.sync()
     assert b.sync().bytes_received > 60_000
     assert tree(a.path) == tree(b.path)
+
+
+@pytest.mark.parametrize("size", [1000, 300_000])
+def test_what_was_renamed_is_neither_sent_nor_asked_about(
+    two: Two, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    a, b = two
+    data = agreed(two, size)
+    asked: list[bytes] = []
+    honest = SyncCalls.check
+
+    async def check(self: SyncCalls, hashes: Sequence[bytes]) -> set[bytes]:
+        asked.extend(hashes)
+        return await honest(self, hashes)
+
+    monkeypatch.setattr(SyncCalls, "check", check)
+    (a.path / "f").rename(a.path / "g")
+    new = b"new %d" % size
+    (a.path / "new").write_bytes(new)
+    assert a.sync().bytes_sent == len(new)
+    assert b.sync().bytes_received == len(new)
+    assert set(asked) <= {chunk_id(new)}
+    assert (b.path / "g").read_bytes() == data
+
+
+def test_what_was_renamed_is_sent_when_the_server_has_it_no_more(two: Two) -> None:
+    a, b = two
+    data = agreed(two, 300_000)
+    b.path.joinpath("f").unlink()
+    b.sync()
+    (a.path / "f").rename(a.path / "g")
+    a.sync()
+    a.sync()
+    b.sync()
+    assert (b.path / "g").read_bytes() == data

@@ -204,7 +204,7 @@ def test_events_are_told_one_by_one_and_unknown_ones_skipped() -> None:
     with pytest.raises(UnavailableError, match="ended its event stream"):
         run(listen())
     assert heard == told
-    assert peer.requests[0].url.query == b"node_id=9"
+    assert peer.requests[0].url.query == b"node_id=9&brief=true"
 
 
 @pytest.mark.parametrize(

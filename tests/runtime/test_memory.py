@@ -39,3 +39,33 @@ def arenas(how: str) -> int:
 def test_threads_share_what_the_c_library_holds() -> None:
     assert arenas("each its own") >= 4  # else this test would show nothing
     assert arenas("shared") <= 2
+
+
+BUFFERS = """
+import resource, sys
+from aeorsync.runtime import memory
+if sys.argv[1] == "spare":
+    assert memory.keep_spare()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    held = [b"x" * (2 << 20) for _ in range(4)]
+    held.clear()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def pages(how: str) -> int:
+    found = subprocess.run(
+        [sys.executable, "-c", BUFFERS, how],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return int(found.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are counted so on Linux")
+def test_buffers_that_come_and_go_are_not_fetched_from_the_system_each_time() -> None:
+    assert pages("none") > 20_000  # else this test would show nothing
+    assert pages("spare") < 5_000

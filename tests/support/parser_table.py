@@ -51,12 +51,23 @@ from aeorsync.folder import ignore, temps, told
 from aeorsync.remote import calls, sse
 from aeorsync.remote import connection as remote_connection
 from aeorsync.remote import foreign as remote_foreign
+from aeorsync.remote.arriving import read_same
 from aeorsync.remote.nodes import read_nodes
 from aeorsync.runtime import likeness, redact, squeeze
 from aeorsync.storage import archive, importing, version_records
 from aeorsync.storage import versions as version_names
 from aeorsync.storage.base import StoredChunk
-from aeorsync.wire import blobs, conflicts, deltas, encoding, framing, headers, protocol, recipes
+from aeorsync.wire import (
+    blobs,
+    brief,
+    conflicts,
+    deltas,
+    encoding,
+    framing,
+    headers,
+    protocol,
+    recipes,
+)
 from aeorsync.wire import nodes as wire_nodes
 from aeorsync.wire import offers as wire_offers
 from aeorsync.wire import terms as wire_terms
@@ -699,6 +710,13 @@ PARSERS: Final[tuple[Parser, ...]] = (
         page,
         [STREAM, HEADER + END],
         ("remote.calls:Remote._page", "cluster.cycle:_parse_items"),
+    ),
+    Parser(
+        "page that says little",
+        lambda data: read_same([framing.Frame(framing.Kind.END, data)]),
+        [PACK(brief.Same(7, 1, same=True))],
+        ("remote.arriving:read_same", "remote.arriving:read_chunk"),
+        PACK,
     ),
     Parser("nodes answer", node_answer, [NODES], ("remote.nodes:read_nodes",)),
     Parser(

@@ -25,6 +25,7 @@ from aeorsync.storage.members import ACKS, MEMBERS, Members
 from aeorsync.storage.memory import MemoryStore
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import is_system_key
+from aeorsync.wire.brief import Mark
 from aeorsync.wire.deltas import Bases
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec
@@ -53,7 +54,7 @@ class Wire:
         asker: int | None,
         excludes: Sequence[str] | None = None,
         *,
-        knowledge: bool = False,
+        knowledge: bool | Mark = False,
         held: tuple[bytes, bytes] | None = None,
     ) -> DiffPage:
         assert paths is None
@@ -61,7 +62,7 @@ class Wire:
         sieve = Sieve(shows_system=True, asker=asker or 0, shows_graves=True)
         place = None if cursor is None else parse_cursor(cursor)
         roots = None if held is None else (held[0].hex(), held[1].hex())
-        frames = diff._frames(self._server, place, sieve, roots, knowledge)
+        frames = diff._frames(self._server, place, sieve, roots, bool(knowledge))
         header, items, end = read_frames(frames)
         return DiffPage(header, [pack(items)] if items else [], end)
 

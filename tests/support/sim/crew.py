@@ -95,7 +95,12 @@ class InlineCrew:
     """See `runtime.threads.Crew`."""
 
     def submit(self, call: Callable[[], T]) -> "Future[T]":
-        return _made(Light(), call)
+        future = Light()
+        try:
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001  # it belongs to who asked
+            future.set_exception(error)
+        return future
 
     def attend(
         self, name: str, serve: Callable[[], bool], is_waited_for: Callable[[], bool]

@@ -128,6 +128,7 @@ class Node:
         other.disk = self.disk.copy()
         other.disk.belong_to(clock, other.heard)
         other.open()
+        other._roster = self.roster()
         return other
 
     def restart(self, disk: Disk | None = None) -> None:

@@ -25,6 +25,7 @@ from aeorsync.remote.nodes import NodesAnswer, read_nodes
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.storage.deltas import Maker
 from aeorsync.storage.repository import Repository
+from aeorsync.wire.brief import Mark
 from aeorsync.wire.deltas import Bases, Delta
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec, Decoder, Frame, Kind, encode
@@ -100,7 +101,7 @@ class Wire:
         asker: int | None,
         excludes: Sequence[str] | None = None,
         *,
-        knowledge: bool = False,
+        knowledge: bool | Mark = False,
         held: tuple[bytes, bytes] | None = None,
     ) -> DiffPage:
         sieve = Sieve(
@@ -111,7 +112,9 @@ class Wire:
         )
         place = None if cursor is None else parse_cursor(cursor)
         roots = None if held is None else (held[0].hex(), held[1].hex())
-        body = self._carry(lambda: diff._frames(self._server, place, sieve, roots, knowledge))
+        body = self._carry(
+            lambda: diff._frames(self._server, place, sieve, roots, bool(knowledge))
+        )
         frames = Decoder().feed(body)
         return DiffPage(
             _decode(frames[0].payload, type=DiffHeader),

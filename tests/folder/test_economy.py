@@ -1,0 +1,178 @@
+"""What a pass spends: files opened, bytes read, requests made, syncs waited for."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aeorsync.client.syncing import SyncCalls
+from aeorsync.folder import batches, pull
+from aeorsync.folder.facts import NOWHERE, Agreed
+from aeorsync.folder.held import HeldFolder
+from aeorsync.folder.ledger import Ledger
+from aeorsync.folder.root import SafeRoot
+from tests.support.cycles import noise
+from tests.support.people import Synced
+
+Make = Callable[..., Synced]
+BIG = 20_000_000
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that were opened for reading; there is no file of patterns."""
+    names: list[str] = []
+    whole = HeldFolder.open
+
+    def count(folder: HeldFolder, name: str) -> int:
+        handle = whole(folder, name)
+        names.append(name)
+        return handle
+
+    monkeypatch.setattr(HeldFolder, "open", count)
+    return names
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[object]:
+    """What each call of a method was given."""
+    calls: list[object] = []
+    whole = getattr(owner, name)
+
+    def count(self: object, *given: object, **more: object) -> object:
+        calls.append(given[0] if given else None)
+        return whole(self, *given, **more)
+
+    monkeypatch.setattr(owner, name, count)
+    return calls
+
+
+def test_a_new_file_is_opened_once(person: Make, opened: list[str]) -> None:
+    a = person("a")
+    for number in range(20):
+        a.write(f"folder/{number}", f"text {number}" * 50)
+    assert a.sync().uploaded == 21
+    assert sorted(opened) == sorted(map(str, range(20)))
+    opened.clear()
+    assert a.sync().changes == 0
+
+
+def test_a_large_file_is_read_once(person: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+    whole = os.pread
+
+    def count(handle: int, size: int, at: int) -> bytes:
+        nonlocal read
+        data = whole(handle, size, at)
+        read += len(data)
+        return data
+
+    a = person("a")
+    (a.path / "big").write_bytes(noise(BIG))
+    monkeypatch.setattr(os, "pread", count)
+    assert a.sync().bytes_sent == BIG
+    assert read == BIG
+
+
+def test_of_a_large_file_that_was_edited_only_what_is_new_is_sent(
+    person: Make, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = person("a"), person("b")
+    body = noise(BIG)
+    (a.path / "big").write_bytes(body)
+    a.sync()
+    opened.clear()
+    asked = counted(monkeypatch, SyncCalls, "check")
+    (a.path / "big").write_bytes(b"!" + body)
+    assert a.sync().bytes_sent < BIG // 20
+    # As a whole, and once more where the new chunks lie.
+    assert opened == ["big", "big"]
+    assert len(asked) == 1
+    b.sync()
+    assert (b.path / "big").read_bytes() == b"!" + body
+
+
+def test_a_large_file_that_changes_while_it_is_sent_is_not_sent_half(
+    person: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = person("a"), person("b")
+    big = a.path / "big"
+    big.write_bytes(noise(BIG)[::-1])
+    whole = SyncCalls.send_chunks
+    is_first = True
+
+    async def edit_meanwhile(client: SyncCalls, chunks: list[object]) -> None:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            with big.open("r+b") as file:
+                file.write(b"edited")
+        await whole(client, chunks)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SyncCalls, "send_chunks", edit_meanwhile)
+    outcome = a.sync()
+    assert outcome.failures == ()
+    b.sync()
+    assert (b.path / "big").read_bytes() == big.read_bytes()
+    assert big.read_bytes().startswith(b"edited")
+
+
+def test_batches_that_come_one_after_the_other_share_their_syncs(
+    person: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "MAX_FILES", 10)
+    a, b = person("a"), person("b")
+    for number in range(60):
+        a.write(f"f{number}", f"text {number}")
+    a.sync()
+    synced = counted(monkeypatch, SafeRoot, "sync")
+    assert b.sync().downloaded == 60
+    # One for each of six batches, and one for the names of the last.
+    assert len(synced) == 7
+    assert b.sync().changes == 0
+
+
+def test_a_commit_waits_for_the_ledger_once(person: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = person("a")
+    a.write("file", "text")
+    a.sync()
+    lasting = 0
+    whole = Ledger.transaction
+
+    def count(ledger: Ledger, *, lasts: bool = True) -> object:
+        nonlocal lasting
+        lasting += lasts and not ledger._db.in_transaction
+        return whole(ledger, lasts=lasts)
+
+    monkeypatch.setattr(Ledger, "transaction", count)
+    monkeypatch.setattr(batches, "MAX_CHANGES", 10)
+    spent = []
+    for commits in (2, 7):
+        before = lasting
+        for number in range(10 * commits):
+            a.write(f"new{commits}-{number}", "text")
+        assert a.sync().uploaded == 10 * commits
+        spent.append(lasting - before)
+    # The name of each; what it came to goes along with the next one's.
+    assert spent[1] - spent[0] == 5
+
+
+def break_off(ledger: Ledger) -> None:
+    with ledger.transaction(lasts=False):
+        ledger.record([("b", Agreed(NOWHERE))])
+        raise ZeroDivisionError
+
+
+def test_what_lasts_later_is_all_or_nothing_and_what_lasts_takes_it_along(
+    tmp_path: Path,
+) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        with ledger.transaction(lasts=False):
+            ledger.record([("a", Agreed(NOWHERE))])
+        with pytest.raises(ZeroDivisionError):
+            break_off(ledger)
+        assert ledger._db.execute("PRAGMA synchronous").fetchone() == (1,)
+        ledger.note("name", "value")
+        assert ledger._db.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert ledger.agreed("a") is not None
+        assert ledger.agreed("b") is None
