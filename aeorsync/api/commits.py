@@ -57,7 +57,7 @@ async def commit(call: Call) -> Response:
         else:
             body = await read_bytes(call, share, limits.MAX_BLOBS_JSON)
             share.take(weigh(body) - len(body))
-            request = await bridge.run(_read_json, body, heard)
+            request = await bridge.run(_parse_json, body, heard)
         names = await bridge.run(heard.unbrought)
         usable = await node.grants.usable(caller.owner, caller.access, names)
         bundle = await bridge.run(bundle_of, node, caller, request, heard, names - usable)
@@ -106,7 +106,7 @@ async def _first(batches: AsyncIterator[list[Frame]]) -> tuple[Frame, list[Frame
     raise BadRequestError("the frames do not begin with a header")
 
 
-def _read_json(body: bytes, heard: Heard) -> CommitRequest:
+def _parse_json(body: bytes, heard: Heard) -> CommitRequest:
     request = parse_body(body, CommitRequest)
     heard.expect(request)
     return request
