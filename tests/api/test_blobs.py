@@ -38,6 +38,7 @@ def test_the_rules_of_naming_are_told(call: Browser) -> None:
         "hash_algorithm": "blake3_256",
         "chunk_size": 262_144,
         "chunk_hash_prefix": "chunk:",
+        "deltas": True,  # not of the documented body; readers ignore what they do not know
     }
 
 
