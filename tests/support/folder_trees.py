@@ -129,7 +129,8 @@ def look_at_server(client: httpx.Client, top: str) -> Seen:
             continue
         versions = client.get(f"/sync/conflicts{quote(item['path'])}").raise_for_status().json()
         for version in versions["versions"]:
-            if not version["is_winner"] and not version["deleted"]:
+            # A folder that a file stands in place of holds nothing that a copy could show.
+            if not (version["is_winner"] or version["deleted"] or version["kind"] == "directory"):
                 copies.setdefault(path, set()).add(_content(version, version["kind"]))
     return Seen(tree, copies, [])
 
