@@ -208,8 +208,7 @@ class _Round:
     # Looking
 
     def _prepare(self) -> None:
-        """See what was left; ask for everything anew when other paths take part than before."""
-        unsure.forget(self._ledger, self._engine.root)
+        """Ask for everything anew when other paths take part than before."""
         copies = {copy.path for copy in self._ledger.copies().values()}
         notes = self._ledger.notes(CONFLICT)
         self._conflicted = copies | {name.removeprefix(CONFLICT) for name in notes}
@@ -220,22 +219,30 @@ class _Round:
 
     def _scan(self) -> dict[str, Found]:
         engine = self._engine
-        paths = self._look.paths
-        scan = self._new_scan()
+        scan, found = self._look_around()
+        is_swept = False
+        if not engine.swept and self._look.paths is None:
+            engine.swept = True
+            if scan.temps:
+                self._sweep(scan)
+                is_swept = True
+        # After that: what was agreed on tells whose the files are that a crash left.
+        if unsure.forget(self._ledger, engine.root) or is_swept:
+            _, found = self._look_around()
+        return found
+
+    def _look_around(self) -> tuple[Scan, dict[str, Found]]:
+        scan, paths = self._new_scan(), self._look.paths
         founds = scan.all() if paths is None else scan.some(paths)
-        found = {found.path: found for found in founds}
-        if engine.swept or paths is not None:
-            return found
-        engine.swept = True
-        if not scan.temps:
-            return found
+        return scan, {found.path: found for found in founds}
+
+    def _sweep(self, scan: Scan) -> None:
         for part in self._ledger.parts():
             if self._ledger.change_of(part.path) is None:
                 # Nobody waits for that download any more.
                 self._ledger.end_part(part.path)
         # What a crash left may be what seems to be gone.
-        self._troubles[:] = sweep(engine.root, self._ledger, scan.temps, engine.clock)
-        return {found.path: found for found in self._new_scan().all()}
+        self._troubles[:] = sweep(self._engine.root, self._ledger, scan.temps, self._engine.clock)
 
     def _new_scan(self) -> Scan:
         engine = self._engine

@@ -39,18 +39,25 @@ def end(ledger: Ledger, paths: Iterable[str]) -> None:
             ledger.note(_PLACING + path, None)
 
 
-def forget(ledger: Ledger, root: SafeRoot) -> None:
+def forget(ledger: Ledger, root: SafeRoot) -> bool:
     """Agree on nothing any more where something else may have been placed. Blocking.
+
+    Returns:
+        Whether there is such a path.
 
     Raises:
         UnavailableError: The disk refused the ledger; nothing was forgotten.
     """
     paths = [name.removeprefix(_PLACING) for name in ledger.notes(_PLACING)]
     if not paths:
-        return
+        return False
     with ledger.transaction():
-        for path in paths:
-            agreed = ledger.agreed(path)
-            if agreed is not None and root.look(path) != agreed.fingerprint:
-                ledger.forget([path])
+        unknown = [path for path in paths if not _is_as_agreed(ledger, root, path)]
+        ledger.forget(unknown)
         end(ledger, paths)
+    return bool(unknown)
+
+
+def _is_as_agreed(ledger: Ledger, root: SafeRoot, path: str) -> bool:
+    agreed = ledger.agreed(path)
+    return agreed is None or root.look(path) == agreed.fingerprint
