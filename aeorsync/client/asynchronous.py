@@ -1,9 +1,8 @@
 """The client for programs that are asynchronous themselves."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
 
+from aeorsync.client.calling import PATIENCE_S, connect
 from aeorsync.client.conflicts import ConflictCalls
 from aeorsync.client.getting import GetCalls
 from aeorsync.client.keyring import KeyCalls
@@ -13,10 +12,6 @@ from aeorsync.client.trees import TreeCalls
 from aeorsync.client.versions import VersionCalls
 from aeorsync.client.writing import WriteCalls
 from aeorsync.remote.connection import Connection
-from aeorsync.remote.trust import load_trust
-
-PATIENCE_S: Final = 20.0
-_CONNECTIONS: Final = 16
 
 
 class AsyncClient(  # one server, so one thing to call
@@ -60,18 +55,5 @@ class AsyncClient(  # one server, so one thing to call
             StartupError: ``authorities`` cannot be used.
         """
         if connection is None:
-            trust = None if authorities is None else load_trust(authorities)
-            mint = None if key is None else lambda: key
-            connection = Connection(url.rstrip("/"), mint, trust=trust, size=_CONNECTIONS)
+            connection = connect(url, key, authorities)
         super().__init__(connection, patience_s)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        await self.close()

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
-from aeorsync.client.asynchronous import PATIENCE_S, AsyncClient
+from aeorsync.client.asynchronous import AsyncClient
+from aeorsync.client.calling import PATIENCE_S
 from aeorsync.client.model import Entry
 from aeorsync.client.reading import Download
 from aeorsync.runtime.portal import Portal

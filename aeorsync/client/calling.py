@@ -16,7 +16,9 @@ twice is only repeated when the server said that it did nothing.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -32,6 +34,7 @@ from aeorsync.errors import (
     UntrustedError,
 )
 from aeorsync.remote.connection import CALL_S, Connection, Request
+from aeorsync.remote.trust import load_trust
 from aeorsync.runtime import chance
 from aeorsync.wire.limits import MIB
 
@@ -47,6 +50,11 @@ LAST_PAUSE_S: Final = 5.0
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 Query = Mapping[str, str | int | bool | None]
+
+
+PATIENCE_S: Final = 20.0
+"""How long a server that has answered before is waited for."""
+_CONNECTIONS: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +100,18 @@ class Call:
         )
 
 
+def connect(url: str, key: str | None, authorities: Path | None) -> Connection:
+    """Prepare the way to a server; the arguments are those of `AsyncClient`.
+
+    Raises:
+        BadRequestError: ``url`` is not an address.
+        StartupError: ``authorities`` cannot be used.
+    """
+    trust = None if authorities is None else load_trust(authorities)
+    mint = None if key is None else lambda: key
+    return Connection(url.rstrip("/"), mint, trust=trust, size=_CONNECTIONS)
+
+
 class Caller:
     """A server, as somebody to call; the ground on which the groups of calls stand.
 
@@ -104,6 +124,17 @@ class Caller:
         self._connection = connection
         self._patience_s = patience_s
         self._was_there = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        await self.close()
 
     @property
     def address(self) -> str:

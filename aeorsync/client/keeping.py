@@ -2,16 +2,10 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any
 
-from aeorsync.client.calling import Call, place
+from aeorsync.client.calling import PATIENCE_S, Call, connect, place
 from aeorsync.client.syncing import SyncCalls
-from aeorsync.remote.connection import Connection
-from aeorsync.remote.trust import load_trust
-
-PATIENCE_S: Final = 20.0
-_CONNECTIONS: Final = 16
 
 
 class FolderClient(SyncCalls):
@@ -26,21 +20,7 @@ class FolderClient(SyncCalls):
             BadRequestError: ``url`` is not an address.
             StartupError: ``authorities`` cannot be used.
         """
-        trust = None if authorities is None else load_trust(authorities)
-        mint = None if key is None else lambda: key
-        connection = Connection(url.rstrip("/"), mint, trust=trust, size=_CONNECTIONS)
-        super().__init__(connection, PATIENCE_S)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        await self.close()
+        super().__init__(connect(url, key, authorities), PATIENCE_S)
 
     async def give_up(self, path: str, version: str) -> Any:  # noqa: ANN401  # not looked at
         """Drop one version that readers do not see; see `ConflictCalls`."""
