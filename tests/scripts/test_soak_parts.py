@@ -250,6 +250,30 @@ def test_a_slope_is_found_through_restarts_and_ignores_what_comes_before() -> No
     assert slope([Life(0)], since=0, warm_up=0) is None
 
 
+def test_one_step_is_no_slope_and_two_are() -> None:
+    def stairs(*steps: int) -> Life:
+        made = Life(0)
+        for at in range(0, 1800, 5):
+            made.add(at, 100 + at % 3 / 10 + 15 * sum(at >= step for step in steps))
+        return made
+
+    one, two = (slope([stairs(*steps)], 900, 120) for steps in ((1500,), (1200, 1500)))
+    assert one is not None
+    assert two is not None
+    assert abs(one.per_hour) < 10
+    assert two.per_hour > 48
+
+
+def test_many_samples_make_a_slope_soon() -> None:
+    many = Life(0)
+    for at in range(4000):
+        many.add(at, at / 3600)
+    found = slope([many], 0, 0)
+    assert found is not None
+    assert found.per_hour == pytest.approx(1)
+    assert found.samples <= 500
+
+
 def test_a_report_has_its_tables_and_its_violations() -> None:
     figures = {"start": 1.0, "end": 2.0, "max": 3.0, "per_hour": 4.5, "is_long": True}
     report = {

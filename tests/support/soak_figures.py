@@ -1,6 +1,8 @@
 """Figures of a long run in little memory: how long things took, and whether anything grows."""
 
+import itertools
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -8,6 +10,7 @@ from typing import Final
 _STEP: Final = math.log(1.04)
 _LEAST_S: Final = 1e-5
 _MOST_SAMPLES: Final = 4000
+_MOST_IN_PAIRS: Final = 500
 
 
 @dataclass
@@ -111,7 +114,11 @@ class Slope:
 
 
 def slope(lives: Iterable[Life], since: float, warm_up: float) -> Slope | None:
-    """Fit one growth to all lives of a process by least squares, each with a level of its own.
+    """Find one growth for all lives of a process: the median over all pairs of samples of a life.
+
+    That is the estimate of Theil and Sen. A step in one place, as when a busier moment than all
+    before took more, is between fewer than half of the pairs and does not count; two steps do, and
+    so does whatever grows evenly.
 
     Args:
         lives: What was sampled.
@@ -121,17 +128,19 @@ def slope(lives: Iterable[Life], since: float, warm_up: float) -> Slope | None:
     Returns:
         None if there is too little to say anything.
     """
-    above = below = seconds = 0.0
+    rises: list[float] = []
+    seconds = 0.0
     samples = 0
     for life in lives:
         start = max(since, life.began + warm_up)
         points = [(at, value) for at, value in life.samples if at >= start]
+        points = points[:: len(points) // _MOST_IN_PAIRS + 1]
         if len(points) < 3:
             continue
-        middle = sum(at for at, _ in points) / len(points)
-        level = sum(value for _, value in points) / len(points)
-        above += sum((at - middle) * (value - level) for at, value in points)
-        below += sum((at - middle) ** 2 for at, _ in points)
+        rises += (
+            (value - before) / (at - then)
+            for (then, before), (at, value) in itertools.combinations(points, 2)
+        )
         seconds = max(seconds, points[-1][0] - points[0][0])
         samples += len(points)
-    return Slope(above / below * 3600, seconds, samples) if below else None
+    return Slope(statistics.median(rises) * 3600, seconds, samples) if rises else None

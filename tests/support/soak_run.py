@@ -59,6 +59,7 @@ class Settings:
         quiet_s: How long all may take to become equal.
         sample_s: Between two looks at the processes.
         latency_limit_s: No request may take longer.
+        memory_most: MiB that a process may have at any time.
         memory_limit: MiB an hour by which a process may grow.
         handle_limit: Open files an hour by which a process may grow.
     """
@@ -77,6 +78,7 @@ class Settings:
     quiet_s: float = 240.0
     sample_s: float = 5.0
     latency_limit_s: float = 10.0
+    memory_most: float = 300.0
     memory_limit: float = 48.0
     handle_limit: float = 60.0
 
@@ -321,6 +323,9 @@ class Run:
                 found = row.get(name)
                 if row["is_judged"] and found and found["is_long"] and found["per_hour"] > limit:
                     self.tally.complain("growth", str(row["name"]), f"{name}: {found}")
+            found = row.get("memory")
+            if row["is_judged"] and found and found["max"] > settings.memory_most:
+                self.tally.complain("growth", str(row["name"]), f"memory: {found}")
 
 
 _Started = TypeVar("_Started", Ring, Folders)
