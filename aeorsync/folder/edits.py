@@ -51,10 +51,16 @@ async def push_edits(work: Work, edits: Iterable[Edit], *, pushes: bool) -> None
 
 async def _give_up(work: Work, edit: Edit) -> None:
     agreed = await bridge.run(work.ledger.agreed, edit.path)
-    # Whoever moved the copy over the file chose it: the server may have known it by its content,
-    # and then what is in place now is this very version.
+    path = work.scope.absolute(edit.path)
+    if agreed is None:
+        # Nothing is shown here, so there is nothing that giving up another version could settle.
+        # That states again what readers see, maybe the next one to go, which has a new name then.
+        await _delete(work, path, edit.copy)
+    elif agreed.version != edit.copy.version:
+        await _drop(work, path, edit.copy)
+    # Else whoever moved the copy over the file chose it: the server may have known it by its
+    # content, and then what is in place now is this very version.
     if agreed is None or agreed.version != edit.copy.version:
-        await _drop(work, work.scope.absolute(edit.path), edit.copy)
         work.tally.deleted_remote += 1
     await bridge.run(work.ledger.drop_copy, edit.found.path)
     work.tally.is_stale = True
@@ -67,8 +73,12 @@ async def _drop(work: Work, path: str, copy: Copy) -> None:
             await work.server.give_up(path, copy.version)
     except ConflictError:
         # What readers saw is gone, so they see this one by now.
-        gone = CommitDelete(path=path, base=copy.etag)
-        await work.server.commit(CommitRequest(deletes=[gone]))
+        await _delete(work, path, copy)
+
+
+async def _delete(work: Work, path: str, copy: Copy) -> None:
+    gone = CommitDelete(path=path, base=copy.etag)
+    await work.server.commit(CommitRequest(deletes=[gone]))
 
 
 async def _edit(work: Work, edit: Edit) -> None:

@@ -128,6 +128,65 @@ def test_deleting_both_leaves_nothing(two: tuple[Synced, Synced]) -> None:
     assert a.status().conflicts == b.status().conflicts == ()
 
 
+@pytest.fixture
+def four(person: Make) -> list[Synced]:
+    """Four folders with a conflict of four versions at ``f.txt``: each shows three copies."""
+    people = [person(name) for name in "abcd"]
+    people[0].write("f.txt", "old")
+    for who in people:
+        who.sync()
+    for who in people:
+        who.write("f.txt", f"by {who.path.parent.name}")
+    for who in (*people, *people):
+        who.sync()
+    assert all(len(who.copies) == 3 for who in people)
+    return people
+
+
+def test_deleting_a_file_and_all_its_copies_leaves_nothing(four: list[Synced]) -> None:
+    for name in four[1].names:
+        (four[1].path / name).unlink()
+    for who in (*four[1:], *four, *four):
+        who.sync()
+    for who in four:
+        assert who.names == []
+        assert who.status().conflicts == ()
+
+
+def test_a_folder_with_a_conflict_can_be_renamed(person: Make) -> None:
+    people = a, b, _ = [person(name) for name in "abc"]
+    a.write("d/f.txt", "old")
+    for who in people:
+        who.sync()
+    for who in people:
+        who.write("d/f.txt", f"by {who.path.parent.name}")
+    for who in (*people, *people):
+        who.sync()
+    (b.path / "d").rename(b.path / "e")
+    for who in (b, *people, *people):
+        who.sync()
+    for who in people:
+        assert [name for name in who.names if name.startswith("d")] == []
+        texts = {who.read(name) for name in who.names if name.endswith(".txt")}
+        assert texts == {f"by {other.path.parent.name}" for other in people}
+
+
+@pytest.mark.parametrize("kept", range(4))
+def test_of_a_file_and_its_copies_just_those_go_that_were_deleted(
+    four: list[Synced], kept: int
+) -> None:
+    a = four[0]
+    text = a.read(a.names[kept])
+    for name in a.names[:kept] + a.names[kept + 1 :]:
+        (a.path / name).unlink()
+    for who in (*four, *four, *four):
+        who.sync()
+    for who in four:
+        assert who.names == ["f.txt"]
+        assert who.read("f.txt") == text
+        assert who.copies == []
+
+
 def test_moving_the_copy_over_what_is_shown_settles_it(two: tuple[Synced, Synced]) -> None:
     a, b = two
     (a.path / a.copies[0]).replace(a.path / "f.txt")
