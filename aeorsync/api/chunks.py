@@ -262,7 +262,8 @@ async def _frames(
     try:
         async for part in _batches(shown, lambda part: read(part, lacking)):
             yield b"".join(part)
-        lost = [] if is_held_only else await bridge.run(_lost, repository, lacking)
+        asks = lacking and not is_held_only
+        lost = await bridge.run(_lost, repository, lacking) if asks else []
         if lost:
             # Whatever came of it: some of them may be here now.
             await node.member.rescue(lost)

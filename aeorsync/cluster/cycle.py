@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from aeorsync.cluster.alike import past_of
+from aeorsync.cluster.along import NOTHING, Along, take_along
 from aeorsync.cluster.fetch import Spoiled, fetch_contents
 from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord
 from aeorsync.cluster.walk import is_wanted
@@ -201,8 +202,8 @@ async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
     report, has_more = Report(), True
     while has_more:
         page = await observe(peering, cursor)
-        plan = await bridge.run(make_plan, peering.repository, page.parts, wanted)
-        complete = await fetch(peering, plan)
+        plan, along = await bridge.run(_take_news, peering.repository, page, wanted)
+        complete = await fetch(peering, plan, along)
         applied = await apply(peering, complete.news)
         report = report.plus(complete, applied, plan.told)
         if ahead is None and not report.is_partial:
@@ -235,7 +236,7 @@ async def observe(peering: Peering, cursor: str | None) -> DiffPage:
         peering.asker,
         link.excludes,
         knowledge=knowledge,
-        held=(head.root, head.graves) if cursor is None else None,
+        held=(head.root, head.graves),
     )
     if (page.header.node_id, page.header.database) != (link.node_id, peering.database):
         raise UnavailableError(f"another node answers at {link.address} now")
@@ -275,14 +276,26 @@ def make_plan(
     return Plan(told, news, problems)
 
 
-async def fetch(peering: Peering, plan: Plan) -> Complete:
+def _take_news(repository: Repository, page: DiffPage, wanted: Filter) -> tuple[Plan, Along]:
+    """The plan of a page, and what of its files came along. Blocking."""
+    plan = make_plan(repository, page.parts, wanted)
+    return plan, take_along(repository, _needed(plan), page.chunks)
+
+
+def _needed(plan: Plan) -> dict[Content, None]:
+    """The files that the news of a plan need, each once."""
+    return dict.fromkeys(content for item in plan.news for content in item.contents)
+
+
+async def fetch(peering: Peering, plan: Plan, along: Along = NOTHING) -> Complete:
     """Bring here what the news of a plan need, and leave out those that cannot be completed."""
-    contents = dict.fromkeys(content for item in plan.news for content in item.contents)
-    if not contents:
-        return Complete(plan.news, plan.problems)
+    contents = _needed(plan)
+    if not contents or along.is_all:
+        return Complete(plan.news, plan.problems, along.chunks, along.bytes)
     pasts = {content: item.past for item in plan.news for content in item.contents if item.past}
     fetched = await fetch_contents(peering.repository, peering.remote, contents, pasts)
-    return without_spoiled(plan, fetched.spoiled, fetched.chunks, fetched.bytes)
+    chunks, size = fetched.chunks + along.chunks, fetched.bytes + along.bytes
+    return without_spoiled(plan, fetched.spoiled, chunks, size)
 
 
 def without_spoiled(plan: Plan, spoiled: Spoiled, chunks: int = 0, size: int = 0) -> Complete:

@@ -1,15 +1,18 @@
-"""Answers without what the asker knows already, so that a reconnect costs little. Sans-I/O.
+"""Answers without what the asker knows, and with what it would ask for next. Sans-I/O.
 
     POST /sync/clock?brief=true     `BriefClock` as msgpack
     GET /sync/events?brief=true     ``hello`` has nothing but ``seq``
     POST /sync/diff?same=MARK       in frames: END `Same` alone, if the answer would be an empty
                                     page that ends where the cursor stands, and its root and
                                     knowledge those told before, of which MARK is the name
+    POST /sync/diff?along=ROOT      in frames, from a place in the feed: CHUNK frames before END
+                                    bring small files that were written at the answering node
+                                    itself, unless its live root begins with ROOT, as the asker's
 
 A node that does not know these parameters answers as ever, and is understood.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -17,6 +20,8 @@ from blake3 import blake3
 from aeorsync.core.versions import Vector
 
 _MARK_SIZE = 8
+ROOT_DIGITS: Final = 16
+"""Hex digits of the asker's root that say whether it has all of it already."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
