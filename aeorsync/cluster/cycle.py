@@ -11,6 +11,7 @@ the cursor stays before it, so that it is asked for again. An error ends the cyc
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -172,6 +173,7 @@ class Peering(msgspec.Struct, frozen=True):
         asks_knowledge: Whether whoever takes something over asks what the other knows, and so
             comes to know it, too.
         heard: What the peer told last, by the cursor it told with it.
+        written: What was recorded last, by the id of the link: it need not be read again.
     """
 
     repository: Repository
@@ -182,6 +184,7 @@ class Peering(msgspec.Struct, frozen=True):
     now_ms: int
     asks_knowledge: bool = False
     heard: dict[str, Mark] = {}
+    written: dict[int, CursorRecord] = {}
 
     @property
     def takes_everything(self) -> bool:
@@ -197,7 +200,9 @@ async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
         ahead: Go on from this mark of an earlier, partial cycle instead of the recorded cursor,
             and record nothing: what that cycle could not take stays to be asked for.
     """
-    cursor = ahead or await bridge.run(_recorded_cursor, peering)
+    look = partial(_recorded_cursor, peering)
+    is_at_hand = peering.link.id in peering.written
+    cursor = ahead or (look() if is_at_hand else await bridge.run(look))
     wanted = Filter.parse(peering.link.sync_paths, peering.link.excludes)
     report, has_more = Report(), True
     while has_more:
@@ -332,10 +337,12 @@ def record(peering: Peering, cursor: str) -> None:
         synced_at=peering.now_ms,
     )
     LinkBook(peering.repository).save_cursor(peering.link, mark)
+    peering.written[peering.link.id] = mark
 
 
 def _recorded_cursor(peering: Peering) -> str | None:
-    mark = LinkBook(peering.repository).cursor(peering.link)
+    link = peering.link
+    mark = peering.written.get(link.id) or LinkBook(peering.repository).cursor(link)
     return mark.cursor if mark and mark.fits(peering.link, peering.database) else None
 
 
