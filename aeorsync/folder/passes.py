@@ -118,7 +118,11 @@ class Engine:
         for number in range(MAX_ROUNDS):
             await _Round(self, work, look).run()
             again, rescans = frozenset(tally.again), tally.rescans and not number
-            if not (again or rescans or tally.is_stale) or self.options.dry_run:
+            if self.options.dry_run:
+                # It tells all that it finds, once.
+                rescans = tally.is_stale = False
+                again = frozenset() if number else again
+            if not (again or rescans or tally.is_stale):
                 break
             if again and number:
                 await asyncio.sleep(_PATIENCE_S * number)
@@ -262,7 +266,8 @@ class _Round:
         # In doubt a person is asked who is right; nothing is sent before they have answered.
         is_asked = self._ledger.noted(DOUBT) is not None
         unseen = frozenset[str]() if is_asked else verdict.unseen
-        left = self._read_told(founds, waiting) | verdict.stands
+        left = self._postpone_recognised(founds)
+        left |= self._read_told(founds, waiting) | verdict.stands
         for path, row in (*waiting, *self._undone(waiting, unseen)):
             if path in left:
                 continue
@@ -298,6 +303,14 @@ class _Round:
             else give
             for give in plan.give
         ]
+
+    def _postpone_recognised(self, founds: dict[str, Found]) -> frozenset[str]:
+        """Look once more at what was agreed on after it was scanned; return these paths."""
+        recognised = frozenset(self._work.recognised)
+        self._work.tally.again |= recognised
+        for path in recognised:
+            founds.pop(path, None)
+        return recognised
 
     def _read_told(
         self, founds: dict[str, Found], waiting: list[tuple[str, bytes]]
@@ -338,9 +351,7 @@ class _Round:
         return plan
 
     def _was(self, path: str, found: Found | None) -> Agreed | None:
-        if found is None or path in self._work.recognised:
-            return self._ledger.agreed(path)
-        return found.was
+        return self._ledger.agreed(path) if found is None else found.was
 
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
         if self._look.paths is None or self._look.waiting:
@@ -367,8 +378,10 @@ class _Round:
             work.report(Planned(step.path, Act.DELETE_LOCAL))
         for drop in plan.drop:
             work.report(Planned(drop.path, Act.DELETE_REMOTE))
-        tally.downloaded, tally.uploaded = len(plan.take), len(plan.give)
-        tally.deleted_local, tally.deleted_remote = len(plan.remove), len(plan.drop)
+        tally.downloaded += len(plan.take)
+        tally.uploaded += len(plan.give)
+        tally.deleted_local += len(plan.remove)
+        tally.deleted_remote += len(plan.drop)
 
 
 def _is_folder(state: Told | None, agreed: Agreed | None) -> bool:
