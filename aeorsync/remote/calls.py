@@ -16,7 +16,7 @@ from aeorsync.remote.sse import EventDecoder
 from aeorsync.runtime.redact import redact
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.wire import framing
-from aeorsync.wire.brief import ROOT_DIGITS, BriefClock, Mark
+from aeorsync.wire.brief import BriefClock, Mark, diff_query
 from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants
 from aeorsync.wire.encoding import Encoding, accept
 from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
@@ -178,8 +178,7 @@ class Remote:
             asker: Our node id, to leave out what came from us; None to be told of that, too.
             excludes: Globs of what is not to be told after all.
             knowledge: Ask what it knows, too; or, by a mark, whether that is still all it told.
-            held: Roots of our trees, live and graves: if the peer's are the same, it lists
-                nothing; if they are not, small files may come along with what changed.
+            held: Roots of our trees: of one that has the same we are told no more.
         """
         lists = held if cursor is None else None
         body = msgspec.json.encode(
@@ -199,10 +198,8 @@ class Remote:
         frames: list[Frame] = []
         size = 0
         mark = knowledge if isinstance(knowledge, Mark) else None
-        wishes = [] if mark is None else [f"same={mark.text}"]
-        if held and not lists and self.encoding is Encoding.ZSTD:
-            wishes.append(f"along={held[0].hex()[:ROOT_DIGITS]}")
-        path = f"/sync/diff?{'&'.join(wishes)}" if wishes else "/sync/diff"
+        takes_along = held and not lists and self.encoding is Encoding.ZSTD
+        path = f"/sync/diff{diff_query(mark, held[0] if held and takes_along else None)}"
         async with (
             self._connection.deadline(STREAM_S) as timer,
             aclosing(self._frames(path, body, headers, timer)) as batches,

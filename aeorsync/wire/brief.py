@@ -71,3 +71,16 @@ def mark(root_hash: str, knowledge: Vector) -> Mark:
     """The mark of a node that has this live tree, and knows this."""
     text = blake3(root_hash.encode() + _encode(knowledge)).hexdigest(length=_MARK_SIZE)
     return Mark(root_hash, text)
+
+
+def diff_query(same: Mark | None, along: bytes | None) -> str:
+    """The query of a request for changes, its question mark included.
+
+    Args:
+        same: What was told with the cursor, if a word is enough where nothing changed.
+        along: Root of the asker's live tree, if it wishes to be sent small files.
+    """
+    wishes = [] if same is None else [f"same={same.text}"]
+    if along is not None:
+        wishes.append(f"along={along.hex()[:ROOT_DIGITS]}")
+    return f"?{'&'.join(wishes)}" if wishes else ""
