@@ -226,7 +226,7 @@ def _plain(repository: Repository, chunk: StoredChunk) -> bytes | memoryview | N
 
 
 _Read = Callable[[Sequence[bytes], list[bytes]], list[Buffer]]
-"""Frames of some chunks; what is not here is added to a list."""
+"""Frames of some chunks, in parts; what is not here is added to a list."""
 
 
 def _reading(request: Request, repository: Repository, bases: Bases) -> _Read:
@@ -255,17 +255,22 @@ async def _frames(
         missing = [name for name in names if name not in allowed]
         shown = [name for name in names if name in allowed]
     lacking: list[bytes] = []
+
+    def joined(part: Sequence[bytes]) -> list[Buffer]:
+        return [b"".join(read(part, lacking))]
+
     yield framing.encode(framing.Kind.HEADER, pack({}))
     try:
-        async for part in _batches(shown, lambda part: read(part, lacking)):
-            yield b"".join(part)
-        lost = [] if is_held_only else await bridge.run(_lost, repository, lacking)
+        async for (frames,) in _batches(shown, joined):
+            yield bytes(frames)
+        asks = lacking and not is_held_only
+        lost = await bridge.run(_lost, repository, lacking) if asks else []
         if lost:
             # Whatever came of it: some of them may be here now.
             await node.member.rescue(lost)
             lacking = [name for name in lacking if name not in set(lost)]
-            async for part in _batches(lost, lambda part: read(part, lacking)):
-                yield b"".join(part)
+            async for (frames,) in _batches(lost, joined):
+                yield bytes(frames)
     except AeorError as error:
         problem = {"error": error.message, "code": error.code}
         yield framing.encode(framing.Kind.ERROR, pack(problem))
@@ -284,12 +289,14 @@ def _frame_batch(
     if len(found) < len(part):
         held = {chunk.id for chunk in found}
         missing += [name for name in part if name not in held]
-    return [_frame(chunk) for chunk in found]
+    return [part for chunk in found for part in _frame(chunk)]
 
 
-def _frame(chunk: StoredChunk) -> bytes:
+def _frame(chunk: StoredChunk) -> tuple[Buffer, Buffer]:
+    """The frame of a chunk, in parts: all of a batch are put together once."""
     codec = framing.Codec(chunk.codec)
-    return framing.encode_chunk(chunk.id, codec, chunk.size, chunk.data)
+    head = framing.encode_chunk_head(chunk.id, codec, chunk.size, len(chunk.data))
+    return head, chunk.data
 
 
 def _delta_batch(
@@ -304,7 +311,11 @@ def _delta_batch(
     held = {chunk.id for chunk in found}
     missing += [name for name in part if name not in held]
     deltas = ((chunk, maker.make(chunk, bases.get(chunk.id, ()))) for chunk in found)
-    return [_frame(chunk) if delta is None else encode_delta(delta) for chunk, delta in deltas]
+    return [
+        part
+        for chunk, delta in deltas
+        for part in (_frame(chunk) if delta is None else (encode_delta(delta),))
+    ]
 
 
 def _plain_batch(

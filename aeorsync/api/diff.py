@@ -21,11 +21,12 @@ from aeorsync.api import reach
 from aeorsync.api.diff_page import DiffPage
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
 from aeorsync.api.foreign_diff import foreign_reader, foreign_reply, plain_since
-from aeorsync.api.frames import ENCODING_PARAMETER, framed, wants_frames
+from aeorsync.api.frames import ENCODING_PARAMETER, framed, wanted_encoding, wants_frames
 from aeorsync.api.members import admit_caller
 from aeorsync.api.node import Caller, Node
 from aeorsync.api.parameters import Query
 from aeorsync.api.places import Place, Places
+from aeorsync.cluster.along import along_frames
 from aeorsync.cluster.pages import entry_frames, read_page
 from aeorsync.cluster.walk import Sieve, is_done, is_usable, start, walk
 from aeorsync.core.cursors import (
@@ -43,7 +44,8 @@ from aeorsync.runtime import bridge
 from aeorsync.storage.base import Head
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import framing, limits
-from aeorsync.wire.brief import Same, mark
+from aeorsync.wire.brief import ROOT_DIGITS, Same, mark
+from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.protocol import (
     FRAMES_TYPE,
     NODE_HEADER,
@@ -70,11 +72,8 @@ async def diff(call: Call) -> Response:
     await admit_caller(call)
     if wants_frames(call.request):
         cursor = None if request.cursor is None else parse_cursor(request.cursor)
-        tells = request.knowledge and call.caller.is_peer and sieve.wanted.is_everything
-        same = Query(call.request.scope["query_string"]).text("same") if tells else None
-        body = await bridge.run(
-            _frames, call.node.repository, cursor, sieve, _held(request), tells, same
-        )
+        wishes = _wishes(call, request, sieve)
+        body = await bridge.run(_frames, call.node.repository, cursor, sieve, wishes)
         return await framed(call.request, body)
     since = _check_hex(request.since_root_hash)
     if call.caller.is_peer and request.current_root_hash is not None:
@@ -143,6 +142,38 @@ def _check_hex(since: str | None) -> str | None:
 # In frames
 
 
+class Wishes(msgspec.Struct, frozen=True):
+    """What a reader of frames says of itself.
+
+    Attributes:
+        held: Hex roots of its trees, live and graves.
+        knows: Whether it asks what is known.
+        same: Where it stands (`wire.brief`).
+        along: How the root of its live tree begins, if it wishes to be sent small files.
+    """
+
+    held: tuple[str, str] | None = None
+    knows: bool = False
+    same: str | None = None
+    along: str | None = None
+
+
+_NONE = Wishes()
+
+
+def _wishes(call: Call, request: DiffRequest, sieve: Sieve) -> Wishes:
+    query = Query(call.request.scope["query_string"])
+    is_peer = call.caller.is_peer
+    knows = request.knowledge and is_peer and sieve.wanted.is_everything
+    takes_stored = is_peer and wanted_encoding(call.request) is Encoding.ZSTD
+    return Wishes(
+        held=_held(request),
+        knows=knows,
+        same=query.text("same") if knows else None,
+        along=query.text("along") if takes_stored else None,
+    )
+
+
 def _held(request: DiffRequest) -> tuple[str, str] | None:
     root, graves = request.current_root_hash, request.current_graves_hash
     return None if root is None or graves is None else (root, graves)
@@ -152,14 +183,12 @@ def _frames(
     repository: Repository,
     cursor: Cursor | None,
     sieve: Sieve,
-    held: tuple[str, str] | None = None,
-    tells: bool = False,  # noqa: FBT001, FBT002  # called through the bridge
-    same: str | None = None,
+    wishes: Wishes = _NONE,
 ) -> bytes:
     # Before the view is opened: what is known is in the trees by then.
-    known = to_vector(repository.known()) if tells else None
-    page = read_page(repository, cursor, sieve, held=held)
-    head = page.head
+    known = to_vector(repository.known()) if wishes.knows else None
+    page = read_page(repository, cursor, sieve, held=wishes.held)
+    head, same = page.head, wishes.same
     known = None if page.has_more else known
     if page.cursor == cursor and known is not None and same == mark(head.root.hex(), known).text:
         told = Same(head.node, repository.database_id, same=True)
@@ -167,13 +196,21 @@ def _frames(
     end = DiffEnd(print_cursor(page.cursor), page.has_more, head.root.hex(), known)
     database, root = repository.database_id, end.root_hash
     header = DiffHeader(head.node, database, root, __version__, deltas=True)
+    along = along_frames(repository, page.fresh) if _wants_along(wishes, root) else ()
     return b"".join(
         (
             framing.encode(framing.Kind.HEADER, pack(header)),
             *entry_frames(page.items),
+            *along,
             framing.encode(framing.Kind.END, pack(end)),
         )
     )
+
+
+def _wants_along(wishes: Wishes, root: str) -> bool:
+    """Whether a reader wishes to be sent small files, and may lack some."""
+    theirs = wishes.along
+    return theirs is not None and not (len(theirs) == ROOT_DIGITS and root.startswith(theirs))
 
 
 # In JSON
@@ -269,6 +306,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             ENCODING_PARAMETER,
             Parameter(NODE_HEADER, {"type": "integer"}, "Node id of the asking node.", "header"),
             Parameter("same", {"type": "string"}, "Where the asking node stands, in frames."),
+            Parameter("along", {"type": "string"}, "Its root, to be sent small files at once."),
         ),
     ),
 )

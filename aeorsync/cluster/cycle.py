@@ -11,11 +11,13 @@ the cursor stays before it, so that it is asked for again. An error ends the cyc
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from aeorsync.cluster.alike import past_of
+from aeorsync.cluster.along import NOTHING, Along, take_along
 from aeorsync.cluster.fetch import Spoiled, fetch_contents
 from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord
 from aeorsync.cluster.walk import is_wanted
@@ -171,6 +173,7 @@ class Peering(msgspec.Struct, frozen=True):
         asks_knowledge: Whether whoever takes something over asks what the other knows, and so
             comes to know it, too.
         heard: What the peer told last, by the cursor it told with it.
+        written: What was recorded last, by the id of the link: it need not be read again.
     """
 
     repository: Repository
@@ -181,6 +184,7 @@ class Peering(msgspec.Struct, frozen=True):
     now_ms: int
     asks_knowledge: bool = False
     heard: dict[str, Mark] = {}
+    written: dict[int, CursorRecord] = {}
 
     @property
     def takes_everything(self) -> bool:
@@ -196,13 +200,15 @@ async def run_cycle(peering: Peering, ahead: str | None = None) -> Report:
         ahead: Go on from this mark of an earlier, partial cycle instead of the recorded cursor,
             and record nothing: what that cycle could not take stays to be asked for.
     """
-    cursor = ahead or await bridge.run(_recorded_cursor, peering)
+    look = partial(_recorded_cursor, peering)
+    is_at_hand = peering.link.id in peering.written
+    cursor = ahead or (look() if is_at_hand else await bridge.run(look))
     wanted = Filter.parse(peering.link.sync_paths, peering.link.excludes)
     report, has_more = Report(), True
     while has_more:
         page = await observe(peering, cursor)
-        plan = await bridge.run(make_plan, peering.repository, page.parts, wanted)
-        complete = await fetch(peering, plan)
+        plan, along = await bridge.run(_take_news, peering.repository, page, wanted)
+        complete = await fetch(peering, plan, along)
         applied = await apply(peering, complete.news)
         report = report.plus(complete, applied, plan.told)
         if ahead is None and not report.is_partial:
@@ -235,7 +241,7 @@ async def observe(peering: Peering, cursor: str | None) -> DiffPage:
         peering.asker,
         link.excludes,
         knowledge=knowledge,
-        held=(head.root, head.graves) if cursor is None else None,
+        held=(head.root, head.graves),
     )
     if (page.header.node_id, page.header.database) != (link.node_id, peering.database):
         raise UnavailableError(f"another node answers at {link.address} now")
@@ -275,14 +281,26 @@ def make_plan(
     return Plan(told, news, problems)
 
 
-async def fetch(peering: Peering, plan: Plan) -> Complete:
+def _take_news(repository: Repository, page: DiffPage, wanted: Filter) -> tuple[Plan, Along]:
+    """The plan of a page, and what of its files came along. Blocking."""
+    plan = make_plan(repository, page.parts, wanted)
+    return plan, take_along(repository, _needed(plan), page.chunks)
+
+
+def _needed(plan: Plan) -> dict[Content, None]:
+    """The files that the news of a plan need, each once."""
+    return dict.fromkeys(content for item in plan.news for content in item.contents)
+
+
+async def fetch(peering: Peering, plan: Plan, along: Along = NOTHING) -> Complete:
     """Bring here what the news of a plan need, and leave out those that cannot be completed."""
-    contents = dict.fromkeys(content for item in plan.news for content in item.contents)
-    if not contents:
-        return Complete(plan.news, plan.problems)
+    contents = _needed(plan)
+    if not contents or along.is_all:
+        return Complete(plan.news, plan.problems, along.chunks, along.bytes)
     pasts = {content: item.past for item in plan.news for content in item.contents if item.past}
     fetched = await fetch_contents(peering.repository, peering.remote, contents, pasts)
-    return without_spoiled(plan, fetched.spoiled, fetched.chunks, fetched.bytes)
+    chunks, size = fetched.chunks + along.chunks, fetched.bytes + along.bytes
+    return without_spoiled(plan, fetched.spoiled, chunks, size)
 
 
 def without_spoiled(plan: Plan, spoiled: Spoiled, chunks: int = 0, size: int = 0) -> Complete:
@@ -319,10 +337,12 @@ def record(peering: Peering, cursor: str) -> None:
         synced_at=peering.now_ms,
     )
     LinkBook(peering.repository).save_cursor(peering.link, mark)
+    peering.written[peering.link.id] = mark
 
 
 def _recorded_cursor(peering: Peering) -> str | None:
-    mark = LinkBook(peering.repository).cursor(peering.link)
+    link = peering.link
+    mark = peering.written.get(link.id) or LinkBook(peering.repository).cursor(link)
     return mark.cursor if mark and mark.fits(peering.link, peering.database) else None
 
 

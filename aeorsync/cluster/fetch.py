@@ -116,17 +116,12 @@ class _Haul:
         spoiled: Spoiled = {}
         # Every round ends with each wanted chunk held or lost, and nothing is wanted twice.
         while True:
-            found = await bridge.run(survey, self.repository, self.contents, self.lost)
+            found, bases, proofs = await bridge.run(self._look)
             spoiled.update(found.spoiled)
             self.contents = found.kept
             if not found.wanted:
                 break
-            bases = await bridge.run(
-                find_bases, self.repository, self.contents, self.pasts, found.wanted
-            )
-            proofs, before = None, self.chunks
-            if not found.are_pieces and any(map(is_long, found.kept)):
-                proofs = await bridge.run(Proofs, self.repository, found.kept, found.wanted)
+            before = self.chunks
             await self._fetch(list(_batches(found.wanted)), bases, proofs)
             if proofs is not None:
                 self.proven.update(await bridge.run(proofs.proven))
@@ -136,6 +131,17 @@ class _Haul:
         for group in groups(unproven, PROVE_BYTES):
             spoiled.update(await bridge.run(prove, self.repository, group))
         return spoiled
+
+    def _look(self) -> "tuple[Survey, Bases, Proofs | None]":
+        """What is lacking, what is here that is like it, and who hashes it. Blocking."""
+        found = survey(self.repository, self.contents, self.lost)
+        if not found.wanted:
+            return found, {}, None
+        bases = find_bases(self.repository, found.kept, self.pasts, found.wanted)
+        proofs = None
+        if not found.are_pieces and any(map(is_long, found.kept)):
+            proofs = Proofs(self.repository, found.kept, found.wanted)
+        return found, bases, proofs
 
     async def _fetch(
         self, batches: list[list[bytes]], bases: Bases, proofs: Proofs | None

@@ -25,7 +25,7 @@ import msgspec
 from aeorsync.cluster.cycle import Peering, Report, run_cycle
 from aeorsync.cluster.honeymoon import BURST, PATIENCE, Acquaintance, ClockOffError
 from aeorsync.cluster.mending import Mender
-from aeorsync.cluster.peers import LinkBook, LinkRecord, PeerState, is_id
+from aeorsync.cluster.peers import CursorRecord, LinkBook, LinkRecord, PeerState, is_id
 from aeorsync.cluster.pusher import Pusher
 from aeorsync.cluster.rounds import Rounds
 from aeorsync.cluster.site import Site
@@ -91,6 +91,7 @@ class Link:
         self._database = 0
         self._ahead: str | None = None
         self._heard: dict[str, Mark] = {}
+        self._written: dict[int, CursorRecord] = {}
         self._asks_at = 0.0
         self._failures = 0
         self._is_forced = False
@@ -337,7 +338,7 @@ class Link:
         site, now_ms = self._site, self._site.wall.now_ms()
         asker = None if wants_echo else site.node_id
         sides = site.repository, remote, self.record, asker, self._database, now_ms
-        return Peering(*sides, heard=self._heard)
+        return Peering(*sides, heard=self._heard, written=self._written)
 
     # Who answers, and what time it is there
 

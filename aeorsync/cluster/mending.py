@@ -184,4 +184,5 @@ async def _mend(peering: Peering, *, is_gentle: bool, asks_peer: bool) -> Repair
     except NotFoundError:
         # An older node, which knows of no tree nodes: the next cycle lists everything anew.
         await bridge.run(LinkBook(peering.repository).drop_cursor, peering.link)
+        peering.written.clear()
         return RepairReport()

@@ -5,9 +5,10 @@ from typing import Final
 
 import msgspec
 
+from aeorsync.cluster.along import MOST_ALONG
 from aeorsync.cluster.walk import Sieve, Step, is_done, is_usable, start, walk
 from aeorsync.core.cursors import Cursor
-from aeorsync.core.versions import Kind
+from aeorsync.core.versions import Content, Kind
 from aeorsync.storage.base import Head
 from aeorsync.storage.repository import Repository
 from aeorsync.wire import framing
@@ -28,12 +29,15 @@ class Page(msgspec.Struct, frozen=True):
         cursor: Where the reader stands once it has them.
         has_more: Whether there is more to tell.
         head: What was read.
+        fresh: The first `MOST_ALONG` files that were written here itself since the reader's
+            place in the feed; whoever heard of them elsewhere first is seldom there.
     """
 
     items: list[Item]
     cursor: Cursor
     has_more: bool
     head: Head
+    fresh: list[Content] = []
 
 
 def read_page(
@@ -58,6 +62,7 @@ def read_page(
         StaleError: The feed was cut short meanwhile; ask again.
     """
     items: list[Item] = []
+    fresh: list[Content] = []
     size = content = 0
     with repository.view() as view:
         head = view.head
@@ -74,9 +79,10 @@ def read_page(
             if step.key is not None and step.data is not None:
                 items.append((step.key, step.data))
                 size += len(step.key) + len(step.data)
+                fresh += _written_here(step) if len(fresh) < MOST_ALONG else ()
             if len(items) >= PAGE_ITEMS or size >= PAGE_BYTES:
                 break
-    return Page(items, cursor, not is_done(cursor, head), head)
+    return Page(items, cursor, not is_done(cursor, head), head, fresh)
 
 
 def entry_frames(items: Sequence[Item]) -> list[bytes]:
@@ -95,6 +101,14 @@ def entry_frames(items: Sequence[Item]) -> list[bytes]:
 
 def _content_size(step: Step) -> int:
     """Bytes of the files that a reader may have to fetch for one step."""
-    entry = step.entry
-    versions = () if entry is None else entry.versions
-    return sum(v.content.size for v in versions if v.kind == Kind.FILE and not v.deleted)
+    return sum(content.size for content in _contents(step))
+
+
+def _written_here(step: Step) -> list[Content]:
+    """The files of a step of the feed, if no peer brought them."""
+    return _contents(step) if step.span is not None and not step.span.via else []
+
+
+def _contents(step: Step) -> list[Content]:
+    versions = () if step.entry is None else step.entry.versions
+    return [v.content for v in versions if v.kind == Kind.FILE and not v.deleted]

@@ -149,6 +149,7 @@ class Tally:
     ) -> R:
         """Run a cycle and write down how it went; what it raises is raised.
 
+        That it runs is written down meanwhile: it does not wait for a row that nothing needs.
         One that only asks whether there is anything to do is written down if there was.
         """
         rows: list[int] = []
@@ -157,17 +158,17 @@ class Tally:
         def begin() -> None:
             rows.append(self.ledger.begin(peer, link.address, direction, began_ms))
 
+        begun = None if is_enquiry else bridge.begin(begin)
         try:
-            if not is_enquiry:
-                await bridge.run(begin)
             report = await cycle()
         except BaseException as error:
+            if begun is not None:
+                await bridge.settle(begun)
             await self._note_failure(link, direction, rows, error)
             raise
         if is_enquiry and not report.told:
             return report
-        if is_enquiry:
-            await bridge.run(begin)
+        await bridge.settle(begun or bridge.begin(begin))
         await self._note_report(link, direction, rows, report)
         return report
 

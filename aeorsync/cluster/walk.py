@@ -103,6 +103,8 @@ class Sieve(msgspec.Struct, frozen=True):
 
 def is_wanted(wanted: Filter, key: bytes) -> bool:
     """Whether a filter of a link lets a path pass; the system namespace always does."""
+    if wanted.is_everything:
+        return True
     if not is_system_key(key):
         return wanted.passes(from_key(key))
     # What is in a fork passes where the same would pass outside.

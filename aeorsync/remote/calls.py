@@ -16,10 +16,10 @@ from aeorsync.remote.sse import EventDecoder
 from aeorsync.runtime.redact import redact
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.wire import framing
-from aeorsync.wire.brief import BriefClock, Mark
+from aeorsync.wire.brief import BriefClock, Mark, diff_query
 from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants
 from aeorsync.wire.encoding import Encoding, accept
-from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind
+from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
 from aeorsync.wire.limits import FRAME_COST, MAX_PAGE_BYTES, MIB
 from aeorsync.wire.links import (
     ClockReply,
@@ -67,11 +67,13 @@ class DiffPage(msgspec.Struct, frozen=True):
         header: Who answered.
         parts: msgpack arrays of `wire.protocol.Item`, not decoded yet.
         end: How to go on.
+        chunks: Of small files, that were sent along; their names are not checked yet.
     """
 
     header: DiffHeader
     parts: list[bytes]
     end: DiffEnd
+    chunks: list[Chunk] = []
 
 
 class _TokenReply(msgspec.Struct, frozen=True):
@@ -175,11 +177,10 @@ class Remote:
             paths: Globs that limit what is told.
             asker: Our node id, to leave out what came from us; None to be told of that, too.
             excludes: Globs of what is not to be told after all.
-            knowledge: Ask what the peer knows, too. A mark says what it told with this cursor:
-                if that is all it has to tell, a word will do.
-            held: Roots of our trees, live and graves; if the peer's are the same, it lists
-                nothing.
+            knowledge: Ask what it knows, too; or, by a mark, whether that is still all it told.
+            held: Roots of our trees: of one that has the same we are told no more.
         """
+        lists = held if cursor is None else None
         body = msgspec.json.encode(
             DiffRequest(
                 cursor=cursor,
@@ -187,8 +188,8 @@ class Remote:
                 node_id=asker,
                 knowledge=bool(knowledge),
                 excludes=tuple(excludes) if excludes else None,
-                current_root_hash=held[0].hex() if held else None,
-                current_graves_hash=held[1].hex() if held else None,
+                current_root_hash=lists[0].hex() if lists else None,
+                current_graves_hash=lists[1].hex() if lists else None,
             )
         )
         headers = {"Content-Type": "application/json", **self._wishes()}
@@ -197,7 +198,8 @@ class Remote:
         frames: list[Frame] = []
         size = 0
         mark = knowledge if isinstance(knowledge, Mark) else None
-        path = "/sync/diff" if mark is None else f"/sync/diff?same={mark.text}"
+        takes_along = held and not lists and self.encoding is Encoding.ZSTD
+        path = f"/sync/diff{diff_query(mark, held[0] if held and takes_along else None)}"
         async with (
             self._connection.deadline(STREAM_S) as timer,
             aclosing(self._frames(path, body, headers, timer)) as batches,
@@ -367,7 +369,8 @@ class Remote:
             raise BadRequestError(f"{self.address} claims to know what cannot be known")
         self.deltas = header.deltas
         parts = [frame.payload for frame in frames if frame.kind is Kind.ENTRIES]
-        return DiffPage(header, parts, end)
+        along = [parse_chunk(frame.payload) for frame in frames if frame.kind is Kind.CHUNK]
+        return DiffPage(header, parts, end, along)
 
     def _parse(self, data: bytes, shape: type[T]) -> T:
         try:

@@ -30,6 +30,12 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return await _result(future, on_cancel=future.cancel)
 
 
+def begin(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+    """Have blocking code called in a thread meanwhile; `settle` waits for it."""
+    call = functools.partial(_finished, function, args, kwargs)
+    return threads.crew().submit(call)
+
+
 async def settle(future: Future[T]) -> T:
     """Return the result of a future that some thread completes.
 

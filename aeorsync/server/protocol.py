@@ -40,6 +40,7 @@ LINGER_SECONDS = 1.0
 """How long a client may read why it was refused, before what it still sends resets it."""
 RESERVED_FILES = 160
 """Files that this process may always open, whoever connects: packs, the database, peers."""
+_LONG_PIECE = 64 * limits.KIB
 _TOLD = 16
 """Connections over the limit that are told so; those beyond are just closed."""
 
@@ -229,7 +230,18 @@ class BoundedProtocol(HttpToolsProtocol):
                 message = None if self._cut_off is cycle else await receive()
                 return _DISCONNECT if self._cut_off is cycle else message
 
-            await app(scope, receive_whole, send)
+            async def send_whole(message: Any) -> None:  # noqa: ANN401 - passed on
+                if not _is_long_piece(cycle, message):
+                    await send(message)
+                    return
+                # Before it is written, not after: what comes next is made meanwhile.
+                if self.flow.write_paused and not cycle.disconnected:
+                    await self.flow.drain()
+                if not cycle.disconnected:
+                    body = message["body"]
+                    self.transport.writelines((b"%x\r\n" % len(body), body, b"\r\n"))
+
+            await app(scope, receive_whole, send_whole)
 
         super()._start_asgi_task(cycle, cast("Any", serve))
 
@@ -343,6 +355,16 @@ class BoundedProtocol(HttpToolsProtocol):
 def _is_framed_plainly(name: bytes, value: bytes) -> bool:
     """Whether a field leaves the body as it is; a coding besides ``chunked`` does not."""
     return name != b"transfer-encoding" or value.strip(b" \t").lower() == b"chunked"
+
+
+def _is_long_piece(cycle: RequestResponseCycle, message: Any) -> bool:  # noqa: ANN401
+    """Whether a message is a piece of an answer that uvicorn would copy to put its length before.
+
+    Only what is sent in chunks has lengths, and neither does the answer to a HEAD.
+    """
+    is_framed = cycle.chunked_encoding is True and not cycle.response_complete
+    is_piece = message["type"] == "http.response.body" and message.get("more_body", False)
+    return is_framed and is_piece and len(message["body"]) >= _LONG_PIECE
 
 
 def _has_body(fields: list[tuple[bytes, bytes]]) -> bool:

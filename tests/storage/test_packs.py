@@ -120,3 +120,23 @@ def test_of_many_chunks_only_those_that_cannot_be_read_fail(
     assert failed == {chunks[8].id, chunks[9].id}
     assert len(read) == 8
     made.close()
+
+
+def test_much_is_written_a_little_at_a_time_and_comes_back_whole(tmp_path: Path) -> None:
+    calls: list[int] = []
+    pwritev = os.pwritev
+
+    def counting(handle: int, buffers: list[bytes], at: int) -> int:
+        calls.append(sum(map(len, buffers)))
+        # A system may take less than it was given.
+        return pwritev(handle, buffers, at) if len(calls) % 3 else pwritev(handle, buffers[:1], at)
+
+    chunks = [chunk(number, 200_000) for number in range(20)]
+    made = Packs(tmp_path / "packs", 0, 0)
+    with patch.object(os, "pwritev", counting):
+        places = made.append(chunks)
+    assert max(calls) < 1 << 20
+    assert len(calls) <= 1 + 20 // 2
+    found, failed = made.read_all({c.id: at for c, at in zip(chunks, places, strict=True)})
+    assert not failed
+    assert all(bytes(found[one.id].data) == one.data for one in chunks)

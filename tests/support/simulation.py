@@ -25,10 +25,10 @@ from aeorsync.storage.members import ACKS, MEMBERS, Members
 from aeorsync.storage.memory import MemoryStore
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import is_system_key
-from aeorsync.wire.brief import Mark
+from aeorsync.wire.brief import ROOT_DIGITS, Mark
 from aeorsync.wire.deltas import Bases
 from aeorsync.wire.encoding import Encoding
-from aeorsync.wire.framing import Chunk, Codec
+from aeorsync.wire.framing import Chunk, Codec, Decoder, Kind, encode, parse_chunk
 from aeorsync.wire.protocol import pack
 from tests.api.readers import read_frames
 from tests.support.clock import FakeClock
@@ -62,9 +62,17 @@ class Wire:
         sieve = Sieve(shows_system=True, asker=asker or 0, shows_graves=True)
         place = None if cursor is None else parse_cursor(cursor)
         roots = None if held is None else (held[0].hex(), held[1].hex())
-        frames = diff._frames(self._server, place, sieve, roots, bool(knowledge))
-        header, items, end = read_frames(frames)
-        return DiffPage(header, [pack(items)] if items else [], end)
+        wishes = diff.Wishes(knows=bool(knowledge))
+        if roots is not None and place is None:
+            wishes = diff.Wishes(roots, bool(knowledge))
+        elif roots is not None:
+            wishes = diff.Wishes(knows=bool(knowledge), along=roots[0][:ROOT_DIGITS])
+        frames = Decoder().feed(diff._frames(self._server, place, sieve, wishes))
+        along = [frame for frame in frames if frame.kind is Kind.CHUNK]
+        told = [encode(*frame) for frame in frames if frame.kind is not Kind.CHUNK]
+        header, items, end = read_frames(b"".join(told))
+        chunks = [parse_chunk(frame.payload) for frame in along]
+        return DiffPage(header, [pack(items)] if items else [], end, chunks)
 
     async def chunks(
         self, ids: Sequence[bytes], take: Take, manner: None = None, bases: Bases | None = None

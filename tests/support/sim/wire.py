@@ -25,10 +25,10 @@ from aeorsync.remote.nodes import NodesAnswer, read_nodes
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.storage.deltas import Maker
 from aeorsync.storage.repository import Repository
-from aeorsync.wire.brief import Mark
+from aeorsync.wire.brief import ROOT_DIGITS, Mark
 from aeorsync.wire.deltas import Bases, Delta
 from aeorsync.wire.encoding import Encoding
-from aeorsync.wire.framing import Chunk, Codec, Decoder, Frame, Kind, encode
+from aeorsync.wire.framing import Chunk, Codec, Decoder, Frame, Kind, encode, parse_chunk
 from aeorsync.wire.links import WakeReply
 from aeorsync.wire.nodes import ANSWER_BYTES, NodesHeader
 from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
@@ -113,14 +113,18 @@ class Wire:
         )
         place = None if cursor is None else parse_cursor(cursor)
         roots = None if held is None else (held[0].hex(), held[1].hex())
-        body = self._carry(
-            lambda: diff._frames(self._server, place, sieve, roots, bool(knowledge))
-        )
+        wishes = diff.Wishes(knows=bool(knowledge))
+        if roots is not None and place is None:
+            wishes = diff.Wishes(roots, bool(knowledge))
+        elif roots is not None:
+            wishes = diff.Wishes(knows=bool(knowledge), along=roots[0][:ROOT_DIGITS])
+        body = self._carry(lambda: diff._frames(self._server, place, sieve, wishes))
         frames = Decoder().feed(body)
         return DiffPage(
             _decode(frames[0].payload, type=DiffHeader),
             [frame.payload for frame in frames if frame.kind is Kind.ENTRIES],
             _decode(frames[-1].payload, type=DiffEnd),
+            [parse_chunk(frame.payload) for frame in frames if frame.kind is Kind.CHUNK],
         )
 
     async def chunks(

@@ -1,0 +1,86 @@
+"""Small files that come with the news of them, so that a small write is there one exchange sooner.
+
+Whoever tells sends along what was written there itself a moment ago: nobody else can have told of
+it much earlier. What came from a peer is asked for, since whoever hears of it by two ways should
+get it once. Whoever takes looks which of it is lacking, checks it like all that comes, and asks
+for the rest as ever.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from aeorsync.core.versions import HASH_SIZE, REF_SIZE, Content
+from aeorsync.errors import CorruptError
+from aeorsync.storage.base import StoredChunk
+from aeorsync.storage.content import is_content_of
+from aeorsync.storage.repository import Repository
+from aeorsync.wire import framing
+from aeorsync.wire.framing import Chunk
+from aeorsync.wire.limits import KIB
+
+MOST_ALONG: Final = 16
+"""Files that one page brings along, about; of more, asking costs little in comparison."""
+LARGEST_ALONG: Final = 4 * KIB
+"""Bytes of the largest file that comes along: what the news of it take, in order of magnitude."""
+
+
+class Along(msgspec.Struct, frozen=True):
+    """What came along and was stored.
+
+    Attributes:
+        chunks: Chunks.
+        bytes: Bytes of these as they were sent.
+        is_all: Whether all files that the news need are here by now, and proven.
+    """
+
+    chunks: int = 0
+    bytes: int = 0
+    is_all: bool = False
+
+
+NOTHING: Final = Along()
+
+
+def along_frames(repository: Repository, contents: Iterable[Content]) -> list[bytes]:
+    """The CHUNK frames of those of some files that are small. Blocking."""
+    names = [content.refs[:HASH_SIZE] for content in contents if _is_small(content)]
+    return [
+        framing.encode_chunk(chunk.id, framing.Codec(chunk.codec), chunk.size, chunk.data)
+        for chunk in (repository.stored_chunks(list(dict.fromkeys(names))) if names else ())
+    ]
+
+
+def take_along(
+    repository: Repository, contents: Collection[Content], chunks: Sequence[Chunk]
+) -> Along:
+    """Store what of some chunks is lacking here, and right. Blocking; readable on return.
+
+    What is wrong with them is found out by asking for them as ever.
+
+    Args:
+        repository: Where to.
+        contents: Files that news need.
+        chunks: What came with the news.
+    """
+    if not chunks or not contents:
+        return NOTHING
+    try:
+        lacking, are_pieces = repository.lacking(list(contents))
+        came = {} if are_pieces else {chunk.id: chunk for chunk in chunks if chunk.id in lacking}
+        stored = [StoredChunk(*chunk) for chunk in came.values()]
+        plain = dict(zip(came, repository.receive(stored), strict=True))
+    except CorruptError:
+        return NOTHING
+    is_all = plain.keys() >= lacking.keys() and all(
+        _is_small(content) and is_content_of(content, plain.get(content.refs[:HASH_SIZE], b""))
+        for content in contents
+    )
+    return Along(len(came), sum(len(chunk.stored) for chunk in came.values()), is_all)
+
+
+def _is_small(content: Content) -> bool:
+    """Whether a file is one small chunk."""
+    is_one = content.depth == 0 and len(content.refs) == REF_SIZE
+    return is_one and content.size <= LARGEST_ALONG
