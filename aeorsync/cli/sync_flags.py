@@ -4,14 +4,14 @@ Of its own, and with little to load: `cli.entry` comes here without the help of 
 """
 
 import gc
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 STATUS: Final = "status"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class How(msgspec.Struct, frozen=True, kw_only=True):
     """How to go about it, whatever the folders are.
 
     Attributes:

@@ -15,7 +15,6 @@ twice is only repeated when the server said that it did nothing.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -57,8 +56,7 @@ PATIENCE_S: Final = 20.0
 _CONNECTIONS: Final = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked.
 
     Attributes:

@@ -25,10 +25,11 @@ a ``StartupError`` with ``Exit.CONFIG`` that names the table and the key.
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
+
+import msgspec
 
 from aeorsync.config import files, values
 from aeorsync.config.table import SETTINGS
@@ -61,8 +62,7 @@ _WORDS: Final[Mapping[type, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
+class Remote(msgspec.Struct, frozen=True):
     """A path on a server.
 
     Attributes:
@@ -77,8 +77,7 @@ class Remote:
         return f"{self.url}{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class SyncFolder:
+class SyncFolder(msgspec.Struct, frozen=True):
     """One folder and what it is to be kept equal to.
 
     Attributes:

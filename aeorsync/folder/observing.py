@@ -16,8 +16,9 @@ our key may see less by now. What it does not tell may be gone, or nobody delete
 (`DOUBT`), and where it has never seen what we hold (`judging`), the brake has a person decide.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from aeorsync.errors import BadRequestError
 from aeorsync.folder import sent, told
@@ -34,8 +35,7 @@ DOUBT: Final = "doubt"
 """Noted while changes wait that were told by a listing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
+class _Heard(msgspec.Struct, frozen=True):
     """What a page told: all paths, and those that are not as agreed."""
 
     told: list[str]

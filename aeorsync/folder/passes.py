@@ -11,10 +11,9 @@ Whatever breaks off is repeated: the ledger knows what was told and what was agr
 """
 
 import asyncio
-from dataclasses import dataclass, field
-from dataclasses import replace as changed
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from aeorsync.core.reconcile import Direction, Policy
@@ -62,8 +61,7 @@ MAX_ROUNDS: Final = 5
 _PATIENCE_S: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What a pass looks at.
 
     Attributes:
@@ -80,8 +78,7 @@ class Look:
     waiting: bool = False
 
 
-@dataclass(slots=True)
-class Engine:
+class Engine(msgspec.Struct):
     """Does passes over one pair, one at a time.
 
     Attributes:
@@ -101,8 +98,8 @@ class Engine:
     scope: Scope
     options: Options
     clock: WallClock
-    swept: bool = field(default=False)
-    solved: frozenset[str] = field(default=frozenset())
+    swept: bool = False
+    solved: frozenset[str] = frozenset()
 
     async def run(self, look: Look, report: Report) -> Outcome:
         """Do a pass.
@@ -122,7 +119,7 @@ class Engine:
                 break
             if again and number:
                 await asyncio.sleep(_PATIENCE_S * number)
-            look = changed(look, paths=None if rescans else again, remote=True)
+            look = replace(look, paths=None if rescans else again, remote=True)
             work = self._work(report, tally)
         self.solved = frozenset(tally.solved)
         for path in tally.again:

@@ -10,7 +10,6 @@ that cannot be reached is waited for, longer each time; what changed meanwhile i
 """
 
 import asyncio
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -43,16 +42,14 @@ PROBLEMS: Final = "problems"
 _NOTED_PROBLEMS: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ConflictCopies:
+class ConflictCopies(msgspec.Struct, frozen=True):
     """A path with several versions, and where the others lie beside it."""
 
     path: str
     copies: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(msgspec.Struct, frozen=True):
     """How a folder stands, by its ledger alone: no disk and no server is asked.
 
     Attributes:
@@ -65,8 +62,8 @@ class Status:
     """
 
     entries: int = 0
-    conflicts: tuple[ConflictCopies, ...] = field(default=())
-    problems: tuple[Problem, ...] = field(default=())
+    conflicts: tuple[ConflictCopies, ...] = ()
+    problems: tuple[Problem, ...] = ()
     waiting: int = 0
     last_pass: int = 0
 

@@ -1,10 +1,10 @@
 """What the parts of a pass share: where things are, and what was done so far."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from aeorsync.folder.events import Outcome, Phase, Problem, Progress, Report, Why
@@ -31,8 +31,7 @@ class Made(Enum):
     DELETED = "deleted"
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """What a pass did so far; see `events.Outcome`.
 
     Attributes:
@@ -50,12 +49,12 @@ class Tally:
     moved: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
-    problems: dict[str, Problem] = field(default_factory=dict)
-    again: set[str] = field(default_factory=set)
-    retried: set[str] = field(default_factory=set)
+    problems: dict[str, Problem] = msgspec.field(default_factory=dict)
+    again: set[str] = msgspec.field(default_factory=set)
+    retried: set[str] = msgspec.field(default_factory=set)
     is_stale: bool = False
     rescans: bool = False
-    solved: set[str] = field(default_factory=set)
+    solved: set[str] = msgspec.field(default_factory=set)
 
     def outcome(self, seconds: float, conflicts: int, *, is_dry: bool) -> Outcome:
         """What the pass came to."""
@@ -74,8 +73,7 @@ class Tally:
         )
 
 
-@dataclass(slots=True)
-class Gauge:
+class Gauge(msgspec.Struct):
     """How far a phase is, told at most every so many steps."""
 
     phase: Phase
@@ -94,8 +92,7 @@ class Gauge:
         )
 
 
-@dataclass(slots=True)
-class Work:
+class Work(msgspec.Struct):
     """One pass.
 
     Attributes:
@@ -119,12 +116,12 @@ class Work:
     scope: Scope
     report: Report
     began_ns: int
-    tally: Tally = field(default_factory=Tally)
-    shows: set[str] = field(default_factory=set)
-    reborn: set[str] = field(default_factory=set)
-    sent: dict[str, list["Sent"]] = field(default_factory=dict)
-    recognised: set[str] = field(default_factory=set)
-    undone: set[str] = field(default_factory=set)
+    tally: Tally = msgspec.field(default_factory=Tally)
+    shows: set[str] = msgspec.field(default_factory=set)
+    reborn: set[str] = msgspec.field(default_factory=set)
+    sent: dict[str, list["Sent"]] = msgspec.field(default_factory=dict)
+    recognised: set[str] = msgspec.field(default_factory=set)
+    undone: set[str] = msgspec.field(default_factory=set)
 
     def trouble(self, path: str, why: Why, message: str) -> None:
         """List a path that could not be made equal."""
