@@ -37,7 +37,7 @@ from aeorsync.config.values import Given, refused
 from aeorsync.core.paths import TreePath, parse
 from aeorsync.core.reconcile import Direction
 from aeorsync.errors import BadRequestError
-from aeorsync.folder.options import DeleteLimit
+from aeorsync.folder.options import DeleteLimit, Options
 
 CONFIG_VARIABLE: Final = "AEORSYNC_CONFIG"
 HOME_VARIABLE: Final = "XDG_CONFIG_HOME"
@@ -101,6 +101,18 @@ class SyncFolder(msgspec.Struct, frozen=True):
     max_delete: DeleteLimit = _DEFAULT_LIMIT
     delete_local: bool = True
     delete_remote: bool = True
+
+    def options(self, limit: DeleteLimit, *, dry_run: bool = False) -> Options:
+        """How to go about it, with some limit in place of its own."""
+        return Options(
+            direction=self.direction,
+            include=self.include,
+            exclude=self.exclude,
+            delete_local=self.delete_local,
+            delete_remote=self.delete_remote,
+            max_delete=limit,
+            dry_run=dry_run,
+        )
 
 
 def find(flag: str | None, environment: Mapping[str, str] = os.environ) -> Path:

@@ -10,7 +10,6 @@
 Whatever breaks off is repeated: the ledger knows what was told and what was agreed on.
 """
 
-import asyncio
 from typing import Final
 
 import msgspec
@@ -19,9 +18,8 @@ from msgspec.structs import replace
 from aeorsync.core.reconcile import Direction, Policy
 from aeorsync.core.versions import Kind
 from aeorsync.errors import StaleError
-from aeorsync.folder import sent, told, unsure
+from aeorsync.folder import little, sent, told, unsure
 from aeorsync.folder.brake import brake
-from aeorsync.folder.edits import push_edits
 from aeorsync.folder.events import (
     Act,
     Outcome,
@@ -37,20 +35,14 @@ from aeorsync.folder.judging import Verdict, as_found, judge
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.observing import CURSOR, DOUBT, Observer, all_pending
 from aeorsync.folder.options import Options
-from aeorsync.folder.placing import Placer
 from aeorsync.folder.plan import UNTOLD, Give, Plan, Planner
-from aeorsync.folder.pull import pull
-from aeorsync.folder.push import push
-from aeorsync.folder.reading import read_fresh
 from aeorsync.folder.root import SafeRoot
 from aeorsync.folder.scan import Scan
 from aeorsync.folder.selection import Selection
 from aeorsync.folder.server import Server
-from aeorsync.folder.showing import CONFLICT, show
-from aeorsync.folder.sweeping import sweep
 from aeorsync.folder.told import Scope, Told
-from aeorsync.folder.work import Tally, Work
-from aeorsync.runtime import bridge
+from aeorsync.folder.work import CONFLICT, Tally, Work
+from aeorsync.runtime import bridge, straight
 from aeorsync.runtime.clock import WallClock
 
 RULES: Final = "rules"
@@ -118,7 +110,7 @@ class Engine(msgspec.Struct):
             if not (again or rescans or tally.is_stale) or self.options.dry_run:
                 break
             if again and number:
-                await asyncio.sleep(_PATIENCE_S * number)
+                await little.rest(_PATIENCE_S * number)
             look = replace(look, paths=None if rescans else again, remote=True)
             work = self._work(report, tally)
         self.solved = frozenset(tally.solved)
@@ -157,13 +149,12 @@ class _Round:
         if self._look.remote:
             # Before the scan: it compares with what was agreed.
             await sent.hear(self._work)
-            observing = asyncio.create_task(Observer(self._work, self._conflicted).run())
+            observing = straight.begin(Observer(self._work, self._conflicted).run())
             try:
                 founds = await bridge.run(self._scan)
                 newly = await observing
             finally:
-                observing.cancel()
-                await asyncio.gather(observing, return_exceptions=True)
+                await straight.end([observing])
         else:
             founds = await bridge.run(self._scan)
         for trouble in self._troubles:
@@ -173,6 +164,7 @@ class _Round:
         plan = await bridge.run(self._plan, founds, waiting, verdict)
         if plan.drop:
             await bridge.run(self._read_moved, plan)
+        little.check(plan)
         await bridge.run(brake, self._ledger, self._options, plan, verdict.unseen)
         if self._options.dry_run:
             self._tell(plan)
@@ -181,21 +173,30 @@ class _Round:
         await self._carry_out(plan)
 
     async def _carry_out(self, plan: Plan) -> None:
+        # What there is no need of is not loaded: most passes find nothing to do.
         work, direction = self._work, self._options.direction
         for problem in plan.problems:
             work.trouble(problem.path, problem.why, problem.message)
         work.shows.update(plan.show)
         await bridge.run(work.settle_seen, plan.settle)
-        placer = Placer(work, self._engine.clock)
         if plan.take or plan.remove:
+            from aeorsync.folder.pull import pull  # noqa: PLC0415
+
             await pull(work, plan, self._engine.clock)
         if plan.give or plan.drop:
+            from aeorsync.folder.push import push  # noqa: PLC0415
+
             await push(work, plan)
         # What readers see is stated again by these, so whoever edits that has to come before.
         if plan.edits:
+            from aeorsync.folder.edits import push_edits  # noqa: PLC0415
+
             await push_edits(work, plan.edits, pushes=direction is not Direction.PULL)
         if plan.show:
-            await show(work, placer, plan.show)
+            from aeorsync.folder.placing import Placer  # noqa: PLC0415
+            from aeorsync.folder.showing import show  # noqa: PLC0415
+
+            await show(work, Placer(work, self._engine.clock), plan.show)
 
     def _know_root(self) -> None:
         """Note which folder it is before anything is agreed: another one must not pass for it."""
@@ -238,6 +239,8 @@ class _Round:
             if self._ledger.change_of(part.path) is None:
                 # Nobody waits for that download any more.
                 self._ledger.end_part(part.path)
+        from aeorsync.folder.sweeping import sweep  # noqa: PLC0415  # seldom needed
+
         # What a crash left may be what seems to be gone.
         self._troubles[:] = sweep(self._engine.root, self._ledger, scan.temps, self._engine.clock)
 
@@ -284,6 +287,8 @@ class _Round:
 
     def _read_moved(self, plan: Plan) -> None:
         """Read what may have come from what goes there: a move is no deletion."""
+        from aeorsync.folder.reading import read_fresh  # noqa: PLC0415  # seldom needed
+
         agreed = (self._ledger.agreed(drop.path) for drop in plan.drop if drop.kind is Kind.FILE)
         sizes = {was.fingerprint.size for was in agreed if was is not None}
         some = [give for give in plan.give if give.is_unread and give.here.size in sizes]
@@ -301,6 +306,10 @@ class _Round:
     ) -> frozenset[str]:
         """Read what the server tells something of; return what is changing just now."""
         some = [found for path, _ in waiting if (found := founds.get(path)) and found.is_unread]
+        if not some:
+            return frozenset()
+        from aeorsync.folder.reading import read_fresh  # noqa: PLC0415  # takes a while
+
         gives = [
             Give(found.path, found.fingerprint, None, "", "", found.was)
             for found in some

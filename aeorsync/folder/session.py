@@ -9,7 +9,6 @@ looked at, and sent), the server has news (only those are fetched), and time (ev
 that cannot be reached is waited for, longer each time; what changed meanwhile is not forgotten.
 """
 
-import asyncio
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -26,8 +25,8 @@ from aeorsync.folder.options import Options
 from aeorsync.folder.passes import ROOT, Engine, Look
 from aeorsync.folder.root import RootGoneError, RootId, SafeRoot
 from aeorsync.folder.server import Server
-from aeorsync.folder.showing import CONFLICT
 from aeorsync.folder.told import Scope
+from aeorsync.folder.work import CONFLICT
 from aeorsync.runtime import bridge, chance
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.pauses import backoff
@@ -139,6 +138,8 @@ class FolderSync:
             AeorError: The server does not know our key (any more), or refuses us for good.
         """
         # Imported here, as a single pass never needs it.
+        import asyncio  # noqa: PLC0415
+
         from aeorsync.folder.waking import Wake, hear_folder, hear_server  # noqa: PLC0415
 
         wake, root = Wake(), self._opened.root
@@ -168,7 +169,9 @@ class FolderSync:
     # Passes
 
     async def _keep(self, wake: "Wake", report: Report) -> None:
-        from aeorsync.folder.waking import Refused  # noqa: PLC0415  # likewise
+        import asyncio  # noqa: PLC0415  # likewise
+
+        from aeorsync.folder.waking import Refused  # noqa: PLC0415
 
         failures = 0
         look, refused = Look(), Refused()

@@ -22,6 +22,9 @@ _MAX_PROBLEMS: Final = 10_000
 MADE: Final = "made "
 """What the names of notes about paths begin with that we changed since the cursor: see `Made`."""
 
+CONFLICT: Final = "conflict "
+"""Likewise of paths with several versions."""
+
 
 class Made(Enum):
     """What we did there; the value is that of the note."""

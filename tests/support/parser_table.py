@@ -48,8 +48,8 @@ from aeorsync.core import (
 )
 from aeorsync.errors import AeorError, BadRequestError
 from aeorsync.folder import ignore, temps, told
+from aeorsync.remote import asking as remote_asking
 from aeorsync.remote import calls, sse
-from aeorsync.remote import connection as remote_connection
 from aeorsync.remote import foreign as remote_foreign
 from aeorsync.remote.arriving import read_same
 from aeorsync.remote.nodes import read_nodes
@@ -356,7 +356,7 @@ ANSWERS: Final[tuple[type, ...]] = (
 
 def answers(data: bytes) -> object:
     """An answer of a peer, as every shape that it may have."""
-    remote_connection._told(data)
+    remote_asking._told(data)
     REMOTE._told_error(data)
     found = 0
     for shape in ANSWERS:
