@@ -56,6 +56,7 @@ def main() -> int:
     try:
         # What loading leaves behind stays to the end: looking through it is wasted.
         gc.disable()
+        _load_structs()
         from aeorsync.cli import sync_flags  # noqa: PLC0415  # not needed by the above
 
         return sync_flags.carry_out(**given)
@@ -63,6 +64,16 @@ def main() -> int:
         from aeorsync.cli import main as whole  # noqa: PLC0415
 
         return whole.failed(error)
+
+
+def _load_structs() -> None:
+    # msgspec takes a few names from `typing_extensions`, if that can be had, and from `typing`
+    # otherwise. The former loads all that reads source code: a fifth of what a pass takes.
+    if sys.modules.keys().isdisjoint({"msgspec", "typing_extensions"}):
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]
+        import msgspec  # noqa: F401, PLC0415
+
+        del sys.modules["typing_extensions"]
 
 
 def _say(line: str) -> int:

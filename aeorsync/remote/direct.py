@@ -95,8 +95,10 @@ class Direct:
 
     def _line(self, idle_s: float) -> socket.socket:
         if self._socket is None:
-            place = self._url.hostname or "", self._url.port or 80
-            self._socket = socket.create_connection(place, CONNECT_S)
+            # As bytes: a name as text has the tables for names in other scripts loaded.
+            host = (self._url.hostname or "").encode("ascii")
+            place = host, self._url.port or 80
+            self._socket = socket.create_connection(place, CONNECT_S)  # type: ignore[arg-type]
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.settimeout(idle_s)
         return self._socket
