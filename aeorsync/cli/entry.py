@@ -6,6 +6,7 @@ as plain as that (help, mistakes, completion, short flags in one word) is left t
 which knows all of it. For the same reason nothing is loaded before it is known what was asked.
 """
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -59,11 +60,25 @@ def main() -> int:
         _load_structs()
         from aeorsync.cli import sync_flags  # noqa: PLC0415  # not needed by the above
 
-        return sync_flags.carry_out(**given)
+        code = sync_flags.carry_out(**given)
     except BaseException as error:  # noqa: BLE001  # told as for any command
         from aeorsync.cli import main as whole  # noqa: PLC0415
 
         return whole.failed(error)
+    if "asyncio" not in sys.modules:
+        _leave(code)
+    return code
+
+
+def _leave(code: int) -> None:
+    """End at once: no loop and no thread was there, so only memory is left to take apart."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        # Told as for any program.
+        return
+    os._exit(code)
 
 
 def _load_structs() -> None:

@@ -149,6 +149,10 @@ class _Reply:
 
     # Called by the parser.
 
+    def on_message_begin(self) -> None:
+        if self.is_whole:
+            raise ValueError("it answers more than was asked")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self.fields[name.decode("latin-1").lower()] = value.decode("latin-1")
 
