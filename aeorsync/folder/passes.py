@@ -50,6 +50,8 @@ ROOT: Final = "root"
 """The note of which folder it is."""
 MAX_ROUNDS: Final = 5
 """Rounds of a pass in which something changes all the time."""
+MANY: Final = 500
+"""What the server tells of so many paths that we changed takes a while to hear."""
 _PATIENCE_S: Final = 0.05
 
 
@@ -80,6 +82,9 @@ class Engine(msgspec.Struct):
         scope: Where on the server.
         options: What a person chose.
         clock: For the time of day.
+        leaves_echo: Whether a pass that sent much may end before the server has told of it; then
+            another one follows.
+        has_echo: Whether the last pass ended so.
         swept: Whether what an earlier run left was seen to.
         solved: Paths that the last pass made equal.
     """
@@ -90,6 +95,8 @@ class Engine(msgspec.Struct):
     scope: Scope
     options: Options
     clock: WallClock
+    leaves_echo: bool = False
+    has_echo: bool = False
     swept: bool = False
     solved: frozenset[str] = frozenset()
 
@@ -107,7 +114,9 @@ class Engine(msgspec.Struct):
         for number in range(MAX_ROUNDS):
             await _Round(self, work, look).run()
             again, rescans = frozenset(tally.again), tally.rescans and not number
-            if not (again or rescans or tally.is_stale) or self.options.dry_run:
+            self.has_echo = tally.is_stale and self.leaves_echo and len(tally.solved) >= MANY
+            has_more = tally.is_stale and not self.has_echo
+            if not (again or rescans or has_more) or self.options.dry_run:
                 break
             if again and number:
                 await little.rest(_PATIENCE_S * number)

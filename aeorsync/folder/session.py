@@ -5,8 +5,9 @@
         await sync.watch(report)                       # until it is cancelled
 
 While watching, three things start a pass: a burst of local changes has ended (only those paths are
-looked at, and sent), the server has news (only those are fetched), and time (everything). A server
-that cannot be reached is waited for, longer each time; what changed meanwhile is not forgotten.
+looked at, and sent), the server has news (only those are fetched), and time (everything). After
+much was sent, what is edited here goes before what the server tells of that. A server that cannot
+be reached is waited for, longer each time; what changed meanwhile is not forgotten.
 """
 
 from pathlib import Path
@@ -143,6 +144,7 @@ class FolderSync:
         from aeorsync.folder.waking import Wake, hear_folder, hear_server  # noqa: PLC0415
 
         wake, root = Wake(), self._opened.root
+        self._opened.leaves_echo = True
         tasks = [
             asyncio.create_task(hear_folder(root, self.options, wake, report)),
             asyncio.create_task(hear_server(self.client, Scope.of(self.remote_path), wake)),
@@ -191,6 +193,8 @@ class FolderSync:
                     report(Online())
                 failures = 0
                 refused.note(look, outcome.problems)
+                if self._opened.has_echo:
+                    wake.echo()
             look = await wake.next(is_retry=failures > 0, refused=refused)
 
     async def _pass(self, look: Look, report: Report) -> Outcome:
