@@ -22,7 +22,7 @@ from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, par
 from aeorsync.api.intake import CHUNK_FRAME, Intake, mismatch, read_bytes, read_frames
 from aeorsync.api.node import Node
 from aeorsync.api.rescue import rescued
-from aeorsync.core.hashing import parse_hash
+from aeorsync.core.hashing import parse_hash, parse_ids
 from aeorsync.core.versions import Kind as EntryKind
 from aeorsync.errors import (
     BadRequestError,
@@ -48,14 +48,16 @@ from aeorsync.wire.blobs import (
     StoredReply,
 )
 from aeorsync.wire.framing import Kind
-from aeorsync.wire.protocol import FRAMES_TYPE
+from aeorsync.wire.protocol import FRAMES_TYPE, IDS_TYPE
 
 FRAMES = Parameter("Content-Type", {"type": "string"}, f"{FRAMES_TYPE} for frames.", "header")
 
 
 async def config(_call: Call) -> Response:
     """Tell how chunks are named."""
-    return answer(ConfigReply(HASH_ALGORITHM, limits.MAX_CHUNK, CHUNK_PREFIX, deltas=True))
+    return answer(
+        ConfigReply(HASH_ALGORITHM, limits.MAX_CHUNK, CHUNK_PREFIX, deltas=True, packed=True)
+    )
 
 
 async def check(call: Call) -> Response:
@@ -64,17 +66,27 @@ async def check(call: Call) -> Response:
     caller, node = call.caller, call.node
     with node.budget.share(caller.owner) as share:
         body = await read_bytes(call, share, limits.MAX_BLOBS_JSON)
+        if call.request.headers.get("content-type", "").startswith(IDS_TYPE):
+            ids = list(dict.fromkeys(parse_ids(body)))
+            held = await _hold(call, set(ids))
+            needed = b"".join(name for name in ids if name not in held)
+            return Response(needed, media_type=IDS_TYPE)
         share.take(weigh(body) - len(body))
         names = await bridge.run(_names, body)
-        wanted = set(names.values())
-        usable = await node.grants.usable(caller.owner, caller.access, wanted)
-        held = usable - await bridge.run(node.repository.pin, usable)
+        held = await _hold(call, set(names.values()))
         have = [text for text, name in names.items() if name in held]
         return answer(CheckReply(have, [text for text, name in names.items() if name not in held]))
 
 
 def _names(body: bytes) -> dict[str, bytes]:
     return {text: parse_hash(text) for text in parse_body(body, CheckRequest).hashes}
+
+
+async def _hold(call: Call, wanted: set[bytes]) -> set[bytes]:
+    """Keep for a day what is here of some chunks, and the caller's to use; return these."""
+    node, caller = call.node, call.caller
+    usable = await node.grants.usable(caller.owner, caller.access, wanted)
+    return usable - await bridge.run(node.repository.pin, usable)
 
 
 async def put_chunk(call: Call) -> Response:
@@ -171,6 +183,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         access=Access.USER,
         request=CheckRequest,
         reply=CheckReply,
+        parameters=(
+            Parameter(
+                "Content-Type", {"type": "string"}, f"{IDS_TYPE} for joined raw ids.", "header"
+            ),
+        ),
         errors=(
             BadRequestError,
             InvalidFieldError,

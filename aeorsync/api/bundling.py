@@ -12,7 +12,7 @@ from aeorsync.api.links import check_target
 from aeorsync.api.node import Caller, Node
 from aeorsync.core import paths
 from aeorsync.core.access import Op, missing
-from aeorsync.core.hashing import content_hash, parse_hash
+from aeorsync.core.hashing import content_hash, parse_hash, parse_ids
 from aeorsync.core.merge import see
 from aeorsync.core.paths import ROOT, TreePath
 from aeorsync.core.versions import MAX_SIZE, Content, Vector
@@ -234,9 +234,12 @@ def _twice(path: TreePath) -> BadRequestError:
 
 def _listed(file: CommitFile) -> list[bytes]:
     listed = file.chunks or file.chunk_hashes or ()
-    if len(listed) > limits.MAX_FILE_CHUNKS:
+    if listed and file.chunk_ids:
+        raise BadRequestError("the chunks of a file are listed twice, in hex and as raw ids")
+    names = parse_ids(file.chunk_ids) or [parse_hash(text) for text in listed]
+    if len(names) > limits.MAX_FILE_CHUNKS:
         raise TooLargeError(f"a file has at most {limits.MAX_FILE_CHUNKS} chunks")
-    return [parse_hash(text) for text in listed]
+    return names
 
 
 def _plan(file: CommitFile, names: Sequence[bytes]) -> Plan:

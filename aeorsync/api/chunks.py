@@ -22,7 +22,7 @@ from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, par
 from aeorsync.api.frames import ENCODING_PARAMETER, framed, wanted_encoding, wants_frames
 from aeorsync.api.intake import read_bytes
 from aeorsync.api.node import Node
-from aeorsync.core.hashing import HASH_SIZE, Buffer, parse_hash
+from aeorsync.core.hashing import HASH_SIZE, Buffer, parse_hash, parse_ids
 from aeorsync.errors import (
     AeorError,
     BadRequestError,
@@ -146,11 +146,8 @@ def _hex_ids(body: bytes) -> tuple[dict[str, bytes], Bases]:
 
 
 def _raw_ids(body: bytes) -> tuple[dict[str, bytes], Bases]:
-    if len(body) % HASH_SIZE:
-        raise BadRequestError(f"the body is not a whole number of {HASH_SIZE}-byte ids")
     _check_count(len(body) // HASH_SIZE)
-    names = (body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE))
-    return {name.hex(): name for name in names}, {}
+    return {name.hex(): name for name in parse_ids(body)}, {}
 
 
 def _wants(body: bytes) -> tuple[dict[str, bytes], Bases]:

@@ -89,8 +89,7 @@ async def diff(call: Call) -> Response:
     root = call.node.repository.head.root.hex()
     if since == root and call.caller.access.is_everything:
         return answer(DiffReply(root_hash=root, changes=Changes()))
-    needed = request.include_needed
-    page = partial(_page, call.node, since, sieve, is_peer=call.caller.is_peer, needed=needed)
+    page = partial(_page, call.node, since, sieve, request, is_peer=call.caller.is_peer)
     body, told = await (bridge.run(page) if call.caller.is_peer else call.node.walks.run(page))
     call.share.take(len(body))
     await call.node.grants.tell(call.caller.access, told)
@@ -223,14 +222,18 @@ def _token(place: Place, head: Head, places: Places) -> str:
 
 
 def _page(
-    node: Node, since: str | None, sieve: Sieve, *, is_peer: bool, needed: bool = True
+    node: Node, since: str | None, sieve: Sieve, request: DiffRequest, *, is_peer: bool
 ) -> tuple[bytes, set[bytes]]:
     repository, places = node.repository, Places(node.seal_secret, sieve.access)
     with repository.view() as view:
         head = view.head
         base = _base(repository, head, since, places)
         page = DiffPage(
-            repository, node.seal_secret, exact=base.place.exact, bounds_chunks=is_peer
+            repository,
+            node.seal_secret,
+            exact=base.place.exact,
+            bounds_chunks=is_peer,
+            packed=request.packed,
         )
         cursor = base.place.cursor
         is_full = False
@@ -246,7 +249,7 @@ def _page(
     place = Place(cursor, exact=is_done(cursor, head))
     token = _token(place, head, places)
     reply = page.reply(token, more=not place.exact, full=base.full, begins=base.begins)
-    if not needed:
+    if not request.include_needed:
         reply = msgspec.structs.replace(reply, chunk_hashes_needed=[])
     return _encode(reply), page.told
 

@@ -50,6 +50,7 @@ class DiffPage:
         exact: bool,
         bounds_chunks: bool,
         absolute_links: bool = False,
+        packed: bool = False,
     ) -> None:
         """Start empty.
 
@@ -59,12 +60,14 @@ class DiffPage:
             exact: Whether the reader's state is known exactly; see `cluster.walk`.
             bounds_chunks: Whether the chunks of the page must fit into one answer.
             absolute_links: Whether the reader knows no relative targets.
+            packed: Whether the reader wants chunks as raw ids.
         """
         self._repository = repository
         self._secret = secret
         self._exact = exact
         self._bounds_chunks = bounds_chunks
         self._absolute_links = absolute_links
+        self._packed = packed
         self._changes = Changes()
         self._chunks: dict[bytes, str] = {}
         self._beside: set[bytes] = set()
@@ -185,7 +188,8 @@ class DiffPage:
             hash=seen.identity(path, version),
             size=version.content.size,
             content_type=version.content_type or None,
-            chunk_hashes=[self._chunks[name] for name in names],
+            chunk_hashes=[] if self._packed else [self._chunks[name] for name in names],
+            chunk_ids=b"".join(names) if self._packed else b"",
             content_hash=version.content.hash.hex(),
             etag=self._etag(path, entry),
             mtime=version.mtime // NS_PER_MS,
@@ -246,7 +250,8 @@ class DiffPage:
             deleted=version.deleted,
             size=content.size if is_file else 0,
             content_hash=content.hash.hex() if is_file else "",
-            chunk_hashes=[name.hex() for name in names],
+            chunk_hashes=[] if self._packed else [name.hex() for name in names],
+            chunk_ids=b"".join(names) if self._packed else b"",
             target=version.target,
             mtime_ns=version.mtime,
             executable=version.executable,

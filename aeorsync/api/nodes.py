@@ -17,7 +17,7 @@ from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, par
 from aeorsync.api.frames import wants_frames
 from aeorsync.api.members import admit_caller
 from aeorsync.api.node import Node
-from aeorsync.core.hashing import HASH_SIZE, parse_hash
+from aeorsync.core.hashing import parse_hash, parse_ids
 from aeorsync.errors import BadRequestError, DeniedError, InvalidFieldError, TooLargeError
 from aeorsync.runtime import bridge
 from aeorsync.storage.base import Head
@@ -72,10 +72,7 @@ async def nodes(call: Call) -> Response:
 
 
 def _raw_ids(body: bytes) -> tuple[list[bytes], bool]:
-    if len(body) % HASH_SIZE:
-        raise BadRequestError(f"the body is not a whole number of {HASH_SIZE}-byte ids")
-    names = [body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE)]
-    return _checked(names), False
+    return _checked(parse_ids(body)), False
 
 
 def _hex_ids(body: bytes) -> tuple[list[bytes], bool]:

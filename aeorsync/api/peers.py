@@ -25,7 +25,7 @@ from aeorsync.runtime import bridge
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.draft import Draft
 from aeorsync.wire.brief import BriefClock
-from aeorsync.wire.protocol import (
+from aeorsync.wire.links import (
     ClockReply,
     ClockRequest,
     JoinReply,

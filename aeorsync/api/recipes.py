@@ -14,7 +14,7 @@ from aeorsync.api import reach
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer
 from aeorsync.api.frames import framed
 from aeorsync.api.intake import Intake, read_bytes
-from aeorsync.core.hashing import HASH_SIZE, chunk_id
+from aeorsync.core.hashing import HASH_SIZE, chunk_id, parse_ids
 from aeorsync.core.parts import describe, follow_steps
 from aeorsync.errors import BadRequestError, CorruptError, DeniedError, OverloadedError
 from aeorsync.runtime import bridge
@@ -36,9 +36,7 @@ async def parts(call: Call) -> Response:
     reach.demand_somebody(call)
     with call.node.budget.share(call.caller.owner) as share:
         body = await read_bytes(call, share, MAX_DESCRIBED * HASH_SIZE)
-    if len(body) % HASH_SIZE:
-        raise BadRequestError(f"the body is not a whole number of {HASH_SIZE}-byte ids")
-    names = [body[at : at + HASH_SIZE] for at in range(0, len(body), HASH_SIZE)]
+    names = parse_ids(body)
     allowed = await call.node.grants.readable(call.caller.access, names)
     shown = [name for name in dict.fromkeys(names) if name in allowed]
     return await framed(call.request, _parts(call.node.repository, shown))

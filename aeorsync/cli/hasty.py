@@ -6,7 +6,9 @@ server that is not reached, is not for here: `run` returns None, `cli.syncing` b
 tells it. What happened is told at the end, so that nothing is told twice.
 """
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from aeorsync.cli.sync_flags import How
 from aeorsync.cli.sync_notes import Noter
@@ -47,7 +49,7 @@ def run(folders: Sequence[SyncFolder], how: How, told: list[Event]) -> int | Non
     noter = Noter(place, folder, is_real=True)
     happened: list[Event] = []
     try:
-        with place.running():
+        with _ended_alike(), place.running():
             client = FolderClient(node.url, node.key, way=direct.Direct(node.url, node.key))
             outcome, code = straight.drive(_pass(folder, place, client, noter, happened))
     except (AeorError, OSError):
@@ -57,6 +59,16 @@ def run(folders: Sequence[SyncFolder], how: How, told: list[Event]) -> int | Non
         return _stopped(folder, how, happened)
     _tell(folder, how, noter, happened, outcome, code)
     return code
+
+
+@contextmanager
+def _ended_alike() -> Iterator[None]:
+    """Let SIGTERM end a pass as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _pass(

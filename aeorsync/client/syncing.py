@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 
 from aeorsync.client.calling import LONG_S, Call, Caller, place
-from aeorsync.core.hashing import parse_hash
+from aeorsync.core.hashing import parse_hash, parse_ids
 from aeorsync.errors import UNREADABLE, BadRequestError, UnavailableError
-from aeorsync.remote.asking import Request
+from aeorsync.remote.asking import CALL_S, Request
 from aeorsync.runtime.redact import redact
 from aeorsync.wire import blobs, framing
 from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants, parse_delta
@@ -33,6 +33,8 @@ from aeorsync.wire.recipes import RecipesReply, encode_recipe, parse_parts
 
 MAX_CHECKED: Final = 8_192
 """Hashes in one `check`."""
+PACKED_FROM: Final = 64
+"""From so many on chunks are named by raw ids, where the server takes them."""
 MAX_ASKED: Final = 2_000
 """Versions in one `seen`."""
 MAX_SENT: Final = 8 * MIB
@@ -45,6 +47,7 @@ class SyncCalls(Caller):
     """What a folder client needs."""
 
     _deltas: bool | None = None
+    _packed: bool | None = None
 
     async def blob_config(self) -> blobs.ConfigReply:
         """How chunks are named and how long they may be."""
@@ -53,11 +56,25 @@ class SyncCalls(Caller):
     async def knows_deltas(self) -> bool:
         """Whether the server makes chunks of others; asked once."""
         if self._deltas is None:
-            self._deltas = (await self.blob_config()).deltas
-        return self._deltas
+            await self._learn()
+        return bool(self._deltas)
+
+    async def _knows_packed(self) -> bool:
+        """Whether the server takes chunks by raw ids; asked once."""
+        if self._packed is None:
+            await self._learn()
+        return bool(self._packed)
+
+    async def _learn(self) -> None:
+        config = await self.blob_config()
+        self._deltas, self._packed = config.deltas, config.packed
 
     async def diff(
-        self, cursor: str | None = None, paths: Sequence[str] | None = None
+        self,
+        cursor: str | None = None,
+        paths: Sequence[str] | None = None,
+        *,
+        packed: bool = False,
     ) -> DiffReply:
         """Ask for one page of what changed.
 
@@ -65,6 +82,7 @@ class SyncCalls(Caller):
             cursor: ``root_hash`` of the page before; None for all there is. Keep it only when
                 all that the page tells has been applied.
             paths: Globs of what to tell; None for everything.
+            packed: Tell the chunks of files as ``chunk_ids``, joined, where the server knows how.
 
         Returns:
             The page. Ask again at once while its ``more`` is true; ``full`` says that it is part
@@ -73,7 +91,9 @@ class SyncCalls(Caller):
         """
         globs = tuple(paths) if paths else None
         # Each file names its chunks; all of them once more are of no use.
-        asked = DiffRequest(since_root_hash=cursor, paths=globs, include_needed=False)
+        asked = DiffRequest(
+            since_root_hash=cursor, paths=globs, include_needed=False, packed=packed
+        )
         call = Call(
             method="POST", path="/sync/diff", body=asked, may_repeat=True, deadline_s=LONG_S
         )
@@ -101,14 +121,19 @@ class SyncCalls(Caller):
         needed: set[bytes] = set()
         distinct = list(dict.fromkeys(hashes))
         for at in range(0, len(distinct), MAX_CHECKED):
-            asked = blobs.CheckRequest([name.hex() for name in distinct[at : at + MAX_CHECKED]])
-            call = Call(method="POST", path="/blobs/check", body=asked, may_repeat=True)
-            needed.update(
-                parse_hash(text) for text in (await self._ask(call, blobs.CheckReply)).needed
-            )
+            needed.update(await self._check(distinct[at : at + MAX_CHECKED]))
         if not needed <= set(distinct):
             raise BadRequestError(f"{self.address} asks for chunks that nobody named")
         return needed
+
+    async def _check(self, names: list[bytes]) -> list[bytes]:
+        if len(names) >= PACKED_FROM and await self._knows_packed():
+            fields = {"Content-Type": IDS_TYPE, "Accept": IDS_TYPE}
+            request = Request("POST", "/blobs/check", b"".join(names), fields, may_repeat=True)
+            return parse_ids(await self._send(request, CALL_S))
+        asked = blobs.CheckRequest([name.hex() for name in names])
+        call = Call(method="POST", path="/blobs/check", body=asked, may_repeat=True)
+        return [parse_hash(text) for text in (await self._ask(call, blobs.CheckReply)).needed]
 
     async def send_chunks(self, chunks: Sequence[Chunk]) -> None:
         """Store chunks; they are durable when this returns, and stay for a day."""
@@ -160,7 +185,11 @@ class SyncCalls(Caller):
             AeorError: Nothing was changed. Where it is about one of the paths, the error's
                 ``path`` names it: leave that one out, and the rest may go.
         """
-        if not chunks:
+        longest = max((len(file.chunks) for file in request.files), default=0)
+        is_packed = longest >= PACKED_FROM and await self._knows_packed()
+        if is_packed:
+            request = msgspec.structs.replace(request, files=list(map(_pack, request.files)))
+        if not (chunks or is_packed):
             call = Call(
                 method="POST",
                 path="/blobs/commit",
@@ -171,7 +200,8 @@ class SyncCalls(Caller):
             return await self._ask(call, blobs.CommitReply)
         header = framing.encode(Kind.HEADER, msgspec.msgpack.encode(request))
         body = b"".join((header, *_frames(chunks), _END))
-        answer = await self._send(self._framed("/blobs/commit", body), LONG_S)
+        framed = self._framed("/blobs/commit", body, may_repeat=not chunks)
+        answer = await self._send(framed, LONG_S)
         try:
             return msgspec.json.decode(answer, type=blobs.CommitReply)
         except UNREADABLE as error:
@@ -226,9 +256,9 @@ class SyncCalls(Caller):
                     yield chunk
         decoder.finish()
 
-    def _framed(self, path: str, body: bytes) -> Request:
+    def _framed(self, path: str, body: bytes, *, may_repeat: bool = False) -> Request:
         fields = {"Content-Type": FRAMES_TYPE, "Accept": "application/json"}
-        return Request("POST", path, body, fields, idle_s=LONG_S)
+        return Request("POST", path, body, fields, may_repeat=may_repeat, idle_s=LONG_S)
 
     def _chunk(self, frame: Frame) -> Chunk | Delta | None:
         if frame.kind is Kind.ERROR:
@@ -249,6 +279,11 @@ def _reason(payload: bytes) -> str:
         return redact(msgspec.msgpack.decode(payload, type=_Failure).error) or "no reason"
     except UNREADABLE:
         return "no reason"
+
+
+def _pack(file: blobs.CommitFile) -> blobs.CommitFile:
+    ids = b"".join(map(bytes.fromhex, file.chunks))
+    return msgspec.structs.replace(file, chunks=[], chunk_ids=ids)
 
 
 def _frames(chunks: Sequence[Chunk]) -> Iterator[bytes]:

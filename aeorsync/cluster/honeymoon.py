@@ -7,7 +7,7 @@ from aeorsync.core.links import ClockEstimate, ClockSample, estimate
 from aeorsync.errors import AeorError, BadRequestError
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime.clock import WallClock
-from aeorsync.wire.protocol import ClockReply
+from aeorsync.wire.links import ClockReply
 
 BURST: Final = 5
 """Probes in a row when a link begins."""

@@ -19,7 +19,7 @@ from aeorsync.errors import (
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Connection, Mint
 from aeorsync.remote.trust import TLS
-from aeorsync.wire.protocol import JoinReply, JoinRequest
+from aeorsync.wire.links import JoinReply, JoinRequest
 
 REFUSED: Final = 7
 """Exit code: the cluster said no."""

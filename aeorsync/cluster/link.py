@@ -45,8 +45,8 @@ from aeorsync.runtime.tasks import backoff
 from aeorsync.runtime.throttle import Throttle
 from aeorsync.runtime.together import together
 from aeorsync.wire.brief import Mark
+from aeorsync.wire.links import ClockReply
 from aeorsync.wire.peer_events import Heartbeat
-from aeorsync.wire.protocol import ClockReply
 
 HONEYMOON_S: Final = 5.0
 """Pause between bursts while the clocks do not agree."""

@@ -84,3 +84,14 @@ def parse_hash(text: str) -> Hash:
     if len(name) != HASH_SIZE or len(text) != _HEX_SIZE:
         raise BadRequestError("A hash must be 64 hexadecimal digits.")
     return name
+
+
+def parse_ids(data: bytes) -> list[Hash]:
+    """Return the hashes that stand in ``data`` one after another, as raw bytes.
+
+    Raises:
+        BadRequestError: The last one is cut off.
+    """
+    if len(data) % HASH_SIZE:
+        raise BadRequestError(f"this is not a whole number of {HASH_SIZE}-byte ids")
+    return [data[at : at + HASH_SIZE] for at in range(0, len(data), HASH_SIZE)]

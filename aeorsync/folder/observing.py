@@ -70,7 +70,7 @@ class Observer:
         listed: set[str] | None = None
         is_new = await bridge.run(self._ledger.count) == 0
         while True:
-            page = await self._work.server.diff(cursor, self._work.scope.globs)
+            page = await self._work.server.diff(cursor, self._work.scope.globs, packed=True)
             if page.full and (listed is None or page.begins):
                 # Also in the middle of another one, when the server was replaced meanwhile.
                 listed, newly = set(), set()

@@ -21,11 +21,9 @@ from aeorsync.errors import StaleError
 from aeorsync.folder import little, sent, told, unsure
 from aeorsync.folder.brake import brake
 from aeorsync.folder.events import (
-    Act,
     Outcome,
     PassEnded,
     PassStarted,
-    Planned,
     Report,
     Why,
 )
@@ -36,6 +34,7 @@ from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.observing import CURSOR, DOUBT, Observer, all_pending
 from aeorsync.folder.options import Options
 from aeorsync.folder.plan import UNTOLD, Give, Plan, Planner
+from aeorsync.folder.rehearsing import rehearse
 from aeorsync.folder.root import SafeRoot
 from aeorsync.folder.scan import Scan
 from aeorsync.folder.selection import Selection
@@ -114,9 +113,12 @@ class Engine(msgspec.Struct):
         for number in range(MAX_ROUNDS):
             await _Round(self, work, look).run()
             again, rescans = frozenset(tally.again), tally.rescans and not number
+            if self.options.dry_run:
+                # It tells all that it finds, once.
+                rescans = tally.is_stale = False
+                again = frozenset() if number else again
             self.has_echo = tally.is_stale and self.leaves_echo and len(tally.solved) >= MANY
-            has_more = tally.is_stale and not self.has_echo
-            if not (again or rescans or has_more) or self.options.dry_run:
+            if not (again or rescans or (tally.is_stale and not self.has_echo)):
                 break
             if again and number:
                 await little.rest(_PATIENCE_S * number)
@@ -176,7 +178,7 @@ class _Round:
         little.check(plan)
         await bridge.run(brake, self._ledger, self._options, plan, verdict.unseen)
         if self._options.dry_run:
-            self._tell(plan)
+            rehearse(self._work, plan)
             return
         await bridge.run(self._know_root)
         await self._carry_out(plan)
@@ -271,7 +273,8 @@ class _Round:
         # In doubt a person is asked who is right; nothing is sent before they have answered.
         is_asked = self._ledger.noted(DOUBT) is not None
         unseen = frozenset[str]() if is_asked else verdict.unseen
-        left = self._read_told(founds, waiting) | verdict.stands
+        left = self._postpone_recognised(founds)
+        left |= self._read_told(founds, waiting) | verdict.stands
         for path, row in (*waiting, *self._undone(waiting, unseen)):
             if path in left:
                 continue
@@ -309,6 +312,14 @@ class _Round:
             else give
             for give in plan.give
         ]
+
+    def _postpone_recognised(self, founds: dict[str, Found]) -> frozenset[str]:
+        """Look once more at what was agreed on after it was scanned; return these paths."""
+        recognised = frozenset(self._work.recognised)
+        self._work.tally.again |= recognised
+        for path in recognised:
+            founds.pop(path, None)
+        return recognised
 
     def _read_told(
         self, founds: dict[str, Found], waiting: list[tuple[str, bytes]]
@@ -353,9 +364,7 @@ class _Round:
         return plan
 
     def _was(self, path: str, found: Found | None) -> Agreed | None:
-        if found is None or path in self._work.recognised:
-            return self._ledger.agreed(path)
-        return found.was
+        return self._ledger.agreed(path) if found is None else found.was
 
     def _waiting(self, founds: dict[str, Found], newly: set[str]) -> list[tuple[str, bytes]]:
         if self._look.paths is None or self._look.waiting:
@@ -367,23 +376,6 @@ class _Round:
             paths = paths.union(*map(self._ledger.waiting_inside, looked))
         rows = ((path, self._ledger.change_of(path)) for path in sorted(paths))
         return [(path, row) for path, row in rows if row is not None]
-
-    def _tell(self, plan: Plan) -> None:
-        """Say what would be done."""
-        work, tally = self._work, self._work.tally
-        for problem in plan.problems:
-            work.trouble(problem.path, problem.why, problem.message)
-        for take in plan.take:
-            work.report(Planned(take.path, Act.DOWNLOAD, take.told.size))
-        for give in plan.give:
-            act = Act.CONFLICT if give.is_conflict else Act.UPLOAD
-            work.report(Planned(give.path, act, give.here.size))
-        for step in plan.remove:
-            work.report(Planned(step.path, Act.DELETE_LOCAL))
-        for drop in plan.drop:
-            work.report(Planned(drop.path, Act.DELETE_REMOTE))
-        tally.downloaded, tally.uploaded = len(plan.take), len(plan.give)
-        tally.deleted_local, tally.deleted_remote = len(plan.remove), len(plan.drop)
 
 
 def _is_folder(state: Told | None, agreed: Agreed | None) -> bool:

@@ -158,7 +158,7 @@ class _Push:
                     batch = batch.having({give.path: content})
                     edited = give._replace(content=content, is_unread=False)
                     await send_file(self._work, edited, self._gauge)
-                elif give.content is not None:
+                elif give.content is not None and not self._was_moved(give):
                     await send_file(self._work, give, self._gauge)
             except (StaleError, DiskError) as error:
                 self._spoil(give.path, error)

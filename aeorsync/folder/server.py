@@ -13,7 +13,11 @@ class Server(Protocol):
     """The calls; all raise `AeorError`."""
 
     async def diff(
-        self, cursor: str | None = None, paths: Sequence[str] | None = None
+        self,
+        cursor: str | None = None,
+        paths: Sequence[str] | None = None,
+        *,
+        packed: bool = False,
     ) -> DiffReply:
         """One page of what changed."""
 

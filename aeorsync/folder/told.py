@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from aeorsync.core.hashing import HASH_SIZE
+from aeorsync.core.hashing import HASH_SIZE, parse_ids
 from aeorsync.core.reconcile import FOLDER, State
 from aeorsync.core.versions import MAX_SIZE, Kind
 from aeorsync.errors import BadRequestError
@@ -165,7 +165,7 @@ def _file(file: protocol.FileAdded) -> Told:
         Kind.FILE,
         _hash(file.content_hash),
         _whole(file.size),
-        _join(file.chunk_hashes),
+        _ids(file),
         file.executable or False,
         _mtime(file),
         file.base or file.etag or "",
@@ -212,12 +212,17 @@ def _loser(loser: protocol.Loser) -> Loser:
         loser.deleted,
         loser.target.encode() if is_link else _hash(loser.content_hash),
         _whole(loser.size),
-        _join(loser.chunk_hashes),
+        _ids(loser),
         loser.executable,
         _whole(loser.mtime_ns, -MAX_SIZE),
         _whole(loser.node_id),
         _whole(loser.updated_at),
     )
+
+
+def _ids(some: protocol.FileAdded | protocol.Loser) -> bytes:
+    """The chunks of a file, joined."""
+    return b"".join(parse_ids(some.chunk_ids)) or _join(some.chunk_hashes)
 
 
 def _join(hashes: list[str]) -> bytes:

@@ -21,6 +21,14 @@ from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants
 from aeorsync.wire.encoding import Encoding, accept
 from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind
 from aeorsync.wire.limits import FRAME_COST, MAX_PAGE_BYTES, MIB
+from aeorsync.wire.links import (
+    ClockReply,
+    ClockRequest,
+    JoinReply,
+    JoinRequest,
+    WakeReply,
+    WakeRequest,
+)
 from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
 from aeorsync.wire.peer_events import Heartbeat, Hello, RootMoved
 from aeorsync.wire.protocol import (
@@ -28,15 +36,9 @@ from aeorsync.wire.protocol import (
     FRAMES_TYPE,
     IDS_TYPE,
     NODE_HEADER,
-    ClockReply,
-    ClockRequest,
     DiffEnd,
     DiffHeader,
     DiffRequest,
-    JoinReply,
-    JoinRequest,
-    WakeReply,
-    WakeRequest,
     pack,
 )
 from aeorsync.wire.terms import LeaveReply, LeaveRequest

@@ -6,6 +6,8 @@ rest is ours. The same request may come in frames (`wire.framing`) together with
     POST /blobs/commit   HEADER `CommitRequest` as msgpack, CHUNK..., END
     POST /blobs/chunks   HEADER {}, CHUNK..., END
 
+A check may also come as raw ids, joined, and is answered by those that are needed.
+
 Hashes are hex. ``mtime_ns`` is nanoseconds since the Unix epoch. A ``base`` is an ETag with its
 quotes, of what was edited, or ``""`` for "nothing was there"; None means: whatever is there now.
 """
@@ -28,12 +30,14 @@ class ConfigReply(msgspec.Struct, frozen=True):
         chunk_size: Bytes a chunk has at most.
         chunk_hash_prefix: What is hashed before its bytes.
         deltas: Whether bases may be named for chunks that are asked for (`wire.deltas`).
+        packed: Whether chunks may be named by `CommitFile.chunk_ids`, and by raw ids in a check.
     """
 
     hash_algorithm: str
     chunk_size: int
     chunk_hash_prefix: str
     deltas: bool = False
+    packed: bool = False
 
 
 class CheckRequest(msgspec.Struct, frozen=True):
@@ -70,6 +74,7 @@ class CommitFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         path: Where.
         chunks: Its chunks in file order, repeats allowed; none makes an empty file.
         chunk_hashes: Another name for ``chunks``.
+        chunk_ids: The same, as raw ids, joined; in JSON in base64. Only one of the three is given.
         content_type: Media type; guessed when absent.
         content_hash: BLAKE3 of the whole file; checked.
         size: Bytes; checked.
@@ -81,6 +86,7 @@ class CommitFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str
     chunks: list[str] = []
     chunk_hashes: list[str] | None = None
+    chunk_ids: bytes = b""
     content_type: str | None = None
     content_hash: str | None = None
     size: int | None = None

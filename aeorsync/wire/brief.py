@@ -21,7 +21,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class BriefClock(msgspec.Struct, frozen=True, array_like=True):
-    """Answer to a clock probe; see `wire.protocol.ClockReply`."""
+    """Answer to a clock probe; see `wire.links.ClockReply`."""
 
     t1: int
     t2: int

@@ -44,6 +44,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         current_root_hash: Hex root of the asker's live tree.
         current_graves_hash: Of its graves, in frames. If both are ours, nothing is listed.
         include_needed: Tell the ``chunk_hashes_needed``, too.
+        packed: Tell the chunks of files as ``chunk_ids`` (JSON only).
         virtual_time: What an AeorDB node sends; we do not need it.
     """
 
@@ -57,6 +58,7 @@ class DiffRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     current_root_hash: str | None = None
     current_graves_hash: str | None = None
     include_needed: bool = True
+    packed: bool = False
     virtual_time: int | None = None
 
 
@@ -105,6 +107,7 @@ class Loser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         size: Bytes.
         content_hash: BLAKE3 of the whole file, hex.
         chunk_hashes: Hex, in file order.
+        chunk_ids: The same for who asked for them ``packed``: raw ids, joined; in JSON in base64.
         target: Where a link points.
         mtime_ns: When its content changed, nanoseconds since the Unix epoch.
         executable: The one mode bit that matters.
@@ -119,6 +122,7 @@ class Loser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: int = 0
     content_hash: str = ""
     chunk_hashes: list[str] = []
+    chunk_ids: bytes = b""
     target: str = ""
     mtime_ns: int = 0
     executable: bool = False
@@ -135,6 +139,7 @@ class FileAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         size: Bytes.
         content_type: Media type, if known. Always sent.
         chunk_hashes: Hex, in file order, with repeats.
+        chunk_ids: The same for who asked for them ``packed``: raw ids, joined; in JSON in base64.
         content_hash: BLAKE3 of the whole file, hex.
         etag: What `If-Match` takes.
         mtime: When its content changed, as its writer stated; whole milliseconds.
@@ -160,6 +165,7 @@ class FileAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mtime_ns: int | None = None
     base: str | None = None
     losers: list[Loser] = []
+    chunk_ids: bytes = b""
 
 
 class LinkAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -305,88 +311,6 @@ class ChunksReply(msgspec.Struct, frozen=True):
     """The chunks we hold, in the order asked."""
 
     chunks: list[ChunkData]
-
-
-# Links and the cluster
-
-
-class JoinRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Let me in.
-
-    Attributes:
-        node_url: Base URL at which the joining node can be reached.
-        label: Its name, for people.
-        node_id: Its node id; an AeorDB node sends none.
-    """
-
-    node_url: str = ""
-    label: str | None = None
-    node_id: NodeId | None = None
-
-
-class JoinReply(msgspec.Struct, frozen=True):
-    """Welcome.
-
-    Attributes:
-        signing_key: Standard base64 of the cluster's 32-byte Ed25519 seed.
-        responding_node_id: Who answers.
-        new_peer_node_id: Node id under which the joining node is known here.
-    """
-
-    signing_key: str
-    responding_node_id: int
-    new_peer_node_id: int
-
-
-class ClockRequest(msgspec.Struct, frozen=True):
-    """What time is it? ``t0`` is when this was sent, by the sender's clock."""
-
-    t0: int
-
-
-class ClockReply(msgspec.Struct, frozen=True):
-    """Four-timestamp clock probe; the asker adds the fourth.
-
-    Attributes:
-        t0: As it was sent.
-        t1: When the request was received, by the answering node's clock.
-        t2: When the answer was made.
-        node_id: The answering node.
-        database: Id made with its database.
-        version: Version of its software.
-    """
-
-    t0: int
-    t1: int
-    t2: int
-    node_id: int
-    database: int
-    version: str = ""
-
-
-class WakeRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``node_id`` has news: pull from it now.
-
-    Attributes:
-        node_id: Who has.
-        repair: Compare the whole trees: the feed may not tell all of it.
-    """
-
-    node_id: NodeId
-    repair: bool = False
-
-
-class WakeReply(msgspec.Struct, frozen=True):
-    """The node will pull soon.
-
-    Attributes:
-        accepted: Always true.
-        linked: Whether a link from there to the caller is active: it pulls by itself, and needs
-            no offers.
-    """
-
-    accepted: bool = True
-    linked: bool = False
 
 
 # Payloads of frames

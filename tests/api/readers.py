@@ -21,7 +21,7 @@ from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.framing import Decoder
 from aeorsync.wire.framing import Kind as Frame
-from aeorsync.wire.protocol import DiffEnd, DiffHeader, DiffReply, Item
+from aeorsync.wire.protocol import DiffEnd, DiffHeader, DiffReply, DiffRequest, Item
 
 SECRET = b"s" * 32
 PATHS = ["/a", "/b", "/d", "/d/x", "/d/y", "/.aeordb-system/k"]
@@ -106,7 +106,8 @@ class JsonReader:
     def turn(self) -> DiffReply:
         """Ask once."""
         node: Any = SimpleNamespace(repository=self.repository, seal_secret=SECRET)
-        body, _ = diff._page(node, self.token, self.sieve, is_peer=self.is_peer)
+        asked = DiffRequest()
+        body, _ = diff._page(node, self.token, self.sieve, asked, is_peer=self.is_peer)
         reply = msgspec.json.decode(body, type=DiffReply)
         self.tree.apply(reply)
         self.token = reply.root_hash

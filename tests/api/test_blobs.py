@@ -1,5 +1,6 @@
 """`/blobs/*` as clients see it: chunks in, files out, in one step or not at all."""
 
+import base64
 import os
 from collections.abc import AsyncIterator
 from unittest.mock import patch
@@ -14,6 +15,7 @@ from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.gc import GRACE_MS
 from aeorsync.wire import limits
 from aeorsync.wire.framing import Codec, Kind, encode, encode_chunk
+from aeorsync.wire.protocol import IDS_TYPE
 from tests.api.blobs import (
     FRAMES,
     check,
@@ -27,6 +29,8 @@ from tests.api.blobs import (
 from tests.api.conftest import Browser
 from tests.support.clock import FakeClock
 
+IDS = {"Content-Type": IDS_TYPE}
+
 
 def read(call: Browser, path: str) -> bytes | None:
     reply = call("GET", f"/files{path}")
@@ -38,7 +42,9 @@ def test_the_rules_of_naming_are_told(call: Browser) -> None:
         "hash_algorithm": "blake3_256",
         "chunk_size": 262_144,
         "chunk_hash_prefix": "chunk:",
-        "deltas": True,  # not of the documented body; readers ignore what they do not know
+        # These are not of the documented body; readers ignore what they do not know.
+        "deltas": True,
+        "packed": True,
     }
 
 
@@ -97,6 +103,34 @@ def test_what_is_no_hash_is_refused(call: Browser, name: str) -> None:
     assert call("PUT", f"/blobs/chunks/{name}", content=b"x").status_code == 400
     assert call("POST", "/blobs/check", json={"hashes": [name]}).status_code == 400
     assert commit(call, {"path": "/a", "chunks": [name]}).status_code == 400
+
+
+def test_chunks_are_named_by_raw_ids_as_well(call: Browser) -> None:
+    one, two = chunk_id(b"one"), chunk_id(b"two")
+    upload(call, b"one")
+    asked = call("POST", "/blobs/check", content=two + one + two, headers=IDS)
+    assert (asked.status_code, asked.content) == (200, two)
+    assert asked.headers["content-type"] == IDS_TYPE
+    upload(call, b"two")
+    assert call("POST", "/blobs/check", content=two + one, headers=IDS).content == b""
+    ids = base64.b64encode(one + two + one).decode()
+    stated = {"size": 9, "content_hash": content_hash(b"onetwoone").hex()}
+    committed(call, {"path": "/a", "chunk_ids": ids, **stated})
+    header = {"path": "/b", "chunk_ids": ids, **stated}
+    assert commit_framed(call, [header], []).status_code == 200
+    assert (read(call, "/a"), read(call, "/b")) == (b"onetwoone", b"onetwoone")
+
+
+def test_raw_ids_that_are_cut_off_or_said_twice_are_refused(call: Browser) -> None:
+    upload(call, b"one")
+    name = chunk_id(b"one")
+    cut = call("POST", "/blobs/check", content=name[:-1], headers=IDS)
+    assert cut.status_code == 400
+    ids = base64.b64encode(name).decode()
+    for stated in ({"chunk_ids": ids[:-8]}, {"chunk_ids": ids, "chunks": [name.hex()]}):
+        refused = commit(call, {"path": "/a", **stated})
+        assert (refused.status_code, refused.json()["path"]) == (400, "/a")
+    assert read(call, "/a") is None
 
 
 def test_many_chunks_come_in_one_body(call: Browser) -> None:

@@ -14,6 +14,7 @@ from aeorsync.core.apikeys import KeyRule
 from aeorsync.core.hashing import chunk_id
 from aeorsync.storage.brought import DAY_MS
 from aeorsync.storage.readable import TOLD_MS
+from aeorsync.wire.protocol import IDS_TYPE
 from tests.api.blobs import FRAMES, check, commit, commit_framed, committed, file, framed, upload
 from tests.api.conftest import Browser, MakeNode
 from tests.api.test_chunks import in_frames, in_json
@@ -160,6 +161,9 @@ def test_to_know_a_hash_gives_no_right_to_its_bytes(call: Browser) -> None:
     token = key(call, WRITER)
     for data in (b"hidden", b"unknown"):
         assert check(call, data, token=token) == ([], names(data))
+        ids = {"Content-Type": IDS_TYPE}
+        raw = call("POST", "/blobs/check", content=chunk_id(data), headers=ids, token=token)
+        assert raw.content == chunk_id(data)
         reply = commit(call, file("/open/a", data), token=token)
         assert (reply.status_code, reply.json()["path"]) == (400, "/open/a")
         assert reply.json()["missing"] == names(data)

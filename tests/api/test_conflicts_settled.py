@@ -1,5 +1,6 @@
 """Conflicts as clients keep them: told by a diff, edited side by side, settled in numbers."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -68,6 +69,16 @@ def test_a_diff_tells_the_losers_with_all_that_it_takes_to_keep_them(call: Brows
     by_id = {version["id"]: version["etag"] for version in show(call, "/a")["versions"]}
     assert by_id[second["version"]] == second["etag"]
     assert by_id[winner["version"]] == winner["base"]
+
+
+def test_a_diff_tells_the_chunks_of_losers_as_raw_ids_too(call: Browser) -> None:
+    conflict(call.here.node.repository, "/a", b"loser", b"winner")
+    packed = call("POST", "/sync/diff", json={"packed": True}).json()
+    [told] = packed["changes"]["files_added"]
+    [loser] = told["losers"]
+    assert base64.b64decode(told["chunk_ids"]) == chunk_id(b"winner")
+    assert base64.b64decode(loser["chunk_ids"]) == chunk_id(b"loser")
+    assert "chunk_hashes" not in loser
 
 
 def test_a_base_from_a_diff_edits_just_that_version(call: Browser) -> None:

@@ -1,6 +1,7 @@
 """`POST /sync/diff` as clients see it."""
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -129,6 +130,19 @@ def test_a_large_file_is_told_with_all_its_chunks_in_order(call: Browser) -> Non
     [listed] = call("GET", "/files/").json()["items"]
     assert (file["hash"], file["etag"]) == (listed["hash"], listed["etag"])
     assert (file["mtime"], file["content_hash"]) == (listed["mtime"], listed["content_hash"])
+
+
+def test_chunks_are_told_as_raw_ids_to_who_wants_them_so(call: Browser) -> None:
+    call("PUT", "/files/big", content=os.urandom(600_000))
+    call("PUT", "/files/small", content=b"small")
+    plain = call("POST", "/sync/diff", json={}).json()
+    packed = call("POST", "/sync/diff", json={"packed": True}).json()
+    for told, said in zip(
+        packed["changes"]["files_added"], plain["changes"]["files_added"], strict=True
+    ):
+        assert base64.b64decode(told.pop("chunk_ids")).hex() == "".join(said["chunk_hashes"])
+        assert (told.pop("chunk_hashes"), bool(said.pop("chunk_hashes"))) == ([], True)
+        assert told == said
 
 
 @pytest.mark.parametrize("since", ["", "ab", "00" * 32, "f" * 64, "0123" * 100, "AB" * 32])

@@ -6,8 +6,12 @@ import httpx
 import pytest
 
 from aeorsync.client import AsyncClient
+from aeorsync.client.syncing import PACKED_FROM
 from aeorsync.core.hashing import chunk_id
 from aeorsync.errors import BadRequestError
+from aeorsync.remote.asking import Request
+from aeorsync.remote.connection import Connection
+from aeorsync.wire.blobs import CommitFile, CommitRequest
 from aeorsync.wire.framing import Chunk, Codec
 from tests.client.conftest import client_of, remove, store
 from tests.support.loops import run
@@ -51,6 +55,46 @@ def test_chunks_come_once_each_and_what_is_not_there_is_left_out(
             assert [chunk async for chunk in client.chunks([])] == []
 
     run(main())
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_a_file_of_many_chunks_goes_and_comes_by_raw_ids_where_the_server_knows_them(
+    node: NodeProcess, folder: str, monkeypatch: pytest.MonkeyPatch, *, packs: bool
+) -> None:
+    bodies = [os.urandom(1_100) for _ in range(PACKED_FROM)]
+    ids = [chunk_id(body) for body in bodies]
+    path = f"{folder}/many"
+    sent: list[Request] = []
+    whole = Connection.exchange
+
+    def note(connection: Connection, request: Request) -> object:
+        sent.append(request)
+        return whole(connection, request)
+
+    async def main() -> None:
+        async with client_of(node) as client:
+            if not packs:
+                monkeypatch.setattr(client, "_packed", False)
+            monkeypatch.setattr(Connection, "exchange", note)
+            await client.send_chunks(
+                [
+                    Chunk(name, Codec.RAW, len(body), body)
+                    for name, body in zip(ids, bodies, strict=True)
+                ]
+            )
+            assert await client.check([*ids, chunk_id(b"no")]) == {chunk_id(b"no")}
+            names = [name.hex() for name in ids]
+            done = await client.commit(CommitRequest(files=[CommitFile(path=path, chunks=names)]))
+            assert [one.path for one in done.files] == [path]
+            page = await client.diff(None, [f"{folder}/**"], packed=packs)
+            [told] = page.changes.files_added
+            assert told.chunk_ids == (b"".join(ids) if packs else b"")
+            assert told.chunk_hashes == ([] if packs else names)
+
+    run(main())
+    asked = [one.body for one in sent if one.path in {"/blobs/check", "/blobs/commit"}]
+    size = sum(len(body) for body in asked if isinstance(body, bytes))
+    assert (size < 2.2 * 32 * PACKED_FROM) == packs
 
 
 def test_a_broken_cursor_is_refused_in_the_servers_words(node: NodeProcess) -> None:

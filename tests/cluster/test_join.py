@@ -9,7 +9,7 @@ from aeorsync.core.tokens import SigningKey
 from aeorsync.errors import StartupError
 from aeorsync.remote.calls import Remote
 from aeorsync.remote.connection import Connection, Mint
-from aeorsync.wire.protocol import JoinReply
+from aeorsync.wire.links import JoinReply
 from tests.support.loops import run
 from tests.support.peer import answer
 

@@ -92,6 +92,22 @@ def test_of_a_large_file_that_was_edited_only_what_is_new_is_sent(
     assert (b.path / "big").read_bytes() == b"!" + body
 
 
+def test_a_large_file_that_was_moved_is_named_and_not_asked_about(
+    person: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = person("a"), person("b")
+    (a.path / "big").write_bytes(noise(BIG))
+    a.sync()
+    b.sync()
+    asked = counted(monkeypatch, SyncCalls, "check")
+    (a.path / "big").rename(a.path / "moved")
+    outcome = a.sync()
+    assert (outcome.moved, outcome.bytes_sent, asked) == (1, 0, [])
+    got = b.sync()
+    assert (got.moved, got.bytes_received) == (1, 0)
+    assert (b.path / "moved").stat().st_size == BIG
+
+
 def test_a_large_file_that_changes_while_it_is_sent_is_not_sent_half(
     person: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -550,6 +550,32 @@ def test_what_was_changed_back_after_a_kill_stays_changed_back(
         assert who.status().conflicts == ()
 
 
+@pytest.mark.parametrize("act", ["edited", "deleted"])
+def test_a_dry_run_knows_what_was_sent_and_never_answered(
+    two: tuple[Synced, Synced], monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    a, b = two
+    a.write("seen", "seen")
+    a.sync()
+    a.write("f", "first")
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "settle_made", killed)
+        with pytest.raises(KeyboardInterrupt):
+            a.sync()
+    monkeypatch.setattr(SyncCalls, "committed", unknown)
+    if act == "edited":
+        a.write("f", "second")
+    else:
+        (a.path / "f").unlink()
+    dry = a.sync(Options(dry_run=True))
+    assert (dry.uploaded, dry.deleted_remote) == ((1, 0) if act == "edited" else (0, 1))
+    assert (dry.downloaded, dry.problems) == (0, ())
+    assert a.sync().changes == 1
+    b.sync()
+    assert tree(a.path) == tree(b.path)
+    assert b.status().conflicts == ()
+
+
 def killed(*_: object) -> None:
     raise KeyboardInterrupt
 

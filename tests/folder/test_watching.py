@@ -96,10 +96,14 @@ class Recording(AsyncClient):
         self._then = then
 
     async def diff(
-        self, cursor: str | None = None, paths: Sequence[str] | None = None
+        self,
+        cursor: str | None = None,
+        paths: Sequence[str] | None = None,
+        *,
+        packed: bool = False,
     ) -> DiffReply:
         self.asked.append("diff")
-        return await super().diff(cursor, paths)
+        return await super().diff(cursor, paths, packed=packed)
 
     async def commit(self, request: CommitRequest, chunks: Sequence[Chunk] = ()) -> CommitReply:
         reply = await super().commit(request, chunks)

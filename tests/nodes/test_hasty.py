@@ -1,6 +1,9 @@
 """`aeorsync sync` with little to do: what it loads, and when it goes the long way."""
 
 import json
+import shutil
+import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from aeorsync.config import Exit
+from aeorsync.folder.places import Places
 from tests.support.folder_clients import FolderProcess
 from tests.support.nodes import NodeProcess
 
@@ -114,6 +118,27 @@ def test_a_pass_notes_how_the_folder_stands(folder: FolderProcess) -> None:
     status = folder.status()
     assert (status["state"], status["is_running"]) == ("in-sync", False)
     assert status["last_pass"] > before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_it_is_told_how_far_it_came(folder: FolderProcess, number: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # The same place and ledger, and a server that takes requests and never answers.
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        places = Places(folder.state / "aeorsync")
+        ((place, note),) = places.all()
+        other = places.place(folder.root, address, note.path)
+        shutil.copytree(place.folder, other.folder)
+        folder.url = f"{address}{note.path}"
+        command = folder.command()
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=folder.environment
+        ) as process, silent.accept()[0] as line:
+            line.recv(1)
+            process.send_signal(number)
+            told, _ = process.communicate(timeout=30)
+    assert told == "stopped after 0 changes; the next run goes on from there\n"
+    assert process.returncode == Exit.INTERRUPTED
 
 
 def test_a_refusal_is_told_as_ever(folder: FolderProcess) -> None:

@@ -19,16 +19,9 @@ from aeorsync.wire import limits
 from aeorsync.wire.deltas import Delta
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec, Kind, encode, encode_chunk
+from aeorsync.wire.links import JoinReply, JoinRequest
 from aeorsync.wire.peer_events import ClockTold, Heartbeat, Hello, RootMoved
-from aeorsync.wire.protocol import (
-    FRAMES_TYPE,
-    IDS_TYPE,
-    DiffEnd,
-    DiffHeader,
-    JoinReply,
-    JoinRequest,
-    pack,
-)
+from aeorsync.wire.protocol import FRAMES_TYPE, IDS_TYPE, DiffEnd, DiffHeader, pack
 from tests.support.loops import run
 from tests.support.peer import Body, each, event
 

@@ -22,7 +22,7 @@ from aeorsync.remote.connection import Connection, Mint
 from aeorsync.runtime.clock import SystemClock
 from aeorsync.server.opening import Data, fingerprint, open_data
 from aeorsync.storage.folder import DataFolder
-from aeorsync.wire.protocol import JoinReply
+from aeorsync.wire.links import JoinReply
 from tests.support.crashes import Moment
 from tests.support.disk import RecordedDisk
 from tests.support.loops import run

@@ -73,10 +73,14 @@ class HostileServer:
     told: int = 0
 
     async def diff(
-        self, cursor: str | None = None, paths: Sequence[str] | None = None
+        self,
+        cursor: str | None = None,
+        paths: Sequence[str] | None = None,
+        *,
+        packed: bool = False,
     ) -> DiffReply:
         """One page."""
-        del cursor, paths
+        del cursor, paths, packed
         await asyncio.sleep(0)
         self.asked += 1
         page = self.pages[0]

@@ -67,6 +67,7 @@ from aeorsync.wire import (
     encoding,
     framing,
     headers,
+    links,
     protocol,
     recipes,
 )
@@ -338,9 +339,9 @@ DIFF: Final = protocol.DiffReply(
 BODIES: Final[tuple[msgspec.Struct, ...]] = (
     COMMIT,
     protocol.DiffRequest(since_root_hash=HEX, paths=("/a/**",), node_id=3),
-    protocol.JoinRequest("http://a", "b", 7),
-    protocol.WakeRequest(7),
-    protocol.ClockRequest(5),
+    links.JoinRequest("http://a", "b", 7),
+    links.WakeRequest(7),
+    links.ClockRequest(5),
     protocol.ChunksRequest([HEX]),
     wire_nodes.NodesRequest(ids=[HEX]),
     wire_terms.PeerRequest(address="http://a", node_id=7, sync_paths=["/a/**"]),
@@ -366,9 +367,9 @@ def bodies(data: bytes) -> object:
 
 
 ANSWERS: Final[tuple[type, ...]] = (
-    protocol.ClockReply,
-    protocol.JoinReply,
-    protocol.WakeReply,
+    links.ClockReply,
+    links.JoinReply,
+    links.WakeReply,
     wire_offers.OfferReply,
     wire_offers.OfferedChunksReply,
     wire_terms.LeaveReply,
@@ -765,7 +766,7 @@ PARSERS: Final[tuple[Parser, ...]] = (
         "answers",
         answers,
         [
-            JSON(protocol.ClockReply(1, 2, 3, 4, 5)),
+            JSON(links.ClockReply(1, 2, 3, 4, 5)),
             JSON(wire_offers.OfferReply(node_id=1, database=2)),
             b'{"error":"x","code":"Y"}',
             PACK({"error": "x"}),
@@ -940,6 +941,14 @@ PARSERS: Final[tuple[Parser, ...]] = (
         [HEX.encode(), HEX.upper().encode()],
         ("core.hashing:parse_hash",),
         lambda value: bytes(value).hex().encode(),
+    ),
+    Parser(
+        "joined ids",
+        hashing.parse_ids,
+        [b"", HASH, HASH + SECRET],
+        ("core.hashing:parse_ids",),
+        b"".join,
+        is_canonical=True,
     ),
     Parser("hex of a root", spelled(diff._check_hex), [HEX.encode()], ("api.diff:_check_hex",)),
     # who asks

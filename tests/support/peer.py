@@ -17,17 +17,11 @@ from aeorsync.storage.deltas import Maker
 from aeorsync.storage.repository import Repository
 from aeorsync.wire.deltas import WANTS_TYPE, Delta, parse_wants
 from aeorsync.wire.framing import Codec, Decoder, Frame, Kind, encode, encode_chunk
+from aeorsync.wire.links import ClockReply, WakeReply
 from aeorsync.wire.nodes import NodesHeader
 from aeorsync.wire.offers import OfferedChunksReply, OfferReply
 from aeorsync.wire.peer_events import Hello, RootMoved
-from aeorsync.wire.protocol import (
-    ClockReply,
-    DiffEnd,
-    DiffHeader,
-    Item,
-    WakeReply,
-    pack,
-)
+from aeorsync.wire.protocol import DiffEnd, DiffHeader, Item, pack
 
 ADDRESS = "http://peer"
 

@@ -29,9 +29,10 @@ from aeorsync.wire.brief import Mark
 from aeorsync.wire.deltas import Bases, Delta
 from aeorsync.wire.encoding import Encoding
 from aeorsync.wire.framing import Chunk, Codec, Decoder, Frame, Kind, encode
+from aeorsync.wire.links import WakeReply
 from aeorsync.wire.nodes import ANSWER_BYTES, NodesHeader
 from aeorsync.wire.offers import OfferedChunksReply, OfferHeader, OfferReply
-from aeorsync.wire.protocol import DiffEnd, DiffHeader, WakeReply, pack
+from aeorsync.wire.protocol import DiffEnd, DiffHeader, pack
 from tests.support.sim.disk import CrashedError, Disk
 
 T = TypeVar("T")
