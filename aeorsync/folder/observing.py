@@ -98,12 +98,15 @@ class Observer:
         # A page that is lost is asked for again: the cursor is written down after it.
         with self._ledger.transaction(lasts=False):
             made = self._ledger.notes(MADE)
+            # Where nothing waits, nothing is gone that waits to be taken over.
+            waits = self._ledger.count_pending() > 0
             names = (MADE + path for path in found)
             self._ledger.note_all({name: None for name in names if name in made})
             for path, state in found.items():
                 sent.recognise(self._work, path, state)
                 agreed = None if is_new else self._ledger.agreed(path)
-                if agreed is not None and state is not None and self._is_reborn(path):
+                is_there = agreed is not None and state is not None
+                if is_there and waits and self._is_reborn(path):
                     self._ledger.forget([path])
                     self._work.reborn.add(path)
                     agreed = None

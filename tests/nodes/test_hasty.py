@@ -131,9 +131,12 @@ def test_who_stops_it_is_told_how_far_it_came(folder: FolderProcess, number: int
         shutil.copytree(place.folder, other.folder)
         folder.url = f"{address}{note.path}"
         command = folder.command()
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=folder.environment
-        ) as process, silent.accept()[0] as line:
+        with (
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, text=True, env=folder.environment
+            ) as process,
+            silent.accept()[0] as line,
+        ):
             line.recv(1)
             process.send_signal(number)
             told, _ = process.communicate(timeout=30)
