@@ -114,7 +114,8 @@ class Observer:
                     settled.append(path)
                     continue
                 news[path] = told.encode(state)
-            self._ledger.settle(*settled)
+            if waits:
+                self._ledger.settle(*settled)
             self._ledger.postpone_all(news.items())
         return _Heard(list(found), list(news))
 
