@@ -37,6 +37,16 @@ def check(plan: Plan) -> None:
         raise TooMuchError
 
 
+def check_news(observing: straight.Begun[set[str]]) -> None:
+    """Stop where the server has news, if that is known before the disk is looked at.
+
+    Raises:
+        TooMuchError: It has.
+    """
+    if straight.by_now(observing):
+        raise TooMuchError
+
+
 async def rest(seconds: float) -> None:
     """Wait a moment.
 

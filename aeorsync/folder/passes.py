@@ -162,6 +162,7 @@ class _Round:
             await sent.hear(self._work)
             observing = straight.begin(Observer(self._work, self._conflicted).run())
             try:
+                little.check_news(observing)
                 founds = await bridge.run(self._scan)
                 newly = await observing
             finally:

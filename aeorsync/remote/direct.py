@@ -1,10 +1,11 @@
 """One plain connection to a server with no event loop below it, for `runtime.straight`.
 
-One exchange at a time: what is asked is sent whole, then whoever asked may do something else
-(`straight.pause`) until the answer is read. No TLS, no second attempt: what does not go like this
-is `UnavailableError`, and goes the long way.
+One exchange at a time: what is asked is sent whole, then, where the answer does not come at once,
+whoever asked may do something else (`straight.pause`) until it is read. No TLS, no second attempt:
+what does not go like this is `UnavailableError`, and goes the long way.
 """
 
+import select
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from aeorsync.wire.limits import KIB, MAX_ERROR_BODY, MAX_HEAD, MIB
 _PIECE: Final = 256 * KIB
 _MOST: Final = 4 * MIB
 """Bytes of an answer; who has more to tell is heard piece by piece, the long way."""
+_AT_ONCE_S: Final = 0.005
 _OK: Final = 2
 
 
@@ -69,7 +71,8 @@ class Direct:
         try:
             line = self._line(asked.idle_s)
             line.sendall(self._printed(asked))
-            await straight.pause()
+            if not select.select([line], (), (), _AT_ONCE_S)[0]:
+                await straight.pause()
             answer = _Reply()
             while not answer.is_whole:
                 answer.feed(line.recv(_PIECE))

@@ -64,6 +64,11 @@ def begin(work: Coroutine[Any, Any, T]) -> Begun[T]:
     return asyncio.create_task(work)
 
 
+def by_now(begun: Begun[T]) -> T | None:
+    """What something that was begun has come to; None where it goes on, or failed."""
+    return begun.by_now if isinstance(begun, _Step) else None
+
+
 async def end(some: Iterable[Begun[Any]]) -> None:
     """Stop what was begun and still goes on, and wait until it has ended."""
     begun = list(some)
@@ -104,6 +109,10 @@ class _Step(Generic[T]):
         except Exception as error:  # noqa: BLE001  # for whoever awaits it
             self._failure = error
             self._is_over = True
+
+    @property
+    def by_now(self) -> T | None:
+        return self._result if self._is_over and self._failure is None else None
 
     def __await__(self) -> Generator[Any, None, T]:
         while not self._is_over:
