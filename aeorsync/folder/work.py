@@ -160,7 +160,12 @@ class Work(msgspec.Struct):
             # What the server had already it need not tell of.
             told = {path: made.get(path) for path, _ in known}
             notes = {MADE + path: what and what.value for path, what in told.items()}
-            self.ledger.note_all({**notes, note: None})
+            self.ledger.note_all({**notes, **self._come_and_gone(told), note: None})
+
+    def _come_and_gone(self, told: Mapping[str, Made | None]) -> dict[str, None]:
+        """Notes of what we made since the cursor and delete now: nothing is told of that."""
+        gone = (MADE + path for path, what in told.items() if what is Made.DELETED)
+        return {name: None for name in gone if self.ledger.noted(name) == Made.NEW.value}
 
     def settle(self, settled: Iterable[Settled]) -> None:
         """Write down what both sides have now, in one transaction. Blocking.

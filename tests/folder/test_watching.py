@@ -102,8 +102,9 @@ class Recording(AsyncClient):
         *,
         packed: bool = False,
     ) -> DiffReply:
-        self.asked.append("diff")
-        return await super().diff(cursor, paths, packed=packed)
+        page = await super().diff(cursor, paths, packed=packed)
+        self.asked.append("listing" if page.full else "diff")
+        return page
 
     async def commit(self, request: CommitRequest, chunks: Sequence[Chunk] = ()) -> CommitReply:
         reply = await super().commit(request, chunks)
@@ -113,8 +114,11 @@ class Recording(AsyncClient):
         return reply
 
 
-def test_what_is_edited_goes_before_what_the_server_tells_of_much_that_was_sent(
-    person: Make, tmp_path: Path
+@pytest.mark.parametrize("is_edited", [True, False])
+def test_what_changes_goes_before_what_the_server_tells_of_much_that_was_sent(
+    person: Make,
+    tmp_path: Path,
+    is_edited: bool,  # noqa: FBT001
 ) -> None:
     a = person("a")
     many = tmp_path / "many"
@@ -122,8 +126,14 @@ def test_what_is_edited_goes_before_what_the_server_tells_of_much_that_was_sent(
     for number in range(MANY):
         (many / f"{number}").write_text(f"{number}")
 
+    def change() -> None:
+        if is_edited:
+            a.write("many/7", "edited")
+        else:
+            (a.path / "many/7").unlink()
+
     async def scene() -> None:
-        client = Recording(a, lambda: a.write("many/7", "edited"))
+        client = Recording(a, change)
         async with client, FolderSync(a.path, client, a.remote, Options(), a.ledger) as sync:
             a.events = []
             watching = asyncio.create_task(sync.watch(a.events.append))
@@ -131,12 +141,14 @@ def test_what_is_edited_goes_before_what_the_server_tells_of_much_that_was_sent(
             await asyncio.sleep(0.5)
             client.asked.clear()
             many.rename(a.path / "many")
-            await until(lambda: "commit of 1" in client.asked)
-            first = client.asked.index(f"commit of {MANY}")
-            assert client.asked[first + 1] == "commit of 1"
-            # What it told of the many is heard all the same.
+            then = f"commit of {int(is_edited)}"
+            await until(lambda: then in client.asked)
+            assert client.asked[client.asked.index(f"commit of {MANY}") + 1] == then
+            # What it told of the many is heard all the same, and nothing has to be listed.
             await until(lambda: client.asked[-1] == "diff")
             await until(lambda: not sync._opened.ledger.notes(MADE))
+            await until(lambda: isinstance(a.events[-1], PassEnded))
+            assert "listing" not in client.asked
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 
