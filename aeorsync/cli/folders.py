@@ -1,7 +1,8 @@
 """Which folders to keep: those named on the command line, or those of ``aeorsync.toml``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from aeorsync.config import Exit
 from aeorsync.config import folders as table
@@ -10,8 +11,7 @@ from aeorsync.config.values import Given
 from aeorsync.errors import StartupError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flags:
+class Flags(msgspec.Struct, frozen=True, kw_only=True):
     """What was said on the command line about one folder; None where nothing was."""
 
     direction: str | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from aeorsync import config
+from aeorsync import __version__, config
 from aeorsync.cli import (
     care,
     changing,
@@ -93,8 +93,6 @@ for _panel, _names in _PANELS.items():
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
     if asked:
-        from aeorsync import __version__  # noqa: PLC0415  # looking it up takes a while
-
         typer.echo(f"aeorsync {__version__}")
         raise typer.Exit
 

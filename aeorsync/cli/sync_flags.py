@@ -4,14 +4,17 @@ Of its own, and with little to load: `cli.entry` comes here without the help of 
 """
 
 import gc
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from aeorsync.folder.events import Event
 
 STATUS: Final = "status"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class How(msgspec.Struct, frozen=True, kw_only=True):
     """How to go about it, whatever the folders are.
 
     Attributes:
@@ -70,9 +73,14 @@ def carry_out(  # noqa: PLR0913  # one parameter a flag
         return sync_status.show_status(remote, as_json=as_json)
     chosen = folders.chosen(local, remote, flags, config=config, is_all=all_)
     how = How(key=key, watch=watch, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    from aeorsync.cli import hasty  # noqa: PLC0415
+
+    done: list[Event] = []
+    if (code := hasty.run(chosen, how, done)) is not None:
+        return code
     from aeorsync.cli import syncing  # noqa: PLC0415
 
     # No higher thresholds: what a request leaves behind is a circle that holds its whole body.
     gc.freeze()
     gc.enable()
-    return syncing.run(chosen, how)
+    return syncing.run(chosen, how, done)

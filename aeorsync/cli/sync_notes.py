@@ -1,14 +1,14 @@
 """Noting how a folder stands, for ``aeorsync sync status``, while it is being kept.
 
-What is news is noted at once in memory and written at most once a second, in a thread; an end is
-written before the process goes on. A disk that refuses a note does not stop a pass: the note is
-a report, not a record.
+What is news is noted at once in memory and written within a second, in a thread. That a folder
+stands otherwise than before is written before anybody is told so, and an end before the process
+goes on. A disk that refuses a note does not stop a pass: the note is a report, not a record.
 """
 
-import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -16,9 +16,13 @@ from aeorsync.config.folders import SyncFolder
 from aeorsync.folder import events
 from aeorsync.folder.events import Event, Outcome, Problem
 from aeorsync.folder.places import MAX_LISTED, Copies, Note, Place, State, Trouble
-from aeorsync.folder.session import Status
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import SystemClock
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aeorsync.folder.session import Status
 
 _EVERY_S: Final = 1.0
 
@@ -32,7 +36,8 @@ class Noter:
         self._is_real = is_real
         self._clock = SystemClock()
         self._status: Callable[[], Status] | None = None
-        self._news = asyncio.Event()
+        self._news: asyncio.Event | None = None
+        self._turn = threading.Lock()
         self._is_full = True
         self._conflicts: dict[str, tuple[str, ...]] = {}
         self._problems: dict[str, Problem] = {}
@@ -45,22 +50,37 @@ class Noter:
         )
 
     @asynccontextmanager
-    async def writing(self, status: Callable[[], Status]) -> AsyncIterator[None]:
-        """Write what is news while this is held.
+    async def telling(self, status: "Callable[[], Status]") -> AsyncIterator[None]:
+        """Take what the ledger says while this is held, and write a note at the end.
 
         Args:
             status: Asks the ledger.
         """
         self._status = status
         self._take_status()
-        writer = asyncio.create_task(self._write_on())
         try:
             yield
         finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
             self._status = None
             await self.write()
+
+    @asynccontextmanager
+    async def writing(self, status: "Callable[[], Status]") -> AsyncIterator[None]:
+        """The same, and write what is news meanwhile.
+
+        Args:
+            status: Asks the ledger.
+        """
+        import asyncio  # noqa: PLC0415  # there by now; a hasty pass does without
+
+        self._news = asyncio.Event()
+        async with self.telling(status):
+            writer = asyncio.create_task(self._write_on(self._news))
+            try:
+                yield
+            finally:
+                writer.cancel()
+                await asyncio.gather(writer, return_exceptions=True)
 
     def take(self, event: Event) -> None:
         """Note what an event says."""
@@ -90,14 +110,19 @@ class Noter:
     def set(self, **facts: Any) -> None:  # noqa: ANN401  # fields of `Note`
         """Note facts by the names of `Note`."""
         self.note = msgspec.structs.replace(self.note, **facts)
-        self._news.set()
+        if self._news is not None:
+            self._news.set()
 
     async def write(self) -> None:
         """Write the note now."""
         if not self._is_real:
             return
-        with suppress(OSError):
-            await bridge.run(self._place.write, self.note)
+        await bridge.run(self._write)
+
+    def _write(self) -> None:
+        # One at a time, each what is known by then: none takes the place of a later one.
+        with self._turn, suppress(OSError):
+            self._place.write(self.note)
 
     def _take_outcome(self, outcome: Outcome) -> None:
         if self._is_full:
@@ -112,6 +137,7 @@ class Noter:
         self._problems.update((problem.path, problem) for problem in outcome.problems)
         problems = list(self._problems.values())
         failures = sum(problem.why not in events.AS_WANTED for problem in problems)
+        was = self.note.state
         state = State.CONFLICTS if self._conflicts else State.SYNCED
         listed = sorted(self._conflicts.items())[:MAX_LISTED]
         self.set(
@@ -125,6 +151,8 @@ class Noter:
             problem_count=failures,
             problems=[Trouble(p.path, p.why.value, p.message) for p in problems[:MAX_LISTED]],
         )
+        if self._news is not None and self._is_real and self.note.state is not was:
+            self._write()
 
     def _take_status(self) -> None:
         """Take over what the ledger says; too long a look for every pass over a path or two."""
@@ -133,10 +161,12 @@ class Noter:
             self._conflicts = {conflict.path: conflict.copies for conflict in status.conflicts}
             self.set(waiting=status.waiting)
 
-    async def _write_on(self) -> None:
+    async def _write_on(self, news: "asyncio.Event") -> None:
+        import asyncio  # noqa: PLC0415  # likewise
+
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await news.wait()
+            news.clear()
             await self.write()
             await asyncio.sleep(_EVERY_S)
 

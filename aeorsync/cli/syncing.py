@@ -15,13 +15,14 @@ import asyncio
 import signal
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
+from aeorsync.cli.hasty import code_of
 from aeorsync.cli.hints import REFUSED_HINT
 from aeorsync.cli.sync_flags import How
 from aeorsync.cli.sync_notes import Noter
@@ -41,11 +42,11 @@ from aeorsync.errors import (
 )
 from aeorsync.folder import events
 from aeorsync.folder.brake import MassDeletionError
-from aeorsync.folder.events import Event, Outcome
-from aeorsync.folder.options import DeleteLimit, Options
+from aeorsync.folder.events import Event
+from aeorsync.folder.options import DeleteLimit
 from aeorsync.folder.places import Places, State
 from aeorsync.folder.root import RootGoneError
-from aeorsync.folder.session import FolderSync, Status
+from aeorsync.folder.session import FolderSync
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import SystemClock
 from aeorsync.runtime.memory import share_arenas
@@ -77,12 +78,13 @@ _WORST_FIRST: Final = (
 )
 
 
-def run(folders: Sequence[SyncFolder], how: How) -> int:
+def run(folders: Sequence[SyncFolder], how: How, told: Sequence[Event] = ()) -> int:
     """Keep folders until that is done or somebody stops it.
 
     Args:
         folders: At least one.
         how: For all of them.
+        told: What was done to the first of them by now (`cli.hasty`), and not told yet.
 
     Returns:
         The exit code of the process; of several folders, that of the one that stands worst.
@@ -92,6 +94,7 @@ def run(folders: Sequence[SyncFolder], how: How) -> int:
     keepers = [Keeper(folder, how, places, screen) for folder in folders]
     with screen:
         share_arenas()
+        keepers[0].tell(told)
         return uvloop.run(_run(keepers, how))
 
 
@@ -143,6 +146,11 @@ class Keeper:
         self._noter = Noter(self._place, folder, is_real=not how.dry_run)
         self._done = 0
 
+    def tell(self, some: Iterable[Event]) -> None:
+        """Take what happened before."""
+        for event in some:
+            self._report(event)
+
     async def keep(self) -> int:
         """Keep the folder until that is done; return the exit code it comes to.
 
@@ -184,7 +192,8 @@ class Keeper:
 
             def sync(limit: DeleteLimit) -> FolderSync:
                 path = self._folder.remote.path
-                return FolderSync(root, client, path, self._options(limit), ledger)
+                options = self._folder.options(limit, dry_run=self._how.dry_run)
+                return FolderSync(root, client, path, options, ledger)
 
             while True:
                 try:
@@ -202,7 +211,7 @@ class Keeper:
             if not is_once:
                 await sync.watch(self._report)
             outcome = await sync.run_once(self._report)
-            return code_of(outcome, sync.status())
+            return code_of(outcome, sync.status().conflicts)
 
     def _prepare(self) -> None:
         """Make what is missing at the first time.
@@ -219,21 +228,10 @@ class Keeper:
             text = f"cannot make {error.filename or self._folder.local}: {error.strerror}"
             raise StartupError(text, Exit.DATA_UNUSABLE) from error
 
-    def _options(self, limit: DeleteLimit) -> Options:
-        folder = self._folder
-        return Options(
-            direction=folder.direction,
-            include=folder.include,
-            exclude=folder.exclude,
-            delete_local=folder.delete_local,
-            delete_remote=folder.delete_remote,
-            max_delete=limit,
-            dry_run=self._how.dry_run,
-        )
-
     def _report(self, event: Event) -> None:
-        self._screen.event(self._name, event)
+        # Whoever is told asks how it stands.
         self._noter.take(event)
+        self._screen.event(self._name, event)
         match event:
             case events.Uploaded() | events.Downloaded() | events.Deleted() | events.Moved():
                 self._done += 1
@@ -298,10 +296,3 @@ def exit_code(error: AeorError) -> int:
     if isinstance(error, StartupError):
         return error.exit_code
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
-
-
-def code_of(outcome: Outcome, status: Status) -> int:
-    """Return the exit code that a pass comes to."""
-    if outcome.failures:
-        return Exit.PROBLEMS
-    return Exit.CONFLICTS if status.conflicts or outcome.conflicts else Exit.OK

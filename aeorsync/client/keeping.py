@@ -6,21 +6,33 @@ from typing import Any
 
 from aeorsync.client.calling import PATIENCE_S, Call, connect, place
 from aeorsync.client.syncing import SyncCalls
+from aeorsync.remote.asking import Way
 
 
 class FolderClient(SyncCalls):
     """A server, for `folder.session`; belongs to one event loop."""
 
     def __init__(
-        self, url: str, key: str | None = None, *, authorities: Path | None = None
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        authorities: Path | None = None,
+        way: Way | None = None,
     ) -> None:
-        """Prepare; nothing is connected yet. The arguments are those of `AsyncClient`.
+        """Prepare; nothing is connected yet.
+
+        Args:
+            url: As for `AsyncClient`, like the next two.
+            key: See there.
+            authorities: See there.
+            way: How to get to the server; None for the usual one.
 
         Raises:
             BadRequestError: ``url`` is not an address.
             StartupError: ``authorities`` cannot be used.
         """
-        super().__init__(connect(url, key, authorities), PATIENCE_S)
+        super().__init__(way or connect(url, key, authorities), PATIENCE_S)
 
     async def give_up(self, path: str, version: str) -> Any:  # noqa: ANN401  # not looked at
         """Drop one version that readers do not see; see `ConflictCalls`."""

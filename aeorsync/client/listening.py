@@ -16,7 +16,7 @@ from aeorsync.errors import (
     UnavailableError,
     UntrustedError,
 )
-from aeorsync.remote.connection import Request
+from aeorsync.remote.asking import Request
 from aeorsync.remote.sse import EventDecoder
 
 CONNECTED: Final = "connected"

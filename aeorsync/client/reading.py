@@ -25,7 +25,7 @@ from aeorsync.errors import (
     UnavailableError,
     UntrustedError,
 )
-from aeorsync.remote.connection import Answer, Request
+from aeorsync.remote.asking import Answer, Request
 from aeorsync.wire.headers import MODE, MTIME, NS_PER_MS, parse_mode, parse_mtime
 
 _TYPES: Final = {"file": FILE, "directory": DIRECTORY, "symlink": SYMLINK}

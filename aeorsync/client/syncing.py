@@ -14,7 +14,7 @@ import msgspec
 from aeorsync.client.calling import LONG_S, Call, Caller, place
 from aeorsync.core.hashing import parse_hash, parse_ids
 from aeorsync.errors import UNREADABLE, BadRequestError, UnavailableError
-from aeorsync.remote.connection import CALL_S, Request
+from aeorsync.remote.asking import CALL_S, Request
 from aeorsync.runtime.redact import redact
 from aeorsync.wire import blobs, framing
 from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants, parse_delta

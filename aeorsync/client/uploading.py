@@ -6,7 +6,6 @@
 Memory: a few batches of `BATCH` bytes and the names of the chunks, whatever the size.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -96,6 +95,8 @@ class Upload:
 
     async def send(self, cutter: Cutter) -> None:
         """Send all that a cutter cuts, and that is not there yet."""
+        import asyncio  # noqa: PLC0415  # there by now, but not for whoever only packs chunks
+
         turn = asyncio.Lock()
 
         async def work() -> None:

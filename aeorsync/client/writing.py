@@ -26,7 +26,7 @@ from aeorsync.client.model import Written
 from aeorsync.client.syncing import SyncCalls
 from aeorsync.client.uploading import Cutter, Upload
 from aeorsync.errors import UNREADABLE, BadRequestError, StaleError
-from aeorsync.remote.connection import Request
+from aeorsync.remote.asking import Request
 from aeorsync.runtime import bridge
 from aeorsync.wire import blobs
 from aeorsync.wire.headers import MODE, MTIME, print_mode, print_mtime

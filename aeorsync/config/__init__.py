@@ -12,9 +12,10 @@ name. Every refusal is a ``StartupError`` with ``Exit.CONFIG``; no other error i
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from aeorsync.config import files, values
 from aeorsync.config.profiles import DEFAULT_PROFILE, PROFILE_VARIABLE, Profile, Profiles
@@ -54,8 +55,7 @@ DEFAULT_URL: Final = "http://localhost:6830"
 _TYPE_WORDS: Final = {int: "a whole number", str: "a text", list: "a list of texts"}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """All settings of a node, parsed and checked against each other.
 
     Attributes:
@@ -87,7 +87,7 @@ class Settings:
     advertise_url: str | None
     peers: tuple[str, ...]
     join: str | None
-    join_token: str | None = field(repr=False)
+    join_token: str | None
     tls_cert: Path | None
     tls_key: Path | None
     cluster_ca: Path | None
@@ -98,9 +98,12 @@ class Settings:
     gc_interval: int = 24
     cors_origins: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        names = (name for name in self.__struct_fields__ if name != "join_token")
+        return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
-@dataclass(frozen=True, slots=True)
-class Target:
+
+class Target(msgspec.Struct, frozen=True):
     """A running node that a command talks to.
 
     Attributes:
@@ -110,8 +113,11 @@ class Target:
     """
 
     url: str
-    key: str | None = field(repr=False)
+    key: str | None
     cluster_ca: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Target({self.url!r})"
 
 
 def load(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> Settings:

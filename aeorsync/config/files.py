@@ -1,7 +1,5 @@
 """Reading a TOML file of settings; whatever cannot be used is refused by its name and place."""
 
-import difflib
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -17,6 +15,8 @@ def read(path: Path) -> dict[str, object]:
     Raises:
         StartupError: It cannot be read, is too large, or is not TOML.
     """
+    import tomllib  # noqa: PLC0415  # takes a while, and not everybody has such a file
+
     try:
         with path.open("rb") as file:
             body = file.read(FILE_MAX_BYTES + 1)
@@ -33,6 +33,8 @@ def read(path: Path) -> dict[str, object]:
 
 def meant(key: str, known: Iterable[str]) -> str:
     """Return a hint at the closest known key: by its whole name, else by its last part."""
+    import difflib  # noqa: PLC0415  # likewise
+
     names = list(known)
     last_parts = {name.rpartition(".")[2]: name for name in names}
     close = difflib.get_close_matches(key, names, 1) or [

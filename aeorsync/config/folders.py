@@ -25,10 +25,11 @@ a ``StartupError`` with ``Exit.CONFIG`` that names the table and the key.
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
+
+import msgspec
 
 from aeorsync.config import files, values
 from aeorsync.config.table import SETTINGS
@@ -36,7 +37,7 @@ from aeorsync.config.values import Given, refused
 from aeorsync.core.paths import TreePath, parse
 from aeorsync.core.reconcile import Direction
 from aeorsync.errors import BadRequestError
-from aeorsync.folder.options import DeleteLimit
+from aeorsync.folder.options import DeleteLimit, Options
 
 CONFIG_VARIABLE: Final = "AEORSYNC_CONFIG"
 HOME_VARIABLE: Final = "XDG_CONFIG_HOME"
@@ -61,8 +62,7 @@ _WORDS: Final[Mapping[type, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
+class Remote(msgspec.Struct, frozen=True):
     """A path on a server.
 
     Attributes:
@@ -77,8 +77,7 @@ class Remote:
         return f"{self.url}{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class SyncFolder:
+class SyncFolder(msgspec.Struct, frozen=True):
     """One folder and what it is to be kept equal to.
 
     Attributes:
@@ -102,6 +101,18 @@ class SyncFolder:
     max_delete: DeleteLimit = _DEFAULT_LIMIT
     delete_local: bool = True
     delete_remote: bool = True
+
+    def options(self, limit: DeleteLimit, *, dry_run: bool = False) -> Options:
+        """How to go about it, with some limit in place of its own."""
+        return Options(
+            direction=self.direction,
+            include=self.include,
+            exclude=self.exclude,
+            delete_local=self.delete_local,
+            delete_remote=self.delete_remote,
+            max_delete=limit,
+            dry_run=dry_run,
+        )
 
 
 def find(flag: str | None, environment: Mapping[str, str] = os.environ) -> Path:

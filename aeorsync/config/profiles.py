@@ -13,9 +13,10 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from aeorsync.config.values import Exit, refused
 from aeorsync.errors import StartupError
@@ -30,8 +31,7 @@ _MAX_BYTES: Final = 1 << 20
 _FOR_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True):
     """A server and how to be let in.
 
     Attributes:
@@ -43,8 +43,11 @@ class Profile:
 
     name: str
     url: str
-    key: str | None = field(repr=False)
+    key: str | None
     cluster_ca: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Profile({self.name!r}, {self.url!r})"
 
 
 class Profiles:
@@ -86,7 +89,7 @@ class Profiles:
         """
         check_name(profile.name)
         ca = profile.cluster_ca
-        kept = replace(profile, cluster_ca=None if ca is None else ca.absolute())
+        kept = msgspec.structs.replace(profile, cluster_ca=None if ca is None else ca.absolute())
         return self._write({**self._load(), profile.name: kept})
 
     def remove(self, name: str) -> bool:

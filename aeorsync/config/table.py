@@ -3,15 +3,15 @@
 The loader, the help of the command line and the test of ``docs/operations.md`` are driven by it.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 WEEK: Final = 7 * 24 * 3600
 MAX_RETENTION_S: Final = 3650 * 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """One thing a node can be told.
 
     Attributes:

@@ -6,11 +6,12 @@ message names where the text came from.
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+
+import msgspec
 
 from aeorsync.errors import StartupError
 
@@ -51,8 +52,7 @@ class AuthMode(StrEnum):
     FILE = "file"
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(msgspec.Struct, frozen=True):
     """A value as text, and where a person would go to change it."""
 
     text: str

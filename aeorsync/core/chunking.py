@@ -9,15 +9,23 @@ how the bytes arrived.
 """
 
 from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
 
-from pyfastcdc import FastCDC
+if TYPE_CHECKING:
+    from pyfastcdc import FastCDC
 
 MIN_CHUNK = 64 * 1024
 AVERAGE_CHUNK = 128 * 1024
 MAX_CHUNK = 256 * 1024
 """Also the largest chunk the wire carries."""
 
-_cutter = FastCDC(avg_size=AVERAGE_CHUNK, min_size=MIN_CHUNK, max_size=MAX_CHUNK)
+
+@cache
+def _cutter() -> "FastCDC":
+    from pyfastcdc import FastCDC  # noqa: PLC0415  # only where there is something to cut
+
+    return FastCDC(avg_size=AVERAGE_CHUNK, min_size=MIN_CHUNK, max_size=MAX_CHUNK)
 
 
 class Chunker:
@@ -34,7 +42,7 @@ class Chunker:
         buffer = self._rest + data if self._rest else data
         view = memoryview(buffer)
         start = 0
-        for chunk in _cutter.cut_buf(buffer):
+        for chunk in _cutter().cut_buf(buffer):
             stop = chunk.offset + chunk.length
             # The last piece ends where the buffer does, perhaps not where the content would.
             if stop == len(buffer) and chunk.length < MAX_CHUNK:

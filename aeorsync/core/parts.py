@@ -14,19 +14,28 @@ is refused, and then it is sent whole.
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 from blake3 import blake3
-from pyfastcdc import FastCDC
 
 from aeorsync.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from pyfastcdc import FastCDC
 
 MARK_SIZE: Final = 8
 _PART: Final = struct.Struct(">H8s")
 _WORD: Final = struct.Struct(">I")
 _COPY: Final = struct.Struct(">II")
 _NEW: Final = 1 << 31
-_cutter: Final = FastCDC(avg_size=1024, min_size=256, max_size=4096)
+
+
+@cache
+def _cutter() -> "FastCDC":
+    from pyfastcdc import FastCDC  # noqa: PLC0415  # only where there is something to cut
+
+    return FastCDC(avg_size=1024, min_size=256, max_size=4096)
 
 
 def describe(plain: bytes | memoryview) -> bytes:
@@ -114,6 +123,6 @@ def _literal(data: bytes) -> tuple[bytes, ...]:
 def _parts(plain: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
     """Where each part begins, its size, its mark."""
     view = memoryview(plain)
-    for cut in _cutter.cut_buf(plain) if len(plain) else ():
+    for cut in _cutter().cut_buf(plain) if len(plain) else ():
         stop = cut.offset + cut.length
         yield cut.offset, cut.length, blake3(view[cut.offset : stop]).digest(length=MARK_SIZE)

@@ -9,8 +9,9 @@ atomic, and so is what a person did at once as long as it fits into one.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from aeorsync.core.versions import Kind
 from aeorsync.folder.facts import Content, is_inside
@@ -23,8 +24,7 @@ LARGE: Final = 8 * MIB
 """A file of more bytes is sent piece by piece before its commit."""
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """One commit.
 
     Attributes:
@@ -33,8 +33,8 @@ class Batch:
         size: Bytes of the files.
     """
 
-    drops: list[Drop] = field(default_factory=list)
-    gives: list[Give] = field(default_factory=list)
+    drops: list[Drop] = msgspec.field(default_factory=list)
+    gives: list[Give] = msgspec.field(default_factory=list)
     size: int = 0
 
     @property

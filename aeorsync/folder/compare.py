@@ -4,9 +4,9 @@ import os
 import stat
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import msgspec
 from msgspec.structs import replace
 
 from aeorsync.core.versions import Kind
@@ -24,8 +24,7 @@ Row: TypeAlias = tuple[Any, ...]
 Known: TypeAlias = dict[str, Row]
 
 
-@dataclass(slots=True)
-class Desk:
+class Desk(msgspec.Struct):
     """What a scan works with, and what it puts down for the ledger.
 
     Attributes:
@@ -42,7 +41,7 @@ class Desk:
     tell: Callable[[Trouble], None]
     has_copies: bool
     defers: bool = False
-    fresh: list[tuple[str, Fingerprint, bool]] = field(default_factory=list)
+    fresh: list[tuple[str, Fingerprint, bool]] = msgspec.field(default_factory=list)
 
     def leave(self, path: str, flaw: Flaw, what: str) -> None:
         """Tell that a path is left out."""

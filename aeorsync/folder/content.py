@@ -6,8 +6,8 @@ as fast as two cores allow (1.5 GB/s here). At most `_WINDOW` pieces are in memo
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 from aeorsync.core.chunking import MIN_CHUNK, Chunker
 from aeorsync.core.hashing import chunk_id, content_hash, hasher
@@ -15,9 +15,19 @@ from aeorsync.errors import StaleError
 from aeorsync.folder.facts import REFERENCE, Content, Fingerprint, Place
 from aeorsync.folder.held import HeldFolder
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
 _PIECE: Final = 4 << 20
 _WINDOW: Final = 2
-_cutters: Final = ThreadPoolExecutor(2, thread_name_prefix="aeorsync-hash")
+
+
+@cache
+def _cutters() -> "ThreadPoolExecutor":
+    # Loaded when there is a large file: many a pass meets none.
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    return ThreadPoolExecutor(2, thread_name_prefix="aeorsync-hash")
 
 
 class ReadError(StaleError):
@@ -98,7 +108,7 @@ class Cutting:
         for piece in _pieces(self._handle):
             self.size += len(piece)
             self._wait()
-            self._ahead = _cutters.submit(self._whole.update, piece)  # type: ignore[arg-type]
+            self._ahead = _cutters().submit(self._whole.update, piece)  # type: ignore[arg-type]
             for view in chunker.feed(piece):
                 yield chunk_id(view), view
         self._wait()

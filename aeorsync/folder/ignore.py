@@ -22,8 +22,9 @@ more than can be used, leaves out its whole folder, for what it was to protect i
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
 
 from aeorsync.core.hashing import content_hash
 from aeorsync.errors import BadRequestError
@@ -40,8 +41,7 @@ MAX_FILE: Final = 1 << 20
 """Bytes of one file of patterns."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Level:
+class _Level(msgspec.Struct, frozen=True):
     """Patterns that hold in a folder and below.
 
     Attributes:
@@ -57,8 +57,7 @@ class _Level:
         return self.spec.check_file(self.inner + name, separators=()).include
 
 
-@dataclass(frozen=True, slots=True)
-class Ignore:
+class Ignore(msgspec.Struct, frozen=True):
     """The rules of one folder; made for the top by `parse`, for others by `enter`.
 
     Attributes:
@@ -117,7 +116,7 @@ class Ignore:
         """
         if not self.salt:
             return self if folder is None else self._with_file(folder)
-        inner = replace(
+        inner = msgspec.structs.replace(
             self,
             excluded=_deeper(self.excluded, name),
             included=_deeper(self.included, name),
@@ -164,7 +163,7 @@ class Ignore:
             return self
         spec = self._parse_file(facts.join(folder.path, FILE_NAME), data)
         salt = content_hash(self.salt + content_hash(folder.path.encode()) + content_hash(data))
-        return replace(self, salt=salt, levels=(_Level(spec), *self.levels))
+        return msgspec.structs.replace(self, salt=salt, levels=(_Level(spec), *self.levels))
 
     def _parse_file(self, path: str, data: bytes) -> "GitIgnoreSpec":
         from aeorsync.folder import patterns  # noqa: PLC0415  # most folders have none

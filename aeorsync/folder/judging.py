@@ -11,7 +11,8 @@ address that lags behind: it cannot have deleted or replaced what it never had.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from aeorsync.core.versions import Kind
 from aeorsync.errors import NotFoundError, StaleError, UnavailableError
@@ -23,8 +24,7 @@ from aeorsync.runtime import bridge
 from aeorsync.wire.protocol import Held
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What the server said.
 
     Attributes:
@@ -33,7 +33,7 @@ class Verdict:
     """
 
     stands: frozenset[str] = frozenset()
-    unseen: frozenset[str] = field(default=frozenset())
+    unseen: frozenset[str] = frozenset()
 
 
 async def judge(work: Work, waiting: Iterable[tuple[str, bytes]]) -> Verdict:

@@ -1,7 +1,8 @@
 """Rows of the ledger as values, and values as rows."""
 
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from aeorsync.core.versions import Kind
 from aeorsync.folder.facts import Agreed, Copy, Fingerprint
@@ -19,8 +20,7 @@ Row: TypeAlias = tuple[str, int, int, int, int, int, int, int]
 """A name, its fingerprint, whether it is racy: what a scan compares."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """A download that was interrupted.
 
     Attributes:

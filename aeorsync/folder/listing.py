@@ -8,7 +8,6 @@ import operator
 import os
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import msgspec
@@ -33,8 +32,7 @@ _SIZE: Final = 20
 _look: Final = operator.attrgetter("st_mode", "st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
 
 
-@dataclass(slots=True)
-class Listing:
+class Listing(msgspec.Struct):
     """The entries of one folder; all lists are sorted.
 
     Attributes:

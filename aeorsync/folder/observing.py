@@ -16,8 +16,9 @@ our key may see less by now. What it does not tell may be gone, or nobody delete
 (`DOUBT`), and where it has never seen what we hold (`judging`), the brake has a person decide.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from aeorsync.errors import BadRequestError
 from aeorsync.folder import sent, told
@@ -34,8 +35,7 @@ DOUBT: Final = "doubt"
 """Noted while changes wait that were told by a listing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
+class _Heard(msgspec.Struct, frozen=True):
     """What a page told: all paths, and those that are not as agreed."""
 
     told: list[str]
@@ -98,12 +98,15 @@ class Observer:
         # A page that is lost is asked for again: the cursor is written down after it.
         with self._ledger.transaction(lasts=False):
             made = self._ledger.notes(MADE)
+            # Where nothing waits, nothing is gone that waits to be taken over.
+            waits = self._ledger.count_pending() > 0
             names = (MADE + path for path in found)
             self._ledger.note_all({name: None for name in names if name in made})
             for path, state in found.items():
                 sent.recognise(self._work, path, state)
                 agreed = None if is_new else self._ledger.agreed(path)
-                if agreed is not None and state is not None and self._is_reborn(path):
+                is_there = agreed is not None and state is not None
+                if is_there and waits and self._is_reborn(path):
                     self._ledger.forget([path])
                     self._work.reborn.add(path)
                     agreed = None
@@ -111,7 +114,8 @@ class Observer:
                     settled.append(path)
                     continue
                 news[path] = told.encode(state)
-            self._ledger.settle(*settled)
+            if waits:
+                self._ledger.settle(*settled)
             self._ledger.postpone_all(news.items())
         return _Heard(list(found), list(news))
 

@@ -11,8 +11,9 @@ without having changed anything.
 """
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from aeorsync.core.reconcile import Direction
 from aeorsync.errors import BadRequestError
@@ -23,8 +24,7 @@ _LIMIT: Final = re.compile(r"(\d{1,9})(%?)\Z", re.ASCII)
 _ALL: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteLimit:
+class DeleteLimit(msgspec.Struct, frozen=True):
     """How much may be deleted on one side in one pass.
 
     Attributes:
@@ -64,8 +64,7 @@ class DeleteLimit:
         return f"{self.number}{'%' * self.is_percent}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a person chose.
 
     Attributes:
@@ -85,7 +84,7 @@ class Options:
     exclude: tuple[str, ...] = ()
     delete_local: bool = True
     delete_remote: bool = True
-    max_delete: DeleteLimit = field(default_factory=DeleteLimit)
+    max_delete: DeleteLimit = msgspec.field(default_factory=DeleteLimit)
     dry_run: bool = False
     rescan_s: float = 300.0
     debounce_s: float = 0.03

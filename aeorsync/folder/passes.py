@@ -10,25 +10,20 @@
 Whatever breaks off is repeated: the ledger knows what was told and what was agreed on.
 """
 
-import asyncio
-from dataclasses import dataclass, field
-from dataclasses import replace as changed
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from aeorsync.core.reconcile import Direction, Policy
 from aeorsync.core.versions import Kind
 from aeorsync.errors import StaleError
-from aeorsync.folder import sent, told, unsure
+from aeorsync.folder import little, sent, told, unsure
 from aeorsync.folder.brake import brake
-from aeorsync.folder.edits import push_edits
 from aeorsync.folder.events import (
-    Act,
     Outcome,
     PassEnded,
     PassStarted,
-    Planned,
     Report,
     Why,
 )
@@ -38,20 +33,15 @@ from aeorsync.folder.judging import Verdict, as_found, judge
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.observing import CURSOR, DOUBT, Observer, all_pending
 from aeorsync.folder.options import Options
-from aeorsync.folder.placing import Placer
 from aeorsync.folder.plan import UNTOLD, Give, Plan, Planner
-from aeorsync.folder.pull import pull
-from aeorsync.folder.push import push
-from aeorsync.folder.reading import read_fresh
+from aeorsync.folder.rehearsing import rehearse
 from aeorsync.folder.root import SafeRoot
 from aeorsync.folder.scan import Scan
 from aeorsync.folder.selection import Selection
 from aeorsync.folder.server import Server
-from aeorsync.folder.showing import CONFLICT, show
-from aeorsync.folder.sweeping import sweep
 from aeorsync.folder.told import Scope, Told
-from aeorsync.folder.work import Tally, Work
-from aeorsync.runtime import bridge
+from aeorsync.folder.work import CONFLICT, Tally, Work
+from aeorsync.runtime import bridge, straight
 from aeorsync.runtime.clock import WallClock
 
 RULES: Final = "rules"
@@ -59,11 +49,12 @@ ROOT: Final = "root"
 """The note of which folder it is."""
 MAX_ROUNDS: Final = 5
 """Rounds of a pass in which something changes all the time."""
+MANY: Final = 500
+"""What the server tells of so many paths that we changed takes a while to hear."""
 _PATIENCE_S: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What a pass looks at.
 
     Attributes:
@@ -80,8 +71,7 @@ class Look:
     waiting: bool = False
 
 
-@dataclass(slots=True)
-class Engine:
+class Engine(msgspec.Struct):
     """Does passes over one pair, one at a time.
 
     Attributes:
@@ -91,6 +81,9 @@ class Engine:
         scope: Where on the server.
         options: What a person chose.
         clock: For the time of day.
+        leaves_echo: Whether a pass that sent much may end before the server has told of it; then
+            another one follows.
+        has_echo: Whether the last pass ended so.
         swept: Whether what an earlier run left was seen to.
         solved: Paths that the last pass made equal.
     """
@@ -101,8 +94,10 @@ class Engine:
     scope: Scope
     options: Options
     clock: WallClock
-    swept: bool = field(default=False)
-    solved: frozenset[str] = field(default=frozenset())
+    leaves_echo: bool = False
+    has_echo: bool = False
+    swept: bool = False
+    solved: frozenset[str] = frozenset()
 
     async def run(self, look: Look, report: Report) -> Outcome:
         """Do a pass.
@@ -122,11 +117,12 @@ class Engine:
                 # It tells all that it finds, once.
                 rescans = tally.is_stale = False
                 again = frozenset() if number else again
-            if not (again or rescans or tally.is_stale):
+            self.has_echo = tally.is_stale and self.leaves_echo and len(tally.solved) >= MANY
+            if not (again or rescans or (tally.is_stale and not self.has_echo)):
                 break
             if again and number:
-                await asyncio.sleep(_PATIENCE_S * number)
-            look = changed(look, paths=None if rescans else again, remote=True)
+                await little.rest(_PATIENCE_S * number)
+            look = replace(look, paths=None if rescans else again, remote=True)
             work = self._work(report, tally)
         self.solved = frozenset(tally.solved)
         for path in tally.again:
@@ -164,13 +160,13 @@ class _Round:
         if self._look.remote:
             # Before the scan: it compares with what was agreed.
             await sent.hear(self._work)
-            observing = asyncio.create_task(Observer(self._work, self._conflicted).run())
+            observing = straight.begin(Observer(self._work, self._conflicted).run())
             try:
+                little.check_news(observing)
                 founds = await bridge.run(self._scan)
                 newly = await observing
             finally:
-                observing.cancel()
-                await asyncio.gather(observing, return_exceptions=True)
+                await straight.end([observing])
         else:
             founds = await bridge.run(self._scan)
         for trouble in self._troubles:
@@ -180,29 +176,39 @@ class _Round:
         plan = await bridge.run(self._plan, founds, waiting, verdict)
         if plan.drop:
             await bridge.run(self._read_moved, plan)
+        little.check(plan)
         await bridge.run(brake, self._ledger, self._options, plan, verdict.unseen)
         if self._options.dry_run:
-            self._tell(plan)
+            rehearse(self._work, plan)
             return
         await bridge.run(self._know_root)
         await self._carry_out(plan)
 
     async def _carry_out(self, plan: Plan) -> None:
+        # What there is no need of is not loaded: most passes find nothing to do.
         work, direction = self._work, self._options.direction
         for problem in plan.problems:
             work.trouble(problem.path, problem.why, problem.message)
         work.shows.update(plan.show)
         await bridge.run(work.settle_seen, plan.settle)
-        placer = Placer(work, self._engine.clock)
         if plan.take or plan.remove:
+            from aeorsync.folder.pull import pull  # noqa: PLC0415
+
             await pull(work, plan, self._engine.clock)
         if plan.give or plan.drop:
+            from aeorsync.folder.push import push  # noqa: PLC0415
+
             await push(work, plan)
         # What readers see is stated again by these, so whoever edits that has to come before.
         if plan.edits:
+            from aeorsync.folder.edits import push_edits  # noqa: PLC0415
+
             await push_edits(work, plan.edits, pushes=direction is not Direction.PULL)
         if plan.show:
-            await show(work, placer, plan.show)
+            from aeorsync.folder.placing import Placer  # noqa: PLC0415
+            from aeorsync.folder.showing import show  # noqa: PLC0415
+
+            await show(work, Placer(work, self._engine.clock), plan.show)
 
     def _know_root(self) -> None:
         """Note which folder it is before anything is agreed: another one must not pass for it."""
@@ -245,6 +251,8 @@ class _Round:
             if self._ledger.change_of(part.path) is None:
                 # Nobody waits for that download any more.
                 self._ledger.end_part(part.path)
+        from aeorsync.folder.sweeping import sweep  # noqa: PLC0415  # seldom needed
+
         # What a crash left may be what seems to be gone.
         self._troubles[:] = sweep(self._engine.root, self._ledger, scan.temps, self._engine.clock)
 
@@ -292,6 +300,8 @@ class _Round:
 
     def _read_moved(self, plan: Plan) -> None:
         """Read what may have come from what goes there: a move is no deletion."""
+        from aeorsync.folder.reading import read_fresh  # noqa: PLC0415  # seldom needed
+
         agreed = (self._ledger.agreed(drop.path) for drop in plan.drop if drop.kind is Kind.FILE)
         sizes = {was.fingerprint.size for was in agreed if was is not None}
         some = [give for give in plan.give if give.is_unread and give.here.size in sizes]
@@ -317,6 +327,10 @@ class _Round:
     ) -> frozenset[str]:
         """Read what the server tells something of; return what is changing just now."""
         some = [found for path, _ in waiting if (found := founds.get(path)) and found.is_unread]
+        if not some:
+            return frozenset()
+        from aeorsync.folder.reading import read_fresh  # noqa: PLC0415  # takes a while
+
         gives = [
             Give(found.path, found.fingerprint, None, "", "", found.was)
             for found in some
@@ -363,25 +377,6 @@ class _Round:
             paths = paths.union(*map(self._ledger.waiting_inside, looked))
         rows = ((path, self._ledger.change_of(path)) for path in sorted(paths))
         return [(path, row) for path, row in rows if row is not None]
-
-    def _tell(self, plan: Plan) -> None:
-        """Say what would be done."""
-        work, tally = self._work, self._work.tally
-        for problem in plan.problems:
-            work.trouble(problem.path, problem.why, problem.message)
-        for take in plan.take:
-            work.report(Planned(take.path, Act.DOWNLOAD, take.told.size))
-        for give in plan.give:
-            act = Act.CONFLICT if give.is_conflict else Act.UPLOAD
-            work.report(Planned(give.path, act, give.here.size))
-        for step in plan.remove:
-            work.report(Planned(step.path, Act.DELETE_LOCAL))
-        for drop in plan.drop:
-            work.report(Planned(drop.path, Act.DELETE_REMOTE))
-        tally.downloaded += len(plan.take)
-        tally.uploaded += len(plan.give)
-        tally.deleted_local += len(plan.remove)
-        tally.deleted_remote += len(plan.drop)
 
 
 def _is_folder(state: Told | None, agreed: Agreed | None) -> bool:

@@ -7,9 +7,9 @@ file and a disk that does not, which looks like a deletion.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from aeorsync.core.versions import Kind
@@ -41,8 +41,7 @@ class Step(Protocol):
 S = TypeVar("S", bound=Step)
 
 
-@dataclass(slots=True)
-class Done:
+class Done(msgspec.Struct):
     """What came of some steps.
 
     Attributes:
@@ -50,8 +49,8 @@ class Done:
         lacking: Files of which chunks are missing.
     """
 
-    settled: list[Settled] = field(default_factory=list)
-    lacking: list[Take] = field(default_factory=list)
+    settled: list[Settled] = msgspec.field(default_factory=list)
+    lacking: list[Take] = msgspec.field(default_factory=list)
 
     def add(self, path: str, agreed: Agreed | None) -> None:
         """A step is done."""
@@ -296,8 +295,7 @@ class Placer:
         return placed(agreed, self._clock.now_ns())
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(msgspec.Struct, frozen=True):
     """A file that goes at one path and comes at another.
 
     Attributes:

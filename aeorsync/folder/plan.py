@@ -10,7 +10,6 @@ before what is in it.
 """
 
 from collections.abc import Container
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import msgspec
@@ -111,18 +110,17 @@ class Settled(NamedTuple):
     agreed: Agreed | None
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(msgspec.Struct):
     """See the top of this module."""
 
-    take: list[Take] = field(default_factory=list)
-    give: list[Give] = field(default_factory=list)
-    remove: list[Remove] = field(default_factory=list)
-    drop: list[Drop] = field(default_factory=list)
-    settle: list[Settled] = field(default_factory=list)
-    show: dict[str, Told | None] = field(default_factory=dict)
-    edits: list[Edit] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    take: list[Take] = msgspec.field(default_factory=list)
+    give: list[Give] = msgspec.field(default_factory=list)
+    remove: list[Remove] = msgspec.field(default_factory=list)
+    drop: list[Drop] = msgspec.field(default_factory=list)
+    settle: list[Settled] = msgspec.field(default_factory=list)
+    show: dict[str, Told | None] = msgspec.field(default_factory=dict)
+    edits: list[Edit] = msgspec.field(default_factory=list)
+    problems: list[Problem] = msgspec.field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:

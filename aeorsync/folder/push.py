@@ -12,10 +12,9 @@ its batch and listed, and the rest goes on. Nothing is written down before it is
 a push that breaks off is repeated, and `check` finds what has arrived already.
 """
 
-import asyncio
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aeorsync.core.versions import Kind
 from aeorsync.errors import (
@@ -35,7 +34,7 @@ from aeorsync.folder.recipes import Recipes, after, lacking
 from aeorsync.folder.root import DiskError
 from aeorsync.folder.sending import send_file, send_fresh
 from aeorsync.folder.work import Gauge, Made, Work
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, straight
 from aeorsync.wire.blobs import (
     CommitDelete,
     CommitFile,
@@ -47,6 +46,9 @@ from aeorsync.wire.blobs import (
 )
 from aeorsync.wire.framing import Chunk
 from aeorsync.wire.limits import KIB
+
+if TYPE_CHECKING:
+    import asyncio
 
 AHEAD: Final = 2
 """Batches that are read while another one is committed."""
@@ -80,30 +82,28 @@ class _Push:
         self._gauge = Gauge(Phase.PUSH, work.report, total, sum(sizes))
         self._sources: dict[bytes, list[str]] = defaultdict(list)
         self._resent: set[str] = set()
-        self._large = asyncio.Lock()
+        self._large: asyncio.Lock | None = None
 
     async def run(self) -> None:
         await bridge.run(self._find_sources)
         waiting = batches(self._plan)
-        ahead: deque[asyncio.Task[_Ready]] = deque()
+        ahead: deque[straight.Begun[_Ready]] = deque()
         try:
             while True:
                 while len(ahead) < AHEAD and (batch := next(waiting, None)) is not None:
-                    ahead.append(asyncio.create_task(self._prepare(batch)))
+                    ahead.append(straight.begin(self._prepare(batch)))
                 if not ahead:
                     return
                 batch, chunks = await ahead[0]
                 ahead.popleft()
                 if len(ahead) < AHEAD and (following := next(waiting, None)) is not None:
-                    ahead.append(asyncio.create_task(self._prepare(following)))
+                    ahead.append(straight.begin(self._prepare(following)))
                 if self._refused < MAX_REFUSED:
                     await self._commit(batch, chunks)
                 else:
                     self._give_up(batch)
         finally:
-            for task in ahead:
-                task.cancel()
-            await asyncio.gather(*ahead, return_exceptions=True)
+            await straight.end(ahead)
 
     def _find_sources(self) -> None:
         """Which content goes away somewhere: what comes elsewhere was moved."""
@@ -116,9 +116,15 @@ class _Push:
 
     # Reading
 
+    def _one_large(self) -> "asyncio.Lock":
+        import asyncio  # noqa: PLC0415  # there by now, but not where all is small
+
+        self._large = self._large or asyncio.Lock()
+        return self._large
+
     async def _prepare(self, batch: Batch) -> _Ready:
         if batch.size > LARGE:
-            async with self._large:
+            async with self._one_large():
                 return await self._send_ahead(batch)
         unread = [give for give in batch.gives if give.is_unread]
         fresh = Fresh()

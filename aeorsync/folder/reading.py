@@ -3,8 +3,9 @@
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Protocol, Self
+
+import msgspec
 
 from aeorsync.client.uploading import pack
 from aeorsync.core.versions import Kind
@@ -33,8 +34,7 @@ class Source(Protocol):
         """What it held then."""
 
 
-@dataclass(slots=True)
-class Read:
+class Read(msgspec.Struct):
     """What came of reading.
 
     Attributes:
@@ -42,12 +42,11 @@ class Read:
         spoiled: Files that are not what they were, and why; none of theirs counts.
     """
 
-    chunks: list[Chunk] = field(default_factory=list)
-    spoiled: dict[str, AeorError] = field(default_factory=dict)
+    chunks: list[Chunk] = msgspec.field(default_factory=list)
+    spoiled: dict[str, AeorError] = msgspec.field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Fresh:
+class Fresh(msgspec.Struct):
     """What came of reading files of which nothing was known but how they look.
 
     Attributes:
@@ -56,9 +55,9 @@ class Fresh:
         spoiled: Files that are not what they were, or cannot be read, and why.
     """
 
-    contents: dict[str, Content] = field(default_factory=dict)
-    data: dict[str, bytes] = field(default_factory=dict)
-    spoiled: dict[str, AeorError] = field(default_factory=dict)
+    contents: dict[str, Content] = msgspec.field(default_factory=dict)
+    data: dict[str, bytes] = msgspec.field(default_factory=dict)
+    spoiled: dict[str, AeorError] = msgspec.field(default_factory=dict)
 
 
 def read_fresh(root: SafeRoot, sources: Iterable[Source], *, keeps: bool = True) -> Fresh:

@@ -16,9 +16,10 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
+
+import msgspec
 
 from aeorsync.errors import AeorError, BadRequestError, StaleError, UnavailableError
 from aeorsync.folder import facts
@@ -48,8 +49,7 @@ class BadNameError(BadRequestError):
     """The disk cannot hold such a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class RootId:
+class RootId(msgspec.Struct, frozen=True):
     """Which folder of which file system it is, the same after a restart.
 
     Attributes:

@@ -26,8 +26,9 @@ Memory is bounded by the largest single folder: its names, and the stats of one 
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from aeorsync.folder import facts, listing
 from aeorsync.folder.compare import Comparison, Desk
@@ -44,8 +45,7 @@ _HELD: Final = 64
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(msgspec.Struct):
     """A folder on the way down.
 
     Attributes:
@@ -56,7 +56,7 @@ class _Frame:
 
     folder: HeldFolder
     rules: Ignore
-    rest: Iterator[str] = field(default_factory=lambda: iter(()))
+    rest: Iterator[str] = msgspec.field(default_factory=lambda: iter(()))
 
     def close(self) -> None:
         if self.folder.handle >= 0:

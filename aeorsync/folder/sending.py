@@ -8,7 +8,6 @@ A new file is read once, whatever its size: what a window holds is kept until th
 Memory: a few windows.
 """
 
-import asyncio
 import os
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -39,6 +38,8 @@ async def send_fresh(work: Work, give: Give, gauge: Gauge) -> Content:
         AeorError: It cannot be read, or the server cannot be reached, or refuses.
     """
     reader = await bridge.run(_Reader, work, give)
+    import asyncio  # noqa: PLC0415  # there by now, but not for whoever only packs chunks
+
     turn = asyncio.Lock()
 
     async def send() -> None:

@@ -5,12 +5,11 @@
         await sync.watch(report)                       # until it is cancelled
 
 While watching, three things start a pass: a burst of local changes has ended (only those paths are
-looked at, and sent), the server has news (only those are fetched), and time (everything). A server
-that cannot be reached is waited for, longer each time; what changed meanwhile is not forgotten.
+looked at, and sent), the server has news (only those are fetched), and time (everything). After
+much was sent, what is edited here goes before what the server tells of that. A server that cannot
+be reached is waited for, longer each time; what changed meanwhile is not forgotten.
 """
 
-import asyncio
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -27,8 +26,8 @@ from aeorsync.folder.options import Options
 from aeorsync.folder.passes import ROOT, Engine, Look
 from aeorsync.folder.root import RootGoneError, RootId, SafeRoot
 from aeorsync.folder.server import Server
-from aeorsync.folder.showing import CONFLICT
 from aeorsync.folder.told import Scope
+from aeorsync.folder.work import CONFLICT
 from aeorsync.runtime import bridge, chance
 from aeorsync.runtime.clock import SystemClock, WallClock
 from aeorsync.runtime.pauses import backoff
@@ -43,16 +42,14 @@ PROBLEMS: Final = "problems"
 _NOTED_PROBLEMS: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ConflictCopies:
+class ConflictCopies(msgspec.Struct, frozen=True):
     """A path with several versions, and where the others lie beside it."""
 
     path: str
     copies: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(msgspec.Struct, frozen=True):
     """How a folder stands, by its ledger alone: no disk and no server is asked.
 
     Attributes:
@@ -65,8 +62,8 @@ class Status:
     """
 
     entries: int = 0
-    conflicts: tuple[ConflictCopies, ...] = field(default=())
-    problems: tuple[Problem, ...] = field(default=())
+    conflicts: tuple[ConflictCopies, ...] = ()
+    problems: tuple[Problem, ...] = ()
     waiting: int = 0
     last_pass: int = 0
 
@@ -142,9 +139,12 @@ class FolderSync:
             AeorError: The server does not know our key (any more), or refuses us for good.
         """
         # Imported here, as a single pass never needs it.
+        import asyncio  # noqa: PLC0415
+
         from aeorsync.folder.waking import Wake, hear_folder, hear_server  # noqa: PLC0415
 
         wake, root = Wake(), self._opened.root
+        self._opened.leaves_echo = True
         tasks = [
             asyncio.create_task(hear_folder(root, self.options, wake, report)),
             asyncio.create_task(hear_server(self.client, Scope.of(self.remote_path), wake)),
@@ -171,7 +171,9 @@ class FolderSync:
     # Passes
 
     async def _keep(self, wake: "Wake", report: Report) -> None:
-        from aeorsync.folder.waking import Refused  # noqa: PLC0415  # likewise
+        import asyncio  # noqa: PLC0415  # likewise
+
+        from aeorsync.folder.waking import Refused  # noqa: PLC0415
 
         failures = 0
         look, refused = Look(), Refused()
@@ -191,6 +193,8 @@ class FolderSync:
                     report(Online())
                 failures = 0
                 refused.note(look, outcome.problems)
+                if self._opened.has_echo:
+                    wake.echo()
             look = await wake.next(is_retry=failures > 0, refused=refused)
 
     async def _pass(self, look: Look, report: Report) -> Outcome:

@@ -16,7 +16,6 @@ A copy is never a file of its own for the server, and there is at most one for e
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import msgspec
 
@@ -32,13 +31,10 @@ from aeorsync.folder.placing import Done, Placer
 from aeorsync.folder.plan import Take
 from aeorsync.folder.root import LostError, told
 from aeorsync.folder.told import Loser, Told
-from aeorsync.folder.work import Work
+from aeorsync.folder.work import CONFLICT, Work
 from aeorsync.folder.writing import write
 from aeorsync.runtime import bridge
 from aeorsync.wire.framing import Chunk
-
-CONFLICT: Final = "conflict "
-"""What the names of notes about paths in conflict begin with."""
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True):

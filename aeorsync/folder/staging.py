@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from aeorsync.runtime import durable
 
@@ -12,8 +13,7 @@ _EXECUTE: Final = 0o111
 _PLAIN: Final = 0o666
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True):
     """What all folders below a root share.
 
     Attributes:
@@ -29,8 +29,7 @@ class Owner:
     leads_to: Callable[[str, int], bool]
 
 
-@dataclass(slots=True)
-class Staged:
+class Staged(msgspec.Struct):
     """Something new under a name of ours, before it takes its place.
 
     Attributes:

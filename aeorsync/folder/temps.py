@@ -11,8 +11,9 @@ was the one that was to go (`sweeping`).
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from aeorsync.runtime import chance
 
@@ -23,8 +24,7 @@ _FORM: Final = re.compile(
 _ROLE: Final = len(PREFIX) + 9
 
 
-@dataclass(frozen=True, slots=True)
-class Temp:
+class Temp(msgspec.Struct, frozen=True):
     """What the name of a temporary file says.
 
     Attributes:

@@ -34,6 +34,10 @@ KINDS: Final = (
     "versions_restored",
     "reset",
 )
+_ECHO_S: Final = 0.3
+_MAX_ECHO_S: Final = 3.0
+"""So long nothing may change here before we hear what the server tells of much that we did, and so
+long that waits at most."""
 _RETRY_S: Final = 5.0
 _REFUSED_S: Final = 5.0
 _MAX_REFUSED_S: Final = 300.0
@@ -77,6 +81,7 @@ class Wake:
         self._is_full = False
         self._remote = False
         self._rung = asyncio.Event()
+        self._echo_at = self._echo_end = 0.0
 
     def local(self, paths: Iterable[str] | None) -> None:
         """Something changed on the disk; None for "anything may have"."""
@@ -101,6 +106,12 @@ class Wake:
         else:
             self._paths |= look.paths
 
+    def echo(self) -> None:
+        """The server has much to tell of what we did ourselves: what changes here goes first."""
+        now = asyncio.get_running_loop().time()
+        self._remote = True
+        self._echo_at, self._echo_end = now + _ECHO_S, now + _MAX_ECHO_S
+
     async def next(self, *, is_retry: bool, refused: Refused | None = None) -> Look:
         """Wait for a reason, and return what to look at.
 
@@ -108,21 +119,43 @@ class Wake:
             is_retry: The last pass failed: that is reason enough.
             refused: What the disk refused; to try that again is a reason when it is time.
         """
-        if not is_retry:
-            try:
-                async with asyncio.timeout_at(refused.again_at if refused else None):
-                    await self._rung.wait()
-            except TimeoutError:
-                is_retry = True
-                self._paths |= refused.paths if refused else set()
+        if not is_retry and await self._wait(refused.again_at if refused else None):
+            is_retry = True
+            self._paths |= refused.paths if refused else set()
         self._rung.clear()
         paths, is_full, remote = frozenset(self._paths), self._is_full, self._remote
-        self._paths, self._is_full, self._remote = set(), False, False
+        self._paths, self._is_full = set(), False
+        if paths and not (is_full or is_retry) and self._is_early():
+            now = asyncio.get_running_loop().time()
+            self._echo_at = min(now + _ECHO_S, self._echo_end)
+            return Look("local", paths, remote=False)
+        self._remote, self._echo_at = False, 0.0
         if is_full:
             return Look("retry" if is_retry else "interval", None)
         reason = "local" if paths else "remote"
         word = "retry" if is_retry else reason
         return Look(word, paths, remote=remote, waiting=is_retry)
+
+    async def _wait(self, again_at: float | None) -> bool:
+        """Wait for a reason; True when there is none but that it is ``again_at``."""
+        while not self._rung.is_set() or self._is_only_early():
+            self._rung.clear()
+            ends = [at for at in (again_at, self._echo_at or None) if at is not None]
+            try:
+                async with asyncio.timeout_at(min(ends, default=None)):
+                    await self._rung.wait()
+            except TimeoutError:
+                if again_at is not None and asyncio.get_running_loop().time() >= again_at:
+                    return True
+                self._rung.set()
+        return False
+
+    def _is_only_early(self) -> bool:
+        """Whether there is no other reason than what the server tells of what we did."""
+        return not (self._paths or self._is_full) and self._is_early()
+
+    def _is_early(self) -> bool:
+        return asyncio.get_running_loop().time() < self._echo_at
 
 
 async def hear_server(server: Server, scope: Scope, wake: Wake) -> None:

@@ -10,7 +10,8 @@
     the kernel lost count          the whole folder
     some time went by              the whole folder
 
-A burst is collected until it is quiet for a moment. Our own writes come back as well: the scan
+A burst is collected until it is quiet for a moment, for less of one as long as it is a few paths:
+one save of one program tells all at once. Our own writes come back as well: the scan
 finds them to be as agreed. What a watcher misses, the next look at the whole folder finds; where
 it cannot watch everything (the system allows only so many watches), it says so, and looks at the
 whole folder much more often.
@@ -30,6 +31,7 @@ from aeorsync.runtime import bridge, inotify
 
 MAX_PATHS: Final = 4096
 """So many changed paths are told one by one; more are the whole folder."""
+FEW: Final = 8
 _STILL_S: Final = 1.0
 _LONGEST: Final = 10
 """A burst is told after so many times the quiet moment, even if it goes on."""
@@ -58,11 +60,14 @@ class Pace:
 
     Attributes:
         quiet: A burst is over when nothing happened for so long.
+        few: The same of one of at most `FEW` paths, if that is less. More than what a feed
+            gathers before it tells: a burst that goes on is told of meanwhile.
         rescan: The whole folder is looked at so often.
         poll: Likewise, where not everything can be watched.
     """
 
     quiet: float = 0.03
+    few: float = 0.015
     rescan: float = 300.0
     poll: float = 10.0
 
@@ -203,7 +208,9 @@ class Watch:
         due = self._looked + rest
         if self._paths or self._is_everything:
             quiet = self._pace.quiet
-            due = min(due, self._last + quiet, self._began + _LONGEST * quiet)
+            is_few = len(self._paths) <= FEW and not self._is_everything
+            wait = min(self._pace.few, quiet) if is_few else quiet
+            due = min(due, self._last + wait, self._began + _LONGEST * quiet)
         return max(now, due)
 
     async def _wait(self, now: float) -> None:

@@ -1,10 +1,10 @@
 """What the parts of a pass share: where things are, and what was done so far."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from aeorsync.folder.events import Outcome, Phase, Problem, Progress, Report, Why
@@ -22,6 +22,9 @@ _MAX_PROBLEMS: Final = 10_000
 MADE: Final = "made "
 """What the names of notes about paths begin with that we changed since the cursor: see `Made`."""
 
+CONFLICT: Final = "conflict "
+"""Likewise of paths with several versions."""
+
 
 class Made(Enum):
     """What we did there; the value is that of the note."""
@@ -31,8 +34,7 @@ class Made(Enum):
     DELETED = "deleted"
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """What a pass did so far; see `events.Outcome`.
 
     Attributes:
@@ -50,12 +52,12 @@ class Tally:
     moved: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
-    problems: dict[str, Problem] = field(default_factory=dict)
-    again: set[str] = field(default_factory=set)
-    retried: set[str] = field(default_factory=set)
+    problems: dict[str, Problem] = msgspec.field(default_factory=dict)
+    again: set[str] = msgspec.field(default_factory=set)
+    retried: set[str] = msgspec.field(default_factory=set)
     is_stale: bool = False
     rescans: bool = False
-    solved: set[str] = field(default_factory=set)
+    solved: set[str] = msgspec.field(default_factory=set)
 
     def outcome(self, seconds: float, conflicts: int, *, is_dry: bool) -> Outcome:
         """What the pass came to."""
@@ -74,8 +76,7 @@ class Tally:
         )
 
 
-@dataclass(slots=True)
-class Gauge:
+class Gauge(msgspec.Struct):
     """How far a phase is, told at most every so many steps."""
 
     phase: Phase
@@ -94,8 +95,7 @@ class Gauge:
         )
 
 
-@dataclass(slots=True)
-class Work:
+class Work(msgspec.Struct):
     """One pass.
 
     Attributes:
@@ -119,12 +119,12 @@ class Work:
     scope: Scope
     report: Report
     began_ns: int
-    tally: Tally = field(default_factory=Tally)
-    shows: set[str] = field(default_factory=set)
-    reborn: set[str] = field(default_factory=set)
-    sent: dict[str, list["Sent"]] = field(default_factory=dict)
-    recognised: set[str] = field(default_factory=set)
-    undone: set[str] = field(default_factory=set)
+    tally: Tally = msgspec.field(default_factory=Tally)
+    shows: set[str] = msgspec.field(default_factory=set)
+    reborn: set[str] = msgspec.field(default_factory=set)
+    sent: dict[str, list["Sent"]] = msgspec.field(default_factory=dict)
+    recognised: set[str] = msgspec.field(default_factory=set)
+    undone: set[str] = msgspec.field(default_factory=set)
 
     def trouble(self, path: str, why: Why, message: str) -> None:
         """List a path that could not be made equal."""
@@ -160,7 +160,12 @@ class Work:
             # What the server had already it need not tell of.
             told = {path: made.get(path) for path, _ in known}
             notes = {MADE + path: what and what.value for path, what in told.items()}
-            self.ledger.note_all({**notes, note: None})
+            self.ledger.note_all({**notes, **self._come_and_gone(told), note: None})
+
+    def _come_and_gone(self, told: Mapping[str, Made | None]) -> dict[str, None]:
+        """Notes of what we made since the cursor and delete now: nothing is told of that."""
+        gone = (MADE + path for path, what in told.items() if what is Made.DELETED)
+        return {name: None for name in gone if self.ledger.noted(name) == Made.NEW.value}
 
     def settle(self, settled: Iterable[Settled]) -> None:
         """Write down what both sides have now, in one transaction. Blocking.

@@ -8,110 +8,30 @@ client says of a `Request` that it may not.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
-import httpx
-import msgspec
-
-from aeorsync.errors import (
-    UNREADABLE,
-    AeorError,
-    BadRequestError,
-    BusyError,
-    ConflictError,
-    DeniedError,
-    InvalidFieldError,
-    NotFoundError,
-    PreconditionError,
-    RateLimitedError,
-    RemovedError,
-    StaleError,
-    TooLargeError,
-    UnauthorizedError,
-    UnavailableError,
-)
+from aeorsync.errors import AeorError, BadRequestError, UnavailableError
+from aeorsync.remote.asking import CALL_S, CONNECT_S, FIELDS, IDLE_S, Answer, Request, refusal
 from aeorsync.remote.engine import Engine
+from aeorsync.remote.lean import httpx
 from aeorsync.remote.trust import distrust, system_trust
 from aeorsync.runtime.redact import redact
 from aeorsync.wire.encoding import Inflater
 from aeorsync.wire.headers import FROM_HEADER, RUN_HEADER
 from aeorsync.wire.limits import MAX_ERROR_BODY, MAX_JSON
 
-CONNECT_S: Final = 10.0
-IDLE_S: Final = 30.0
-"""Longest silence of a peer in the middle of an answer."""
-CALL_S: Final = 30.0
-"""Longest time for a call whose answer is small."""
 _KEEP_ALIVE_S: Final = 300.0
 _TOKEN_S: Final = 120.0
 # One event stream, four batches of chunks, and room for a page, a probe and a wake-up call.
 _CONNECTIONS: Final = 8
-_ERROR_TEXT: Final = 500
-
-_REFUSALS: Final[dict[int, type[AeorError]]] = {
-    HTTPStatus.BAD_REQUEST: BadRequestError,
-    HTTPStatus.UNAUTHORIZED: UnauthorizedError,
-    HTTPStatus.FORBIDDEN: DeniedError,
-    HTTPStatus.NOT_FOUND: NotFoundError,
-    HTTPStatus.CONFLICT: ConflictError,
-    HTTPStatus.PRECONDITION_FAILED: PreconditionError,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooLargeError,
-    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: BadRequestError,
-    HTTPStatus.UNPROCESSABLE_ENTITY: InvalidFieldError,
-}
-_TOLD: Final[dict[tuple[int, str], type[AeorError]]] = {
-    (HTTPStatus.FORBIDDEN, RemovedError.code): RemovedError,
-    (HTTPStatus.CONFLICT, StaleError.code): StaleError,
-    (HTTPStatus.CONFLICT, BusyError.code): BusyError,
-}
 
 Mint = Callable[[], str]
 """Makes a bearer token; cheap, but not free."""
 Pace = Callable[[int], Awaitable[None]]
 """Waits as long as so many bytes are meant to take."""
-Stream = Callable[[], AsyncIterator[bytes]]
-"""Makes the pieces of a body, anew for each time it is sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked.
-
-    Attributes:
-        method: HTTP method.
-        path: Path and query, percent-encoded.
-        body: All of it, or what makes it piece by piece.
-        headers: Fields. An ``Accept-Encoding`` of gzip is undone here.
-        may_repeat: Whether to ask once more where a connection broke and nobody knows whether it
-            was heard.
-        idle_s: Longest silence in the middle of the exchange.
-    """
-
-    method: str
-    path: str
-    body: bytes | Stream = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    may_repeat: bool = True
-    idle_s: float = IDLE_S
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A good answer, its body not read yet.
-
-    Attributes:
-        status: 200 to 299.
-        headers: Fields; names in any case.
-        pieces: The body as it comes in.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    pieces: AsyncIterator[bytes]
 
 
 class Connection:
@@ -142,7 +62,7 @@ class Connection:
         try:
             self._client = httpx.AsyncClient(
                 base_url=address,
-                headers={"Accept-Encoding": "identity", "User-Agent": "aeorsync"},
+                headers=FIELDS,
                 timeout=httpx.Timeout(IDLE_S, connect=CONNECT_S),
                 trust_env=False,
                 follow_redirects=False,
@@ -303,20 +223,8 @@ class Connection:
                 body += piece
                 if len(body) > MAX_ERROR_BODY:
                     break
-        told = _told(bytes(body))
-        text = f"{self.address} answered {status}: {told.error or 'no reason given'}"
-        error: AeorError
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            wait = response.headers.get("Retry-After", "")
-            known = wait.isdecimal() and len(wait) < 6  # noqa: PLR2004
-            error = RateLimitedError(text, int(wait) if known else 60)
-        else:
-            kind = _TOLD.get((status, told.code))
-            error = (kind or _REFUSALS.get(status, UnavailableError))(text)
-        error.told = told.error
-        if told.path is not None:
-            error.details["path"] = told.path
-        return error
+        wait = response.headers.get("Retry-After", "")
+        return refusal(self.address, status, wait, bytes(body))
 
     async def _safely(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         # Who reads on after leaving the place where the exchange began is told in our words, too.
@@ -376,20 +284,3 @@ async def _unpacked(
         for plain in inflater.feed(piece):
             yield plain
     inflater.finish()
-
-
-class _Told(msgspec.Struct, frozen=True):
-    """The body of a refusal."""
-
-    error: str = ""
-    code: str = ""
-    path: str | None = None
-
-
-def _told(body: bytes) -> _Told:
-    """What a refusal says, fit to be shown."""
-    try:
-        told = msgspec.json.decode(body, type=_Told)
-    except UNREADABLE:
-        told = _Told(body[:_ERROR_TEXT].decode("utf-8", "replace"))
-    return _Told(redact(told.error[:_ERROR_TEXT]), told.code, told.path)

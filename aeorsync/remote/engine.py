@@ -11,8 +11,7 @@ import ssl
 from collections.abc import AsyncIterator
 from typing import Final
 
-import httpx
-
+from aeorsync.remote.lean import httpx
 from aeorsync.remote.line import Line
 from aeorsync.wire.limits import MIB
 

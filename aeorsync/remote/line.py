@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 from typing import Final, cast
 
 import httptools
-import httpx
 
+from aeorsync.remote.lean import httpx
 from aeorsync.wire.limits import KIB, MAX_HEAD, MIB
 
 WAITING: Final = MIB

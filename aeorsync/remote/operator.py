@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from aeorsync.errors import UNREADABLE, BadRequestError
-from aeorsync.remote.connection import CALL_S, Connection
+from aeorsync.remote.asking import CALL_S
+from aeorsync.remote.connection import Connection
 from aeorsync.remote.trust import load_trust
 
 

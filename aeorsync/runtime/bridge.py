@@ -3,17 +3,21 @@
 *Cancelling waits*: a call that began in a thread cannot be stopped, so a cancelled caller goes on
 only when the thread is done. Otherwise a closed request could still be writing while the next one,
 or the shutdown, believes it is alone.
+
+Where there is no loop (`runtime.straight`) there is no door: calls are made at once.
 """
 
-import asyncio
 import contextvars
 import functools
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from aeorsync.errors import UnavailableError
-from aeorsync.runtime import threads
+from aeorsync.runtime import straight, threads
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,6 +28,8 @@ async def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
     A call that is cancelled before its turn came is never made; one that has begun is waited for.
     """
+    if straight.is_on():
+        return _finished(function, args, kwargs)
     context = contextvars.copy_context()
     call = functools.partial(context.run, _finished, function, args, kwargs)
     future: Future[T] = threads.crew().submit(call)
@@ -36,7 +42,7 @@ def begin(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Futur
     return threads.crew().submit(call)
 
 
-async def settle(future: Future[T]) -> T:
+async def settle(future: "Future[T]") -> T:
     """Return the result of a future that some thread completes.
 
     When the caller is cancelled this still waits for the thread; then it is the cancellation that
@@ -57,9 +63,11 @@ def _finished(function: Callable[..., T], args: Sequence[object], named: dict[st
         raise RuntimeError(message) from error
 
 
-async def _result(future: Future[T], on_cancel: Callable[[], object] | None) -> T:
+async def _result(future: "Future[T]", on_cancel: Callable[[], object] | None) -> T:
     if future.done() and not future.cancelled():
         return future.result()
+    import asyncio  # noqa: PLC0415  # there by now
+
     waiter = asyncio.wrap_future(future)
     try:
         return await asyncio.shield(waiter)
@@ -74,8 +82,10 @@ async def _result(future: Future[T], on_cancel: Callable[[], object] | None) -> 
         raise
 
 
-async def _until_done(waiter: asyncio.Future[T]) -> None:
+async def _until_done(waiter: "asyncio.Future[T]") -> None:
     # Imported here, as it takes a while and most programs beside a server never cancel.
+    import asyncio  # noqa: PLC0415  # there by now
+
     import anyio  # noqa: PLC0415
 
     # The scope holds back further cancelling by anyio, which would spin; the loop, by asyncio.

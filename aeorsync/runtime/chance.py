@@ -8,7 +8,10 @@ its own in place, and then everything that is left to chance is what it says.
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import UUID
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 _source: random.Random = random.SystemRandom()
 
@@ -38,8 +41,10 @@ def fraction() -> float:
     return _source.random()
 
 
-def uuid() -> UUID:
+def uuid() -> "UUID":
     """Return a random UUID."""
+    from uuid import UUID  # noqa: PLC0415  # takes a while, and is seldom needed
+
     return UUID(bytes=_source.randbytes(16), version=4)
 
 

@@ -6,17 +6,18 @@ call has returned, *visible* that readers see it and a power cut may take it bac
 Blocking; safe from any thread.
 """
 
-import ctypes
 import os
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aeorsync.runtime import chance
 
+if TYPE_CHECKING:
+    from ctypes import _NamedFuncPointer
+
 _START_WRITING: Final = 2
 """SYNC_FILE_RANGE_WRITE of Linux."""
-
-_syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 def sync_file(descriptor: int) -> None:
@@ -42,8 +43,9 @@ def start_writing(descriptor: int, start: int, size: int) -> None:
         start: Offset of the part in bytes.
         size: Bytes.
     """
-    if _sync_file_range is not None:
-        _sync_file_range(descriptor, start, size, _START_WRITING)
+    sync_file_range = _call("sync_file_range")
+    if sync_file_range is not None:
+        sync_file_range(descriptor, start, size, _START_WRITING)
 
 
 def sync_folder(path: Path) -> None:
@@ -82,9 +84,9 @@ def sync_system(descriptor: int) -> None:
     Raises:
         OSError: The disk failed.
     """
-    if _syncfs is None:
-        os.sync()
-    elif _syncfs(descriptor):
+    if _syncfs(descriptor):
+        import ctypes  # noqa: PLC0415  # loaded by now
+
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
@@ -144,12 +146,21 @@ def _stage(path: Path, data: bytes, mode: int) -> None:
         os.close(descriptor)
 
 
-def _find_sync_file_range() -> "ctypes._NamedFuncPointer | None":
-    call: ctypes._NamedFuncPointer | None = getattr(ctypes.CDLL(None), "sync_file_range", None)
-    if call is not None:
+def _syncfs(descriptor: int) -> int:
+    call = _call("syncfs")
+    if call is None:
+        os.sync()
+        return 0
+    return int(call(descriptor))
+
+
+@cache
+def _call(name: str) -> "_NamedFuncPointer | None":
+    """A call of the system that Python does not have; None where the system has none such."""
+    import ctypes  # noqa: PLC0415  # takes a while, and many programs sync no file system
+
+    call: _NamedFuncPointer | None = getattr(ctypes.CDLL(None, use_errno=True), name, None)
+    if call is not None and name == "sync_file_range":
         call.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
         call.restype = ctypes.c_int
     return call
-
-
-_sync_file_range = _find_sync_file_range()

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import signal
 
 
 def is_open_for_writing(handle: int) -> bool:
@@ -16,6 +15,8 @@ def is_open_for_writing(handle: int) -> bool:
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
     try:
+        import signal  # noqa: PLC0415  # takes a while, and is seldom needed
+
         # A lease is granted only when nobody has. Should somebody open the file while we hold
         # it, a signal that is ignored by default says so.
         fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)

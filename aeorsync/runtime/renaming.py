@@ -12,10 +12,10 @@ A file system without ``renameat2`` (NFS, some of FUSE): `rename_new` links and 
 as safe for files; `exchange` says that it cannot (`NoExchangeError`).
 """
 
-import ctypes
 import errno
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 _NOREPLACE: Final = 1
@@ -27,7 +27,10 @@ class NoExchangeError(OSError):
     """The file system cannot swap two names; nothing happened."""
 
 
+@cache
 def _find() -> Callable[..., int] | None:
+    import ctypes  # noqa: PLC0415  # takes a while, and a pass that renames nothing needs none
+
     library = ctypes.CDLL(None, use_errno=True)
     function = getattr(library, "renameat2", None)
     if function is None:
@@ -39,7 +42,18 @@ def _find() -> Callable[..., int] | None:
     return call
 
 
-_renameat2 = _find()
+def _late(*values: object) -> int:
+    """The call itself, looked for when it is first made."""
+    call = _find()
+    if call is None:
+        import ctypes  # noqa: PLC0415  # loaded by now
+
+        ctypes.set_errno(errno.ENOSYS)
+        return -1
+    return call(*values)
+
+
+_renameat2: Callable[..., int] | None = _late
 
 
 def rename_new(folder: int, name: str, to_folder: int, to_name: str) -> None:
@@ -77,6 +91,8 @@ def _rename(folder: int, name: str, to_folder: int, to_name: str, flags: int) ->
         return False
     if not _renameat2(folder, os.fsencode(name), to_folder, os.fsencode(to_name), flags):
         return True
+    import ctypes  # noqa: PLC0415  # loaded by now
+
     code = ctypes.get_errno()
     if code in _MISSING:
         return False

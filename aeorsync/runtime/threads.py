@@ -9,9 +9,12 @@ that it chooses.
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 T = TypeVar("T")
 
@@ -61,6 +64,8 @@ class _Thread:
         self._thread.start()
 
     def promise(self) -> "Future[Any]":
+        from concurrent.futures import Future  # noqa: PLC0415  # see `Threads`
+
         return Future()
 
     def call(self) -> None:
@@ -77,9 +82,12 @@ class _Thread:
 class Threads:
     """Real threads; see `Crew`."""
 
-    def __init__(self) -> None:
-        """Start none before the first is needed."""
-        self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="aeorsync")
+    @cached_property
+    def _pool(self) -> "ThreadPoolExecutor":
+        # Neither started nor loaded before it is needed: a short program never does.
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+        return ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="aeorsync")
 
     def submit(self, call: Callable[[], T]) -> "Future[T]":
         """See `Crew`."""

@@ -5,9 +5,11 @@ failure leaves its caller marked as cancelled (both until 3.13): a link that is 
 peer breaks would never stop.
 """
 
-import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 async def together(*work: Coroutine[Any, Any, None]) -> None:
@@ -15,6 +17,8 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
 
     Whatever happens, nothing of it still runs afterwards.
     """
+    import asyncio  # noqa: PLC0415  # as in `runtime.straight`
+
     tasks = [asyncio.create_task(one) for one in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -28,6 +32,8 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
 
 async def _end(tasks: Sequence["asyncio.Task[None]"]) -> None:
     """Cancel what still runs and wait until it has ended."""
+    import asyncio  # noqa: PLC0415
+
     for task in tasks:
         task.cancel()
     cancelled: asyncio.CancelledError | None = None

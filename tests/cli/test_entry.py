@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import typer
 
+import aeorsync
 from aeorsync.cli import entry, main, sync_flags
 
 COMMAND = typer.main.get_command(main.app).commands["sync"]  # type: ignore[attr-defined]
@@ -84,6 +87,27 @@ def test_every_flag_of_the_command_is_known_to_the_short_way() -> None:
             assert parameter == one.name
             assert isinstance(kind, bool) == one.is_flag
             assert (kind is list) == one.multiple
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert aeorsync.__version__ == project["project"]["version"]
+
+
+def test_telling_the_version_loads_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = (
+        "import sys; before = set(sys.modules); sys.argv = ['aeorsync', '--version']\n"
+        "from aeorsync.cli import entry; entry.main(); print(*sorted(set(sys.modules) - before))"
+    )
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said == [f"aeorsync {aeorsync.__version__}", "aeorsync aeorsync.cli aeorsync.cli.entry"]
+    monkeypatch.setattr(sys, "argv", ["aeorsync", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        main.main()
+    assert capsys.readouterr().out.splitlines() == said[:1]
 
 
 def test_a_pass_loads_no_more_than_it_needs() -> None:

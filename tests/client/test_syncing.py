@@ -9,7 +9,8 @@ from aeorsync.client import AsyncClient
 from aeorsync.client.syncing import PACKED_FROM
 from aeorsync.core.hashing import chunk_id
 from aeorsync.errors import BadRequestError
-from aeorsync.remote.connection import Connection, Request
+from aeorsync.remote.asking import Request
+from aeorsync.remote.connection import Connection
 from aeorsync.wire.blobs import CommitFile, CommitRequest
 from aeorsync.wire.framing import Chunk, Codec
 from tests.client.conftest import client_of, remove, store

@@ -10,7 +10,6 @@ import pytest
 from aeorsync.client.syncing import SyncCalls
 from aeorsync.core.reconcile import Direction
 from aeorsync.errors import AeorError, NotFoundError
-from aeorsync.folder import passes
 from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Deleted, Moved, Planned, Side, Why
 from aeorsync.folder.options import DeleteLimit, Options
@@ -151,7 +150,7 @@ def test_a_folder_that_goes_here_while_something_in_it_is_deleted_stays_gone(
         shutil.rmtree(b.path / "d", ignore_errors=True)
         await pull(work, plan, clock)
 
-    monkeypatch.setattr(passes, "pull", late)
+    monkeypatch.setattr("aeorsync.folder.pull.pull", late)
     b.sync()
     a.sync()
     assert a.names == b.names == []

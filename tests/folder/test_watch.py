@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from aeorsync.folder.facts import Trouble
+from aeorsync.folder.feeds import News
 from aeorsync.folder.root import SafeRoot
-from aeorsync.folder.watch import MAX_PATHS, Pace, Watch
+from aeorsync.folder.watch import FEW, MAX_PATHS, Pace, Watch
 from aeorsync.runtime import inotify
 
 SLOW = Pace(quiet=0.03, rescan=100.0, poll=100.0)
@@ -122,10 +123,26 @@ def test_a_file_that_stays_open_is_told_once_it_is_still(root: SafeRoot) -> None
     run(test())
 
 
+def test_a_few_paths_are_told_sooner_than_many(root: SafeRoot) -> None:
+    async def test() -> None:
+        pace = Pace(quiet=60.0, few=0.02, rescan=100.0, poll=100.0)
+        async with watching(root, pace) as (watch, _):
+            (root.path / "one").write_text("x")
+            assert await told(watch, "one") == {"one"}
+            for number in range(FEW + 1):
+                watch._note([(News.CHANGED, f"{number}")])
+            assert await quiet(watch)
+
+    run(test())
+
+
 def test_very_much_at_once_is_the_whole_folder(root: SafeRoot) -> None:
     async def test() -> None:
         # At once, also where the machine has so much else to do that it takes seconds.
-        async with watching(root, Pace(quiet=1.0, rescan=100.0, poll=100.0)) as (watch, _):
+        async with watching(root, Pace(quiet=1.0, few=1.0, rescan=100.0, poll=100.0)) as (
+            watch,
+            _,
+        ):
             for number in range(MAX_PATHS + 10):
                 (root.path / str(number)).touch()
             async with asyncio.timeout(60):

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -10,10 +10,17 @@ import pytest
 
 from aeorsync import AsyncClient
 from aeorsync.errors import AeorError
+from aeorsync.folder import waking
 from aeorsync.folder.events import Event, Offline, PassEnded
 from aeorsync.folder.options import DeleteLimit, Options
+from aeorsync.folder.passes import MANY, Look
 from aeorsync.folder.root import RootGoneError
 from aeorsync.folder.session import FolderSync
+from aeorsync.folder.waking import Wake
+from aeorsync.folder.work import MADE
+from aeorsync.wire.blobs import CommitReply, CommitRequest
+from aeorsync.wire.framing import Chunk
+from aeorsync.wire.protocol import DiffReply
 from tests.support.loops import run
 from tests.support.nodes import NodeProcess
 from tests.support.people import Synced, tree
@@ -78,6 +85,111 @@ def test_edits_moves_and_deletions_come_by_themselves(person: Make) -> None:
 
     run(scene(), 90)
     assert tree(a.path) == tree(b.path)
+
+
+class Recording(AsyncClient):
+    """A client that remembers what it asked, and does something as soon as much was committed."""
+
+    def __init__(self, who: Synced, then: Callable[[], object]) -> None:
+        super().__init__(who.node.url, who.node.key, patience_s=0.2)
+        self.asked: list[str] = []
+        self._then = then
+
+    async def diff(
+        self,
+        cursor: str | None = None,
+        paths: Sequence[str] | None = None,
+        *,
+        packed: bool = False,
+    ) -> DiffReply:
+        page = await super().diff(cursor, paths, packed=packed)
+        self.asked.append("listing" if page.full else "diff")
+        return page
+
+    async def commit(self, request: CommitRequest, chunks: Sequence[Chunk] = ()) -> CommitReply:
+        reply = await super().commit(request, chunks)
+        self.asked.append(f"commit of {len(request.files)}")
+        if len(request.files) >= MANY:
+            self._then()
+        return reply
+
+
+@pytest.mark.parametrize("is_edited", [True, False])
+def test_what_changes_goes_before_what_the_server_tells_of_much_that_was_sent(
+    person: Make,
+    tmp_path: Path,
+    is_edited: bool,  # noqa: FBT001
+) -> None:
+    a = person("a")
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(MANY):
+        (many / f"{number}").write_text(f"{number}")
+
+    def change() -> None:
+        if is_edited:
+            a.write("many/7", "edited")
+        else:
+            (a.path / "many/7").unlink()
+
+    async def scene() -> None:
+        client = Recording(a, change)
+        async with client, FolderSync(a.path, client, a.remote, Options(), a.ledger) as sync:
+            a.events = []
+            watching = asyncio.create_task(sync.watch(a.events.append))
+            await until(lambda: has(a, PassEnded))
+            await asyncio.sleep(0.5)
+            client.asked.clear()
+            many.rename(a.path / "many")
+            then = f"commit of {int(is_edited)}"
+            await until(lambda: then in client.asked)
+            assert client.asked[client.asked.index(f"commit of {MANY}") + 1] == then
+            # What it told of the many is heard all the same, and nothing has to be listed.
+            await until(lambda: client.asked[-1] == "diff")
+            await until(lambda: not sync._opened.ledger.notes(MADE))
+            await until(lambda: isinstance(a.events[-1], PassEnded))
+            assert "listing" not in client.asked
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    run(scene(), 60)
+    b = person("b")
+    b.sync()
+    assert tree(a.path) == tree(b.path)
+
+
+def test_news_wait_for_an_edit_only_after_much_was_sent() -> None:
+    async def scene() -> None:
+        wake = Wake()
+        wake.remote()
+        wake.local(["x"])
+        assert await wake.next(is_retry=False) == Look("local", frozenset({"x"}))
+        wake.echo()
+        wake.remote()
+        wake.local(["y"])
+        assert await wake.next(is_retry=False) == Look("local", frozenset({"y"}), remote=False)
+        assert await wake.next(is_retry=False) == Look("remote", frozenset())
+        wake.echo()
+        wake.local(None)
+        assert await wake.next(is_retry=False) == Look("interval", None)
+
+    run(scene())
+
+
+def test_news_do_not_wait_for_edits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waking, "_MAX_ECHO_S", 0.2)
+
+    async def scene() -> None:
+        wake = Wake()
+        wake.echo()
+        looks: list[Look] = []
+        while not looks or not looks[-1].remote:
+            wake.local(["x"])
+            looks.append(await wake.next(is_retry=False))
+            await asyncio.sleep(0.02)
+        assert looks[-1] == Look("local", frozenset({"x"}))
+
+    run(scene(), 20)
 
 
 def test_a_server_that_is_away_is_waited_for(tmp_path: Path) -> None:

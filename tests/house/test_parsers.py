@@ -51,7 +51,7 @@ TRUSTED = {
 # One decoder each, in a class that talks to a server; the shapes are those of the table.
 ANSWERS = {
     "client.calling", "client.listening", "client.reading", "client.syncing", "client.writing",
-    "remote.calls", "remote.operator", "remote.connection", "cluster.offers",
+    "remote.calls", "remote.operator", "remote.connection", "remote.asking", "cluster.offers",
 }  # fmt: skip
 
 

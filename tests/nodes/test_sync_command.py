@@ -269,7 +269,7 @@ def test_what_waited_for_a_name_comes_as_soon_as_the_name_is_free(pair: Pair) ->
     one.once()
     other.start()
     wait_until(lambda: any(event["event"] == "pass-ended" for event in other.events()), 60)
-    wait_until(lambda: other.status()["state"] == "problems")
+    assert other.status()["state"] == "problems"
     (other.root / "d").rename(other.root / "e")
     wait_until((other.root / "d/new").exists)
     one.once()

@@ -17,7 +17,7 @@ from aeorsync.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from aeorsync.remote import connection
+from aeorsync.remote import asking, connection
 from aeorsync.remote.connection import Connection
 from aeorsync.remote.engine import Engine
 from tests.support.loops import run
@@ -26,7 +26,7 @@ from tests.support.peer import Body, answer
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-def call(handler: Handler, *, deadline_s: float = connection.CALL_S) -> bytes:
+def call(handler: Handler, *, deadline_s: float = asking.CALL_S) -> bytes:
     async def main() -> bytes:
         way = Connection("http://peer", None, httpx.MockTransport(handler))
         try:

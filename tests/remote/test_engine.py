@@ -9,7 +9,8 @@ import pytest
 
 from aeorsync.errors import AeorError, UnavailableError
 from aeorsync.remote import line
-from aeorsync.remote.connection import Connection, Request
+from aeorsync.remote.asking import Request
+from aeorsync.remote.connection import Connection
 from aeorsync.remote.engine import Engine
 from tests.support.loops import run, until
 

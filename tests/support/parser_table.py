@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import httptools
 import jwt
 import msgspec
 
@@ -48,8 +49,9 @@ from aeorsync.core import (
 )
 from aeorsync.errors import AeorError, BadRequestError
 from aeorsync.folder import ignore, temps, told
+from aeorsync.remote import asking as remote_asking
 from aeorsync.remote import calls, sse
-from aeorsync.remote import connection as remote_connection
+from aeorsync.remote import direct as remote_direct
 from aeorsync.remote import foreign as remote_foreign
 from aeorsync.remote.arriving import read_same
 from aeorsync.remote.nodes import read_nodes
@@ -215,6 +217,26 @@ def frames(data: bytes) -> list[framing.Frame]:
     return whole_or_cut(lambda: framing.Decoder(1 << 16).feed, data)
 
 
+def answer_at_once(data: bytes) -> list[Any]:
+    """The answer to what was asked with no event loop."""
+
+    def feed() -> Callable[[bytes], list[Any]]:
+        made = remote_direct._Reply()
+
+        def take(piece: bytes) -> list[Any]:
+            was_whole = made.is_whole
+            try:
+                made.feed(piece)
+            except (ValueError, httptools.HttpParserError) as error:
+                raise BadRequestError(str(error)) from error
+            is_new = made.is_whole and not was_whole
+            return [(made.status, made.fields, bytes(made.body))] if is_new else []
+
+        return take
+
+    return whole_or_cut(feed, data)
+
+
 def uncut(stream: bytes) -> bytes:
     """A seed for `whole_or_cut`."""
     return b"\x02" + stream
@@ -357,7 +379,7 @@ ANSWERS: Final[tuple[type, ...]] = (
 
 def answers(data: bytes) -> object:
     """An answer of a peer, as every shape that it may have."""
-    remote_connection._told(data)
+    remote_asking._told(data)
     REMOTE._told_error(data)
     found = 0
     for shape in ANSWERS:
@@ -749,7 +771,7 @@ PARSERS: Final[tuple[Parser, ...]] = (
             b'{"error":"x","code":"Y"}',
             PACK({"error": "x"}),
         ],
-        ("remote.calls:Remote._parse",),
+        ("remote.calls:Remote._parse", "remote.asking:_told"),
     ),
     Parser(
         "client page", client_page, [JSON(DIFF)], ("folder.told:decode", "folder.told:read_page")
@@ -777,6 +799,15 @@ PARSERS: Final[tuple[Parser, ...]] = (
         sse_events,
         [uncut(b"event: root\ndata: {}\nid: 1\n\n:x\r\ndata: a\r\rdata:b\n\n")],
         ("remote.sse:EventDecoder.feed",),
+    ),
+    Parser(
+        "answer at once",
+        answer_at_once,
+        [
+            uncut(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\n\r\n{}"),
+            uncut(b"HTTP/1.1 404 x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n\r\n"),
+        ],
+        ("remote.direct:_Reply.feed",),
     ),
     Parser(
         "terms",
