@@ -1,6 +1,7 @@
 """What a node does by itself now and then: its timetable, and the garbage at the latest.
 
-Both only ask for tasks; `api.taskboard` does them, one after the other.
+Both only ask for tasks; `api.taskboard` does them, one after the other. And every two minutes it
+lets go of memory for what nobody reads any more.
 
     timetable    each item when it is due; what fell due several times meanwhile is done once
     overdue      garbage, when it was not collected for `--gc-interval` hours: a machine that
@@ -24,6 +25,7 @@ _HOUR_MS: Final = 3_600_000
 _SETTLE_S: Final = 600
 """A node that has just started has better things to do."""
 _LOOK_S: Final = 10.0
+_REST_S: Final = 120.0
 
 log = get_logger(__name__)
 
@@ -33,10 +35,13 @@ def keeping_time(node: Node, look_s: float = _LOOK_S) -> Callable[[], Awaitable[
 
     async def loop() -> None:
         looked_ms = node.wall.now_ms()
-        began = node.wall.monotonic()
+        began = rested = node.wall.monotonic()
         while True:
             await asyncio.sleep(look_s)
             now_ms = node.wall.now_ms()
+            if node.wall.monotonic() - rested > _REST_S:
+                rested = node.wall.monotonic()
+                node.repository.rest()
             for item in due(node.tasks.timetable.all(), looked_ms, now_ms, node.gc_interval):
                 await _ask(node, item.task_type, item.args, item.id)
             if node.wall.monotonic() - began > _SETTLE_S and await _is_overdue(node, now_ms):

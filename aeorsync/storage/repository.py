@@ -112,6 +112,10 @@ class Repository:
         view = View(self._pins.take(self._store.head), self._cache, self._pins.release)
         return view if self._lens is None else self._lens.view(view)
 
+    def rest(self) -> None:
+        """Forget tree nodes that nobody has read for a while; for every few minutes."""
+        self._cache.rest()
+
     @property
     def is_present(self) -> bool:
         """Whether its tree is the present one, not seen through a lens."""

@@ -30,7 +30,11 @@ _SYSTEM_END = SYSTEM_KEY + b"\x01"
 
 
 class NodeCache:
-    """Decoded tree nodes by id. Nodes never change, so nothing is ever stale."""
+    """Decoded tree nodes by id. Nodes never change, so nothing is ever stale.
+
+    They are in two halves: what was read since the last `rest`, and what was read before that and
+    not since. The latter goes with the next one, or when the former takes half of all memory.
+    """
 
     def __init__(self, store: Store, most: int = CACHED_BYTES) -> None:
         """Hold nothing yet.
@@ -42,8 +46,7 @@ class NodeCache:
         """
         self._store = store
         self._most = most
-        self._nodes: dict[bytes, tuple[Node, int]] = {}
-        self._held = 0
+        self._new, self._old = _Held(), _Held()
         self._lock = threading.Lock()
 
     def read(self, name: bytes) -> Node:
@@ -52,41 +55,61 @@ class NodeCache:
         Raises:
             CorruptError: It is missing, or its bytes do not match its id.
         """
-        known = self._nodes.get(name)
+        known = self._new.nodes.get(name)
         if known is not None:
             return known[0]
         if name == EMPTY:
             return EMPTY_NODE
-        body = self._store.node(name)
-        if node_id(body) != name:
-            raise CorruptError(f"tree node {name.hex()} does not match its name")
-        node = decode_node(body)
-        self._hold(name, node, len(body) + _NODE_BYTES + _KEY_BYTES * len(node.keys))
-        return node
+        known = self._old.nodes.get(name)
+        if known is None:
+            body = self._store.node(name)
+            if node_id(body) != name:
+                raise CorruptError(f"tree node {name.hex()} does not match its name")
+            node = decode_node(body)
+            known = node, len(body) + _NODE_BYTES + _KEY_BYTES * len(node.keys)
+        self._hold(name, *known)
+        return known[0]
 
     @property
     def held(self) -> int:
         """Bytes that the nodes take that are held, about."""
-        return self._held
+        return self._new.size + self._old.size
 
     def clear(self) -> None:
         """Forget all."""
         with self._lock:
-            self._nodes.clear()
-            self._held = 0
+            self._new, self._old = _Held(), _Held()
+
+    def rest(self) -> None:
+        """Forget what was not read since the last time, where that is worth it."""
+        with self._lock:
+            if self.held > self._most // 4:
+                self._new, self._old = _Held(), self._new
 
     def _hold(self, name: bytes, node: Node, size: int) -> None:
-        """Remember a node; forget the eldest eighth when there is too much."""
         with self._lock:
-            if name in self._nodes:
-                return
-            self._nodes[name] = node, size
-            self._held += size
-            if self._held > self._most:
-                goal = self._most - self._most // 8
-                while self._held > goal:
-                    _, gone = self._nodes.pop(next(iter(self._nodes)))
-                    self._held -= gone
+            if self._new.size + size > self._most // 2:
+                self._new, self._old = _Held(), self._new
+            self._old.drop(name)
+            self._new.add(name, node, size)
+
+
+class _Held:
+    """Some nodes, and the bytes that they take, about."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[bytes, tuple[Node, int]] = {}
+        self.size = 0
+
+    def add(self, name: bytes, node: Node, size: int) -> None:
+        self.drop(name)
+        self.nodes[name] = node, size
+        self.size += size
+
+    def drop(self, name: bytes) -> None:
+        known = self.nodes.pop(name, None)
+        if known is not None:
+            self.size -= known[1]
 
 
 class Child(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -257,6 +258,24 @@ def test_garbage_waits_no_longer_than_the_interval(call: Browser) -> None:
         return [task.cron for task in node.tasks.all()]
 
     assert call.run(go_on()) == [OVERDUE]
+
+
+def test_memory_for_what_nobody_reads_is_let_go_of_every_two_minutes(call: Browser) -> None:
+    node, wall = call.here.node, call.here.node.wall
+    assert isinstance(wall, FakeClock)
+
+    async def rests(seconds: int) -> int:
+        with patch.object(type(node.repository), "rest") as rest:
+            keeping = asyncio.create_task(_loop(keeping_time(node, 0.01)))
+            await asyncio.sleep(0.05)
+            wall.now += seconds * 1000
+            await asyncio.sleep(0.1)
+            keeping.cancel()
+            await asyncio.wait({keeping})
+            return rest.call_count
+
+    assert call.run(rests(60)) == 0
+    assert call.run(rests(121)) == 1
 
 
 def test_without_an_interval_the_clock_collects_nothing() -> None:

@@ -174,7 +174,7 @@ def test_a_tree_that_was_whole_and_is_damaged_is_fetched_again(
     store.sweep([lost], (), 0)
     if not is_gone:
         store.put_nodes({lost: b"damaged"})
-    ours._cache._nodes.clear()
+    ours._cache.clear()
     assert Collector(ours, FakeClock()).run().held_back is not None
     assert run(past(ours, peer).complete())
     assert read_tree(ours, root) == read_tree(theirs, root)

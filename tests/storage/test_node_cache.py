@@ -1,5 +1,8 @@
 """What is held of the trees in memory is bounded by its size, however often files are written."""
 
+from contextlib import ExitStack
+from unittest.mock import patch
+
 from aeorsync.core import tree
 from aeorsync.storage.views import NodeCache
 from tests.support.repositories import memory_repository, put
@@ -31,4 +34,41 @@ def test_what_was_forgotten_is_read_again() -> None:
     cache.clear()
     assert cache.held == 0
     assert cache.read(root).keys
+    repository.close()
+
+
+def test_what_nobody_reads_any_more_is_let_go_of_and_the_rest_stays() -> None:
+    repository = memory_repository()
+    asked: list[bytes] = []
+    whole = repository.store.node
+
+    def count(name: bytes) -> bytes:
+        asked.append(name)
+        return whole(name)
+
+    with ExitStack() as views:
+        roots = []
+        for number in range(40):
+            put(repository, f"/{number}", b"%d" % number)
+            roots.append(views.enter_context(repository.view()).head.root)
+        large = NodeCache(repository.store, 1 << 30)
+        for root in roots:
+            large.read(root)
+        full = large.held
+        large.rest()
+        large.rest()
+        assert large.held == full  # so little is not worth it
+        small = NodeCache(repository.store, 3 * full)
+        for root in roots:
+            small.read(root)
+        small.rest()
+        with patch.object(repository.store, "node", count):
+            small.read(roots[-1])
+            assert small.held == full
+            small.rest()
+            assert 0 < small.held < full // 4
+            small.read(roots[-1])
+            assert asked == []
+            small.read(roots[0])
+            assert asked == [roots[0]]
     repository.close()
