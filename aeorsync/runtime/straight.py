@@ -15,10 +15,7 @@ read. What cannot be done so has to find out before it has begun (`is_on`).
 
 import contextvars
 from collections.abc import Awaitable, Coroutine, Generator, Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
