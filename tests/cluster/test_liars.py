@@ -130,6 +130,22 @@ def test_a_lie_is_a_problem_and_the_rest_goes_on(
     assert LinkBook(ours).cursor(peering(ours, liar).link) is None
 
 
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+def test_a_lie_is_none_the_better_for_bytes_that_come_along(
+    ours: Repository, theirs: Repository, liar: FakePeer, lie: Item
+) -> None:
+    cycle(ours, liar)
+    tell(liar, lie)
+    small = encode_chunk(chunk_id(b"bad"), Codec.RAW, 3, b"bad")
+    liar.frames = lambda name, frames: (
+        [*frames[:-1], small, frames[-1]] if name == "diff" else frames
+    )
+    report = cycle(ours, liar)
+    assert report.problem_count == 2
+    assert files(ours) == GOOD
+    assert ours.head.root == theirs.head.root
+
+
 def test_what_was_refused_is_asked_for_again_and_taken_once_it_is_sound(
     ours: Repository, theirs: Repository, liar: FakePeer
 ) -> None:
