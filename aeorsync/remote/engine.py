@@ -8,6 +8,7 @@ arrived, up to `BUFFER`, and passes one layer (`remote.line`).
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -20,6 +21,16 @@ BUFFER: Final = MIB
 _HEAD_START_S: Final = 0.25
 """Time that each address of a host has before the next one is tried beside it."""
 _PORTS: Final = {"http": 80, "https": 443}
+
+
+class _Room(threading.local):
+    """Where all connections of a thread read into, one after the other."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(BUFFER))
+
+
+_room: Final = _Room()
 
 
 class Engine(httpx.AsyncBaseTransport):
@@ -37,7 +48,6 @@ class Engine(httpx.AsyncBaseTransport):
         self._free = asyncio.Semaphore(size)
         self._idle: list[Line] = []
         self._busy: set[Line] = set()
-        self._buffer: memoryview | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; see `httpx.AsyncBaseTransport`.
@@ -142,9 +152,7 @@ class Engine(httpx.AsyncBaseTransport):
         is_tls = scheme == "https"
         if is_tls:
             self._trust.set_alpn_protocols(["http/1.1"])
-        if self._buffer is None:
-            self._buffer = memoryview(bytearray(BUFFER))
-        buffer = self._buffer
+        buffer = _room.buffer
         _, line = await asyncio.get_running_loop().create_connection(
             lambda: Line(origin, buffer),
             address,

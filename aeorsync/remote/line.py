@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection that was made: a request goes out, its answer comes in.
 
-What comes in is read in large pieces into one buffer that all connections of an `Engine` share,
-and copied once, out of it, as the pieces of a body. Parsing is httptools', as in the server.
+What comes in is read in large pieces into one buffer that all connections of a thread share, and
+copied once, out of it, as the pieces of a body. Parsing is httptools', as in the server.
 Bounded whatever the peer sends: reading stops while more than `WAITING` bytes wait for whoever
 asked, and what is no body may not be longer than `MAX_HEAD`.
 """

@@ -4,28 +4,49 @@ Whether it will pay is first asked of a sample, since most large files are compr
 trying each chunk of them costs more than hashing.
 """
 
-import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, Generic, TypeVar
 
 import zstandard
 
 from aeorsync.errors import CorruptError
 from aeorsync.wire.limits import MAX_CHUNK
 
+T = TypeVar("T")
 _LEVEL = 1
 _SAMPLE = 4096
 _MIN_SIZE = 128
 """Below this the frame costs more than it saves."""
 
 
-class _PerThread(threading.local):
-    """A compressor and a decompressor; neither may be shared by threads."""
+class _Tools(Generic[T]):
+    """Things of which each may be used by one thread at a time.
 
-    def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
-        self.decompressor = zstandard.ZstdDecompressor()
+    There are as many as were used at once. One for each thread would be one MiB for each of
+    sixteen compressors, of which one or two are at work.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._idle: list[T] = []
+
+    @contextmanager
+    def one(self) -> Iterator[T]:
+        """One of them, for as long as the block lasts."""
+        try:
+            tool = self._idle.pop()
+        except IndexError:
+            tool = self._make()
+        try:
+            yield tool
+        finally:
+            self._idle.append(tool)
 
 
-_zstd = _PerThread()
+_compressors: Final = _Tools(partial(zstandard.ZstdCompressor, _LEVEL, write_content_size=True))
+_decompressors: Final = _Tools(zstandard.ZstdDecompressor)
 
 
 def squeeze(plain: bytes | memoryview) -> bytes | None:
@@ -33,7 +54,8 @@ def squeeze(plain: bytes | memoryview) -> bytes | None:
     size = len(plain)
     if size < _MIN_SIZE or not _promises_to_shrink(plain):
         return None
-    squeezed = _zstd.compressor.compress(plain)
+    with _compressors.one() as compressor:
+        squeezed = compressor.compress(plain)
     return squeezed if len(squeezed) < size - size // 16 else None
 
 
@@ -48,7 +70,8 @@ def expand(squeezed: bytes | memoryview, size: int) -> bytes:
         stated = zstandard.frame_content_size(squeezed)
         if stated != size or stated > MAX_CHUNK:
             raise CorruptError("a chunk states a wrong size")
-        return _zstd.decompressor.decompress(squeezed, max_output_size=MAX_CHUNK)
+        with _decompressors.one() as decompressor:
+            return decompressor.decompress(squeezed, max_output_size=MAX_CHUNK)
     except zstandard.ZstdError as error:
         raise CorruptError("a chunk cannot be decompressed") from error
 
@@ -58,4 +81,5 @@ def _promises_to_shrink(plain: bytes | memoryview) -> bool:
         return True
     middle = len(plain) // 2
     sample = plain[middle : middle + _SAMPLE]
-    return len(_zstd.compressor.compress(sample)) < _SAMPLE - _SAMPLE // 16
+    with _compressors.one() as compressor:
+        return len(compressor.compress(sample)) < _SAMPLE - _SAMPLE // 16
