@@ -67,7 +67,8 @@ async def check(call: Call) -> Response:
     with node.budget.share(caller.owner) as share:
         body = await read_bytes(call, share, limits.MAX_BLOBS_JSON)
         if call.request.headers.get("content-type", "").startswith(IDS_TYPE):
-            ids = list(dict.fromkeys(parse_ids(body)))
+            share.take(2 * len(body))  # each is an object of its own once it is read
+            ids = list(dict.fromkeys(await bridge.run(parse_ids, body)))
             held = await _hold(call, set(ids))
             needed = b"".join(name for name in ids if name not in held)
             return Response(needed, media_type=IDS_TYPE)

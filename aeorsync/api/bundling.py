@@ -12,7 +12,7 @@ from aeorsync.api.links import check_target
 from aeorsync.api.node import Caller, Node
 from aeorsync.core import paths
 from aeorsync.core.access import Op, missing
-from aeorsync.core.hashing import content_hash, parse_hash, parse_ids
+from aeorsync.core.hashing import HASH_SIZE, content_hash, parse_hash, parse_ids
 from aeorsync.core.merge import see
 from aeorsync.core.paths import ROOT, TreePath
 from aeorsync.core.versions import MAX_SIZE, Content, Vector
@@ -236,10 +236,9 @@ def _listed(file: CommitFile) -> list[bytes]:
     listed = file.chunks or file.chunk_hashes or ()
     if listed and file.chunk_ids:
         raise BadRequestError("the chunks of a file are listed twice, in hex and as raw ids")
-    names = parse_ids(file.chunk_ids) or [parse_hash(text) for text in listed]
-    if len(names) > limits.MAX_FILE_CHUNKS:
+    if max(len(listed), len(file.chunk_ids) // HASH_SIZE) > limits.MAX_FILE_CHUNKS:
         raise TooLargeError(f"a file has at most {limits.MAX_FILE_CHUNKS} chunks")
-    return names
+    return parse_ids(file.chunk_ids) or [parse_hash(text) for text in listed]
 
 
 def _plan(file: CommitFile, names: Sequence[bytes]) -> Plan:

@@ -56,11 +56,11 @@ async def _give_up(work: Work, edit: Edit) -> None:
         # Nothing is shown here, so there is nothing that giving up another version could settle.
         # That states again what readers see, maybe the next one to go, which has a new name then.
         await _delete(work, path, edit.copy)
+        work.tally.deleted_remote += 1
     elif agreed.version != edit.copy.version:
+        # Else whoever moved the copy over the file chose it: the server may have known it by its
+        # content, and then what is in place now is this very version.
         await _drop(work, path, edit.copy)
-    # Else whoever moved the copy over the file chose it: the server may have known it by its
-    # content, and then what is in place now is this very version.
-    if agreed is None or agreed.version != edit.copy.version:
         work.tally.deleted_remote += 1
     await bridge.run(work.ledger.drop_copy, edit.found.path)
     work.tally.is_stale = True

@@ -1,7 +1,7 @@
 """Both edited the same file: both versions are there, on both sides, until somebody settles it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -128,17 +128,22 @@ def test_deleting_both_leaves_nothing(two: tuple[Synced, Synced]) -> None:
     assert a.status().conflicts == b.status().conflicts == ()
 
 
+def contend(people: Sequence[Synced], path: str) -> None:
+    """Have all of them, who know a file, edit it at once, and see what the others made of it."""
+    for who in people:
+        who.sync()
+    for who in people:
+        who.write(path, f"by {who.path.parent.name}")
+    for who in (*people, *people):
+        who.sync()
+
+
 @pytest.fixture
 def four(person: Make) -> list[Synced]:
     """Four folders with a conflict of four versions at ``f.txt``: each shows three copies."""
     people = [person(name) for name in "abcd"]
     people[0].write("f.txt", "old")
-    for who in people:
-        who.sync()
-    for who in people:
-        who.write("f.txt", f"by {who.path.parent.name}")
-    for who in (*people, *people):
-        who.sync()
+    contend(people, "f.txt")
     assert all(len(who.copies) == 3 for who in people)
     return people
 
@@ -156,12 +161,7 @@ def test_deleting_a_file_and_all_its_copies_leaves_nothing(four: list[Synced]) -
 def test_a_folder_with_a_conflict_can_be_renamed(person: Make) -> None:
     people = a, b, _ = [person(name) for name in "abc"]
     a.write("d/f.txt", "old")
-    for who in people:
-        who.sync()
-    for who in people:
-        who.write("d/f.txt", f"by {who.path.parent.name}")
-    for who in (*people, *people):
-        who.sync()
+    contend(people, "d/f.txt")
     (b.path / "d").rename(b.path / "e")
     for who in (b, *people, *people):
         who.sync()
@@ -329,12 +329,7 @@ def test_an_upload_that_was_not_written_down_before_a_kill_is_one_of_the_version
 def test_moving_one_of_many_copies_over_what_is_shown_keeps_it(person: Make) -> None:
     people = a, *_ = person("a"), person("b"), person("c")
     a.write("f.txt", "old")
-    for who in people:
-        who.sync()
-    for who in people:
-        who.write("f.txt", f"by {who.path.parent.name}")
-    for who in (*people, *people):
-        who.sync()
+    contend(people, "f.txt")
     assert len(a.copies) == 2
     kept = a.read(a.copies[0])
     other = a.read(a.copies[1])
@@ -348,12 +343,7 @@ def test_moving_one_of_many_copies_over_what_is_shown_keeps_it(person: Make) -> 
 def test_moving_a_copy_over_what_was_edited_elsewhere_meanwhile_keeps_it(person: Make) -> None:
     people = a, _, c = person("a"), person("b"), person("c")
     a.write("f.txt", "old")
-    for who in people:
-        who.sync()
-    for who in people:
-        who.write("f.txt", f"by {who.path.parent.name}")
-    for who in (*people, *people):
-        who.sync()
+    contend(people, "f.txt")
     kept = a.read(a.copies[0])
     (a.path / a.copies[0]).replace(a.path / "f.txt")
     c.write("f.txt", "by c, once more")
