@@ -99,8 +99,10 @@ class Store:
 
     def keep_log_short(self) -> None:
         """Have the database written to often, not only its log."""
-        writer = self.repository.store._database.writer  # type: ignore[attr-defined]
-        writer.execute(f"PRAGMA wal_autocheckpoint={_PAGES}")
+        database = self.repository.store._database  # type: ignore[attr-defined]
+        # The writer's thread may be at it, and tell us of it, which takes what we would wait with.
+        with database.write_lock:
+            database.writer.execute(f"PRAGMA wal_autocheckpoint={_PAGES}")
 
     def note(self, *, is_promised: bool = True) -> None:
         """Mark what is there by now."""
