@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from aeorsync.core.hashing import HASH_SIZE
+from aeorsync.core.reconcile import FOLDER as FOLDER_STATE
+from aeorsync.core.reconcile import State
 from aeorsync.core.versions import Kind
 
 REFERENCE: Final = struct.Struct(f">{HASH_SIZE}sI")
@@ -172,6 +174,18 @@ class Agreed(msgspec.Struct, frozen=True):
         """What it is."""
         return self.fingerprint.kind
 
+    @property
+    def state(self) -> State:
+        """For `core.reconcile`."""
+        match self.kind:
+            case Kind.DIRECTORY:
+                return FOLDER_STATE
+            case Kind.SYMLINK:
+                return State(Kind.SYMLINK, self.content)
+            case Kind.FILE:
+                executable = self.fingerprint.executable
+                return State(Kind.FILE, self.content, executable, self.mtime_ns)
+
 
 class Copy(msgspec.Struct, frozen=True):
     """A losing version of a path, shown as a file beside it; the tree knows nothing of it.
@@ -226,8 +240,23 @@ class Found(msgspec.Struct, frozen=True):
         if self.fingerprint is None or self.fingerprint.kind is Kind.DIRECTORY:
             return 0
         if self.was and self.was.fingerprint.mtime_ns == self.fingerprint.mtime_ns:
+            # The disk may keep times less exactly than both sides agreed on.
             return self.was.mtime_ns
         return self.fingerprint.mtime_ns
+
+    @property
+    def state(self) -> State | None:
+        """For `core.reconcile`."""
+        if self.fingerprint is None:
+            return None
+        match self.fingerprint.kind:
+            case Kind.DIRECTORY:
+                return FOLDER_STATE
+            case Kind.SYMLINK:
+                return State(Kind.SYMLINK, self.target.encode())
+            case Kind.FILE:
+                content = b"" if self.content is None else self.content.hash
+                return State(Kind.FILE, content, self.fingerprint.executable, self.mtime_ns)
 
 
 class Flaw(Enum):

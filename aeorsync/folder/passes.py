@@ -276,13 +276,13 @@ class _Round:
         unseen = frozenset[str]() if is_asked else verdict.unseen
         left = self._postpone_recognised(founds)
         left |= self._read_told(founds, waiting) | verdict.stands
+        copies = {path: found.copy for path, found in founds.items() if found.copy is not None}
+        for path, copy in copies.items():
+            planner.add_copy(founds.pop(path), copy)
         for path, row in (*waiting, *self._undone(waiting, unseen)):
-            if path in left:
+            if path in left or path in copies:
                 continue
             found = founds.pop(path, None)
-            if found is not None and found.copy is not None:
-                planner.add_copy(found, found.copy)
-                continue
             found = None if path in self._work.reborn else found
             agreed = None if is_new else self._was(path, found)
             state = told.decode(row)
@@ -292,10 +292,7 @@ class _Round:
                     found = found or as_found(self._work, path, agreed)
                 planner.add(path, agreed, found, state, is_unseen=is_unseen)
         for path, found in founds.items():
-            if found.copy is not None:
-                planner.add_copy(found, found.copy)
-            else:
-                planner.add(path, found.was, found, UNTOLD)
+            planner.add(path, found.was, found, UNTOLD)
         return self._finish(planner)
 
     def _read_moved(self, plan: Plan) -> None:

@@ -16,12 +16,11 @@ import msgspec
 from msgspec.structs import replace
 
 from aeorsync.core.reconcile import (
-    FOLDER,
     Base,
     Decision,
+    Direction,
     Policy,
     Reason,
-    State,
     Verb,
     is_same,
     reconcile,
@@ -150,7 +149,7 @@ _TEXTS: Final = {
 
 
 class Planner:
-    """Makes a plan; `add` every path that is not as agreed once, then `finish`."""
+    """Makes a plan: `add_copy`, then `add` each path that is not as agreed, then `finish`."""
 
     def __init__(self, policy: Policy, conflicted: Container[str] = ()) -> None:
         """Begin.
@@ -161,6 +160,7 @@ class Planner:
         """
         self._policy = policy
         self._conflicted = conflicted
+        self._deleted: set[tuple[str, str]] = set()
         self._plan = Plan()
 
     def add(
@@ -181,13 +181,16 @@ class Planner:
             told: What the server has now; `UNTOLD` for what was agreed.
             is_unseen: Whether the server has never seen what was agreed.
         """
-        before = None if agreed is None else state_of_agreed(agreed)
-        here = before if found is None else _state_of_found(found)
-        there = before if isinstance(told, _Untold) else _state_of_told(told)
+        before = None if agreed is None else agreed.state
+        here = before if found is None else found.state
+        there = before if isinstance(told, _Untold) else None if told is None else told.state
         if is_unseen:
             decision = restate(here, there, self._policy)
         else:
             decision = reconcile(before, here, there, self._policy)
+        if decision.verb is Verb.DOWNLOAD and self._is_deleted(path, told):
+            # Both sides deleted all there was, each another version: the edit deletes this one.
+            told, decision = None, reconcile(before, here, None, self._policy)
         known = None if isinstance(told, _Untold) else told
         self._carry_out(path, decision, _Facts(agreed, found, known))
         # What is uploaded is told again; what is kept waits.
@@ -197,6 +200,10 @@ class Planner:
         is_shown = path in self._conflicted or (known is not None and bool(known.losers))
         if is_done and is_shown and not isinstance(told, _Untold):
             self._plan.show[path] = told
+
+    def _is_deleted(self, path: str, told: Told | _Untold | None) -> bool:
+        """Whether the server shows what had a copy here, which was deleted."""
+        return isinstance(told, Told) and (path, told.version) in self._deleted
 
     def _without_deleted(
         self, path: str, agreed: Agreed | None, found: Found | None, told: Told
@@ -217,6 +224,8 @@ class Planner:
     def add_copy(self, found: Found, copy: Copy) -> None:
         """Take a conflict copy that was edited or deleted."""
         self._plan.edits.append(Edit(copy.path, found, copy))
+        if found.fingerprint is None and self._policy.direction is not Direction.PULL:
+            self._deleted.add((copy.path, copy.version))
 
     def finish(self) -> Plan:
         """Return the plan, with folders that have to stay for what is in them."""
@@ -315,44 +324,10 @@ class _Facts(NamedTuple):
     def _agreed_base(self) -> str:
         if self.agreed is None:
             return ""
-        if self.told is not None and is_same(self.told.state, state_of_agreed(self.agreed)):
+        if self.told is not None and is_same(self.told.state, self.agreed.state):
             # What was agreed on was stated again meanwhile, by another name.
             return self.told.base
         return self.agreed.base
-
-
-def state_of_agreed(agreed: Agreed) -> State:
-    """What was agreed, for `core.reconcile`."""
-    match agreed.kind:
-        case Kind.DIRECTORY:
-            return FOLDER
-        case Kind.SYMLINK:
-            return State(Kind.SYMLINK, agreed.content)
-        case Kind.FILE:
-            executable = agreed.fingerprint.executable
-            return State(Kind.FILE, agreed.content, executable, agreed.mtime_ns)
-
-
-def _state_of_told(told: Told | None) -> State | None:
-    return None if told is None else told.state
-
-
-def _state_of_found(found: Found) -> State | None:
-    fingerprint, was = found.fingerprint, found.was
-    if fingerprint is None:
-        return None
-    match fingerprint.kind:
-        case Kind.DIRECTORY:
-            return FOLDER
-        case Kind.SYMLINK:
-            return State(Kind.SYMLINK, found.target.encode())
-        case Kind.FILE:
-            mtime = fingerprint.mtime_ns
-            if was is not None and mtime == was.fingerprint.mtime_ns:
-                # The disk may keep times less exactly than both sides agreed on.
-                mtime = was.mtime_ns
-            content = b"" if found.content is None else found.content.hash
-            return State(Kind.FILE, content, fingerprint.executable, mtime)
 
 
 def _kept(path: str, reason: Reason | None) -> Problem:

@@ -128,6 +128,48 @@ def test_deleting_both_leaves_nothing(two: tuple[Synced, Synced]) -> None:
     assert a.status().conflicts == b.status().conflicts == ()
 
 
+@pytest.mark.parametrize("also", [True, False], ids=["with the file", "alone"])
+def test_deleting_a_copy_counts_though_the_file_was_deleted_elsewhere_meanwhile(
+    two: tuple[Synced, Synced], *, also: bool
+) -> None:
+    a, b = two
+    for name in a.names if also else a.copies:
+        (a.path / name).unlink()
+    (b.path / "f.txt").unlink()
+    # From here on the server shows in its place what a has deleted.
+    for who in (b, a, b, a):
+        who.sync()
+    assert a.names == b.names == []
+    assert a.status().conflicts == b.status().conflicts == ()
+
+
+def test_editing_a_file_whose_copy_is_deleted_leaves_that_edit_alone(
+    two: tuple[Synced, Synced],
+) -> None:
+    a, b = two
+    (a.path / a.copies[0]).unlink()
+    a.write("f.txt", "by b, and then by a")
+    (b.path / "f.txt").unlink()
+    for who in (b, a, b, a, b):
+        who.sync()
+    for who in two:
+        assert who.names == ["f.txt"]
+        assert who.read("f.txt") == "by b, and then by a"
+
+
+def test_moving_the_copy_over_what_was_deleted_elsewhere_meanwhile_keeps_it(
+    two: tuple[Synced, Synced],
+) -> None:
+    a, b = two
+    (a.path / a.copies[0]).replace(a.path / "f.txt")
+    (b.path / "f.txt").unlink()
+    for who in (b, a, b, a):
+        who.sync()
+    for who in two:
+        assert who.names == ["f.txt"]
+        assert who.read("f.txt") == "by a"
+
+
 def contend(people: Sequence[Synced], path: str) -> None:
     """Have all of them, who know a file, edit it at once, and see what the others made of it."""
     for who in people:
