@@ -20,6 +20,7 @@ from aeorsync.errors import BadRequestError, CorruptError, StartupError
 from aeorsync.runtime.clock import SystemClock
 from aeorsync.runtime.redact import redact
 from aeorsync.storage.exporting import export as export_tree
+from aeorsync.storage.findings import Verified
 from aeorsync.storage.folder import DataFolder
 from aeorsync.storage.gc import Collected, Collector
 from aeorsync.storage.identities import new_node_id
@@ -27,7 +28,6 @@ from aeorsync.storage.importing import import_archive
 from aeorsync.storage.opening import open_repository
 from aeorsync.storage.progress import Progress as Tell
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.verify import Verified
 from aeorsync.storage.verify import verify as verify_store
 
 _MAX_SHOWN: Final = 100
@@ -165,6 +165,8 @@ def _tell_verified(found: Verified, *, repair: bool) -> None:
     _print(f"{found.chunks} chunks ({size}), {found.nodes} tree nodes, {found.files} files read")
     if repair:
         _print(f"{found.recovered} chunks recovered, {found.quarantined} quarantined")
+    for name in found.awaited:
+        _print(f"{redact(name)} is still on its way here; a running node fetches it", "yellow")
     if not found.count:
         _print("no damage", "green")
         return

@@ -18,9 +18,7 @@ an entry) and with the damage, not with the data.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-
-import msgspec
+from dataclasses import dataclass
 
 from aeorsync.core import tree
 from aeorsync.core.hashing import content_hash, node_id
@@ -43,67 +41,15 @@ from aeorsync.runtime.redact import redact
 from aeorsync.storage.base import Store
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import Peeking, Reader
+from aeorsync.storage.findings import CURRENT, DELETED, Verified
+from aeorsync.storage.keeping import COMPLETE
 from aeorsync.storage.progress import Progress, quiet
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.versions import SNAPSHOTS, kept_graves, kept_roots
+from aeorsync.storage.versions import SNAPSHOTS, KeptTree, kept_trees
 from aeorsync.storage.views import NodeCache, View
 
-CURRENT = "current"
-DELETED = "deleted"
-MAX_FINDINGS = 10_000
-"""Findings that are told in full; the others are counted."""
 _PAGE = 1000
 _PEEK = 16
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """Something that is not as it must be.
-
-    Attributes:
-        kind: ``file``, ``entry``, ``node``, ``chunk``, ``snapshot``, ``feed``, ``conflict`` or
-            ``database``.
-        path: Where; None when it belongs to no path.
-        text: What, in one sentence.
-        tree: ``current``, ``deleted``, or which kept tree (``snapshot monday``).
-    """
-
-    kind: str
-    path: str | None
-    text: str
-    tree: str = CURRENT
-
-
-@dataclass(slots=True)
-class Verified:
-    """What was looked at, and what was found.
-
-    Attributes:
-        chunks: Chunks that were read.
-        chunk_bytes: Stored bytes of them.
-        nodes: Tree nodes.
-        entries: Entries, of all trees; those that snapshots share count once.
-        files: Files that were read through.
-        findings: The first `MAX_FINDINGS`, those of the current tree first.
-        count: All findings that are left after the repair.
-        quarantined: Damaged chunks that are not held any more.
-        recovered: Chunks that were found again in the packs.
-    """
-
-    chunks: int = 0
-    chunk_bytes: int = 0
-    nodes: int = 0
-    entries: int = 0
-    files: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    count: int = 0
-    quarantined: int = 0
-    recovered: int = 0
-
-    def add(self, kind: str, path: str | None, text: str, tree: str = CURRENT) -> None:
-        """Note a finding."""
-        self.count += 1
-        if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(Finding(kind, path, text, tree))
 
 
 def verify(
@@ -151,6 +97,8 @@ class _Run:
         self._seen: set[bytes] = {EMPTY}
         self._conflicts: set[bytes] = set()
         self._was_hidden = False
+        self._absent: set[bytes] | None = None
+        """What has not come of a tree that is on its way here; None in any other."""
         self.found = Verified()
 
     # Chunks
@@ -198,17 +146,28 @@ class _Run:
 
     def _look_at_snapshots(self) -> None:
         try:
-            roots, graves = kept_roots(self._repository), kept_graves(self._repository)
+            trees = kept_trees(self._repository)
         except CorruptError as error:
             self.found.add("snapshot", None, f"their list cannot be read: {error.message}")
-            roots, graves = {}, set()
-        for root, name in roots.items():
-            if root != EMPTY and self._store.missing_nodes([root]):
-                self.found.add("snapshot", None, "its tree is not here", name)
+            trees = []
+        # What they share is looked at as a part of one that has to be here.
+        for kept in sorted(trees, key=self._may_be_absent):
+            self._absent = set() if self._may_be_absent(kept) else None
+            if self._absent is None and self._store.missing_nodes([kept.root]):
+                self.found.add("snapshot", None, "its tree is not here", kept.name)
                 continue
-            for key, data in self._walk(root, name):
-                self._check(key, data, name, is_grave=root in graves)
+            for key, data in self._walk(kept.root, kept.name):
+                self._check(key, data, kept.name, is_grave=kept.is_grave)
+            if self._absent and kept.name not in self.found.awaited:
+                self.found.awaited.append(kept.name)
+        self._absent = None
         self._look_at_other_nodes()
+
+    def _may_be_absent(self, kept: KeptTree) -> bool:
+        """Whether a tree was made elsewhere, and not all of it has come here yet."""
+        if kept.node == self._view.head.node:
+            return False
+        return kept.root.hex() not in self._repository.notes(COMPLETE)
 
     def _walk(self, root: bytes, where: str) -> Iterator[tuple[bytes, bytes]]:
         """The items of a tree, as far as they can be read and were not seen before."""
@@ -216,6 +175,8 @@ class _Run:
         while waiting:
             place = waiting.pop()
             if place.name in self._seen:
+                continue
+            if self._is_awaited(place.name):
                 continue
             self._seen.add(place.name)
             node, problem = self._node(place.name)
@@ -230,6 +191,13 @@ class _Run:
                 waiting += reversed(children(place, node))
             else:
                 yield from zip(node.keys, node.values, strict=True)
+
+    def _is_awaited(self, name: bytes) -> bool:
+        """Whether a node of a tree that is on its way here has not come; notes it."""
+        if self._absent is None or not self._store.missing_nodes([name]):
+            return False
+        self._absent.add(name)
+        return True
 
     def _node(self, name: bytes) -> tuple[Node | None, str | None]:
         self.found.nodes += 1
@@ -299,8 +267,12 @@ class _Run:
         elif version.kind == Kind.FILE:
             self.found.files += 1
             self._progress("files", self.found.files, 0)
-            if self._problem(content) is not None:
+            if self._problem(content) is None:
+                return
+            if self._absent is None or not self._damaged.isdisjoint(self._needed(content)):
                 self._failed.append(_Failed(path, content, where))
+            else:
+                self._absent.add(content.hash)
 
     def _problem(self, content: Content) -> str | None:
         try:

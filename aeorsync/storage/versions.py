@@ -7,7 +7,7 @@ own (`Repository.commit` with ``alone``): what they call the present is the view
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -38,10 +38,11 @@ __all__ = (
     "FORKS",
     "SNAPSHOTS",
     "Fork",
+    "KeptTree",
     "Snapshot",
     "forks",
-    "kept_graves",
     "kept_roots",
+    "kept_trees",
     "snapshots",
 )
 
@@ -67,29 +68,48 @@ def forks(repository: Repository) -> list[Fork]:
         return read_forks(view, repository.read)
 
 
-def kept_roots(repository: Repository) -> dict[bytes, str]:
-    """Roots of the trees that must stay readable besides the current ones, and what they are.
+class KeptTree(NamedTuple):
+    """A tree that must stay readable besides the current ones.
 
-    Trees of deletions are among them: they tell what a snapshot's writers had seen.
+    Attributes:
+        root: Its root.
+        name: What it is, for people.
+        is_grave: Whether it is a tree of deletions: these tell what a snapshot's writers had seen.
+        node: Node that made it.
+    """
+
+    root: bytes
+    name: str
+    is_grave: bool
+    node: int
+
+
+def kept_trees(repository: Repository) -> list[KeptTree]:
+    """All that must stay readable besides the current ones.
 
     Raises:
-        CorruptError: A record is damaged here, so there are roots that nobody can tell.
+        CorruptError: A record is damaged here, so there are trees that nobody can tell.
     """
-    named = [(root, name) for trees, name in _kept(repository) for root in trees]
-    return {root: name for root, name in named if root != EMPTY}
-
-
-def kept_graves(repository: Repository) -> set[bytes]:
-    """Those of `kept_roots` that are of trees of deletions."""
-    return {graves for (_, graves), _ in _kept(repository)} - {EMPTY}
-
-
-def _kept(repository: Repository) -> list[tuple[tuple[bytes, bytes], str]]:
-    """Roots of what is live and of what is deleted, and what they are."""
     with repository.view() as view:
         found_snapshots, found_forks = read_every(view, repository.read)
-    named = [(one.trees, f"snapshot {one.name}") for one in found_snapshots]
-    return named + [(one.trees, f"base of fork {one.name}") for one in found_forks]
+    named: list[tuple[Snapshot | Fork, str]] = []
+    named += [(one, f"snapshot {one.name}") for one in found_snapshots]
+    named += [(one, f"base of fork {one.name}") for one in found_forks]
+    return [
+        KeptTree(root, name, is_grave, one.node)
+        for one, name in named
+        for root, is_grave in zip(one.trees, (False, True), strict=True)
+        if root != EMPTY
+    ]
+
+
+def kept_roots(repository: Repository) -> dict[bytes, str]:
+    """Roots of `kept_trees`, and what they are.
+
+    Raises:
+        CorruptError: As `kept_trees`.
+    """
+    return {kept.root: kept.name for kept in kept_trees(repository)}
 
 
 def choose(records: Iterable[Record], text: str, what: str) -> Record:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from aeorsync.core.paths import join
 from aeorsync.runtime.clock import SystemClock
+from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.lock import FolderLock
+from aeorsync.storage.versions import SNAPSHOTS
 from tests.support.repositories import files, open_repository, put
 
 
@@ -64,6 +67,20 @@ def test_verify_has_an_exit_code_of_its_own_for_damage(data: Path) -> None:
     assert people.returncode == 20
     assert "/b.txt" in people.stdout
     assert "1 quarantined" in people.stdout
+
+
+def test_a_snapshot_on_its_way_here_is_told_and_no_damage(data: Path) -> None:
+    repository = open_repository(data, wall=SystemClock())
+    record = {"id": "ab", "name": "then", "root": "ab" * 32, "created_at": 1, "node": 8}
+    file = FileState(repository.store_small(json.dumps(record).encode()), "application/json")
+    path = join(SNAPSHOTS, "ab.json")
+    repository.commit(lambda draft: put_file(draft, path, file)).result(30)
+    repository.close()
+    people = aeorsync("verify", "-D", data)
+    assert people.returncode == 0, people.stdout
+    assert "snapshot then is still on its way here" in people.stdout
+    found = json.loads(aeorsync("verify", "-D", data, "--json").stdout)
+    assert (found["findings"], found["awaited"]) == ([], ["snapshot then"])
 
 
 def test_export_and_import_carry_everything_over(data: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from aeorsync.storage.changes import FileState, delete, put_file
 from aeorsync.storage.gc import Collector
 from aeorsync.storage.marking import Marking
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.verify import verify
 from aeorsync.storage.versions import SNAPSHOTS, kept_roots
 from tests.support.clock import FakeClock
 from tests.support.cycles import cycle, noise, put_large, remove
@@ -101,6 +102,31 @@ def test_what_was_cut_off_goes_on_where_it_was(
     names = b"".join(request.body for request in peer.asked("/sync/nodes")[before:])
     assert root not in names
     assert len(read_tree(ours, root)) == 151
+
+
+@pytest.mark.parametrize("nodes", range(4))
+def test_what_has_not_come_yet_is_no_damage_and_what_was_here_and_is_not_is(
+    ours: Repository, peer: FakePeer, root: bytes, nodes: int
+) -> None:
+    honest, left = peer.frames, nodes
+
+    def some(name: str, frames: list[bytes]) -> list[bytes]:
+        nonlocal left
+        left -= name == "nodes"
+        return [] if name == "nodes" and left < 0 else honest(name, frames)
+
+    peer.frames, peer.chunk, chunk = some, lambda _: None, peer.chunk
+    assert not run(past(ours, peer).complete())
+    found = verify(ours)
+    assert (found.findings, found.awaited) == ([], ["snapshot then"])
+    peer.frames, peer.chunk = honest, chunk
+    assert run(past(ours, peer).complete())
+    found = verify(ours)
+    assert (found.findings, found.awaited) == ([], [])
+    ours.store.sweep([root], (), 0)
+    found = verify(ours)
+    assert {finding.kind for finding in found.findings} == {"snapshot"}
+    assert found.awaited == []
 
 
 def test_a_peer_without_it_is_passed_over_and_a_liar_is_not_believed(

@@ -69,7 +69,7 @@ def take_snapshot(repository: Repository, name: str) -> bytes:
     head = repository.head
     repository.store.keep_until(head.seq)
     root, graves = head.root.hex(), head.graves.hex()
-    record = Snapshot(id=name, name=name, root=root, graves=graves, created_at=1)
+    record = Snapshot(id=name, name=name, root=root, graves=graves, created_at=1, node=head.node)
     content = repository.store_small(msgspec.json.encode(record))
     path = join(SNAPSHOTS, f"{name}.json")
     file = FileState(content, "application/json")

@@ -13,9 +13,10 @@ from aeorsync.core import tree
 from aeorsync.core.hashing import chunk_id, node_id
 from aeorsync.core.nodes import Node, decode_node, encode_node
 from aeorsync.core.treecheck import Place, children, node_problem
+from aeorsync.storage.findings import Verified
 from aeorsync.storage.gc import GRACE_MS, Collector
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.verify import Verified, verify
+from aeorsync.storage.verify import verify
 from tests.storage.test_gc import take_snapshot
 from tests.support.clock import FakeClock
 from tests.support.cycles import noise, put_large, remove
