@@ -9,7 +9,9 @@ Who gives a commit a name (``op``) may ask ``GET /blobs/commits/{op}`` later wha
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
+from typing import Final, NamedTuple
 
 import msgspec
 from starlette.responses import Response
@@ -22,6 +24,9 @@ from aeorsync.api.commit_book import Remembered
 from aeorsync.api.endpoint import Access, Call, Endpoint, Sees, answer, parse_body
 from aeorsync.api.intake import Intake, read_bytes, read_frames
 from aeorsync.api.node import Node
+from aeorsync.api.places import Places
+from aeorsync.core.paths import from_key, to_key
+from aeorsync.core.versions import Kind
 from aeorsync.errors import (
     UNREADABLE,
     BadRequestError,
@@ -35,10 +40,13 @@ from aeorsync.errors import (
 )
 from aeorsync.runtime import bridge
 from aeorsync.storage import bundles
-from aeorsync.storage.bundles import Done, Outcome
+from aeorsync.storage.base import Head
+from aeorsync.storage.bundles import Bundle, Done, Outcome
+from aeorsync.storage.draft import Draft
 from aeorsync.wire import limits
 from aeorsync.wire.blobs import CommitReply, CommitRequest, Committed
-from aeorsync.wire.framing import Frame, Kind
+from aeorsync.wire.framing import Frame
+from aeorsync.wire.framing import Kind as FrameKind
 from aeorsync.wire.protocol import FRAMES_TYPE
 
 _UNPACKED = 4
@@ -61,12 +69,72 @@ async def commit(call: Call) -> Response:
         names = await bridge.run(heard.unbrought)
         usable = await node.grants.usable(caller.owner, caller.access, names)
         bundle = await bridge.run(bundle_of, node, caller, request, heard, names - usable)
-        making = node.repository.commit(partial(bundles.run, bundle=bundle))
+        step = _Step(reach.places(call), node.repository.epoch, request.since_root_hash, bundle)
+        making = node.repository.commit(step.run, alone=step.begins_at(node.repository.head))
         if request.op:
             # Whether or not anybody is left to hear the answer.
             making.add_done_callback(partial(_remember, call, request))
         outcome = await bridge.settle(making)
-        return await bridge.run(_reply, node, Remembered(outcome, len(request.files)))
+        found = Remembered(outcome, len(request.files))
+        return await bridge.run(_reply, node, found, step.end(outcome))
+
+
+class _End(NamedTuple):
+    """Where somebody stands, and the folders that were made for what they wanted to lie in."""
+
+    root_hash: str = ""
+    above: tuple[str, ...] = ()
+
+
+_NOWHERE: Final = _End()
+
+
+@dataclass(slots=True)
+class _Step:
+    """A commit, and where somebody who watches the changes stands before and after it.
+
+    Who has the very state that it was made on, and hears what became of each of their changes,
+    need not be told of it again, if it left nothing in conflict and changed nothing else: but for
+    folders that had to be made for it.
+
+    Attributes:
+        places: For the caller.
+        epoch: Of the database.
+        since: Where they say they stand.
+        bundle: What they want.
+        draft: The last one that it was made on, if they stand there.
+    """
+
+    places: Places
+    epoch: int
+    since: str | None
+    bundle: Bundle
+    draft: Draft | None = None
+
+    def begins_at(self, head: Head) -> bool:
+        """Whether they stand there."""
+        return self.since is not None and self.since == self.places.at(head, self.epoch)
+
+    def run(self, draft: Draft) -> Outcome:
+        """See `bundles.run`."""
+        self.draft = draft if self.begins_at(draft.view.head) else None
+        return bundles.run(draft, self.bundle)
+
+    def end(self, outcome: Outcome) -> _End:
+        """Where they stand after it, once it is durable; nowhere if they have to ask."""
+        dones = (*outcome.deletes, *outcome.folders, *outcome.puts)
+        if self.since is None or self.draft is None or any(done.is_conflict for done in dones):
+            return _NOWHERE
+        made = self.draft.made
+        if made is None:
+            return _End(self.since)
+        wanted = {to_key(done.path): False for done in outcome.deletes}
+        wanted |= {to_key(done.path): True for done in (*outcome.folders, *outcome.puts)}
+        others = [row for row in made.changes if wanted.get(row.key) is not bool(row.now)]
+        if any(row.was or row.now != Kind.DIRECTORY for row in others):
+            return _NOWHERE
+        above = tuple(from_key(row.key) for row in others)
+        return _End(self.places.at(made.after, self.epoch), above)
 
 
 async def committed(call: Call) -> Response:
@@ -100,7 +168,7 @@ async def _framed(call: Call, share: Share, heard: Heard) -> CommitRequest:
 
 async def _first(batches: AsyncIterator[list[Frame]]) -> tuple[Frame, list[Frame]]:
     async for frames in batches:
-        if frames[0].kind is Kind.HEADER:
+        if frames[0].kind is FrameKind.HEADER:
             return frames[0], frames[1:]
         break
     raise BadRequestError("the frames do not begin with a header")
@@ -123,7 +191,7 @@ def _parse_header(frame: Frame, heard: Heard) -> CommitRequest:
     return request
 
 
-def _reply(node: Node, commit: Remembered) -> Response:
+def _reply(node: Node, commit: Remembered, end: _End = _NOWHERE) -> Response:
     outcome, count = commit.outcome, commit.files
     lists = (outcome.deletes, outcome.folders, outcome.puts[:count], outcome.puts[count:])
     deletes, folders, files, links = (_committed(node, done) for done in lists)
@@ -133,6 +201,8 @@ def _reply(node: Node, commit: Remembered) -> Response:
         deletes=deletes,
         folders=folders,
         links=links,
+        root_hash=end.root_hash,
+        above=end.above,
     )
     return answer(reply)
 

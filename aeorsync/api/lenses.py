@@ -23,13 +23,13 @@ from aeorsync.core.nodes import EMPTY
 from aeorsync.errors import BadRequestError, NotFoundError
 from aeorsync.runtime import bridge
 from aeorsync.storage.forks import ForkLens
+from aeorsync.storage.kept_trees import kept_roots
 from aeorsync.storage.lenses import Lens, PastLens
 from aeorsync.storage.versions import (
     Fork,
     Snapshot,
     choose,
     forks,
-    kept_roots,
     not_here,
     snapshots,
 )

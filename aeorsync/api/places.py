@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from aeorsync.core.access import Access
 from aeorsync.core.cursors import Cursor
+from aeorsync.storage.base import Head
 
 T = TypeVar("T")
 
@@ -80,6 +81,12 @@ class Places:
     def open_place(self, text: str) -> Place | None:
         """The place that some text stands for; None for any other text."""
         return _decode(self._open(b"place", text), Place)
+
+    def at(self, head: Head, epoch: int) -> str:
+        """The place of a reader who has all of a head, of a run of the database."""
+        if self.access.is_everything:
+            return head.root.hex()
+        return self.seal_place(Place(Cursor(epoch, head.seq), exact=True))
 
     def seal_row(self, seq: int, epoch: int) -> str:
         """Hex digits that stand for a row of the feed."""

@@ -24,8 +24,8 @@ from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
 from aeorsync.storage.keeping import COMPLETE
+from aeorsync.storage.kept_trees import kept_roots
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.versions import kept_roots
 
 PAUSE_S: Final = 5.0
 """Between two looks for records that are new."""

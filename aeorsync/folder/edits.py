@@ -16,10 +16,10 @@ from aeorsync.errors import (
     PreconditionError,
     StaleError,
 )
+from aeorsync.folder.commits import commit_file
 from aeorsync.folder.events import Uploaded, Why
 from aeorsync.folder.facts import Agreed, Copy, places
 from aeorsync.folder.plan import Edit, Give
-from aeorsync.folder.push import commit_file
 from aeorsync.folder.sending import send_file
 from aeorsync.folder.work import Work
 from aeorsync.runtime import bridge

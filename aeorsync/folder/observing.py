@@ -26,11 +26,10 @@ from aeorsync.folder.events import Phase, Progress
 from aeorsync.folder.facts import Agreed
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.told import Told
-from aeorsync.folder.work import MADE, Made, Work
+from aeorsync.folder.work import CURSOR, MADE, Made, Work
 from aeorsync.runtime import bridge
 from aeorsync.wire.protocol import DiffReply
 
-CURSOR: Final = "cursor"
 DOUBT: Final = "doubt"
 """Noted while changes wait that were told by a listing."""
 

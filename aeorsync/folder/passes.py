@@ -31,7 +31,7 @@ from aeorsync.folder.facts import Agreed, Found, Trouble, name
 from aeorsync.folder.ignore import FILE_NAME, Ignore
 from aeorsync.folder.judging import Verdict, as_found, judge
 from aeorsync.folder.ledger import Ledger
-from aeorsync.folder.observing import CURSOR, DOUBT, Observer, all_pending
+from aeorsync.folder.observing import DOUBT, Observer, all_pending
 from aeorsync.folder.options import Options
 from aeorsync.folder.plan import UNTOLD, Give, Plan, Planner
 from aeorsync.folder.rehearsing import rehearse
@@ -40,7 +40,7 @@ from aeorsync.folder.scan import Scan
 from aeorsync.folder.selection import Selection
 from aeorsync.folder.server import Server
 from aeorsync.folder.told import Scope, Told
-from aeorsync.folder.work import CONFLICT, Tally, Work
+from aeorsync.folder.work import CONFLICT, CURSOR, Tally, Work, conflicted
 from aeorsync.runtime import bridge, straight
 from aeorsync.runtime.clock import WallClock
 
@@ -219,9 +219,7 @@ class _Round:
 
     def _prepare(self) -> None:
         """Ask for everything anew when other paths take part than before."""
-        copies = {copy.path for copy in self._ledger.copies().values()}
-        notes = self._ledger.notes(CONFLICT)
-        self._conflicted = copies | {name.removeprefix(CONFLICT) for name in notes}
+        self._conflicted = conflicted(self._ledger)
         salt = self._rules.salt.hex()
         if self._ledger.noted(RULES) != salt:
             self._ledger.note(CURSOR, None)

@@ -26,23 +26,17 @@ from aeorsync.errors import (
 )
 from aeorsync.folder import sent
 from aeorsync.folder.batches import LARGE, Batch, batches
+from aeorsync.folder.commits import agreed_on, request
 from aeorsync.folder.events import Deleted, Moved, Phase, Side, Uploaded, Why
-from aeorsync.folder.facts import Agreed, places
-from aeorsync.folder.plan import Drop, Give, Plan, Settled
+from aeorsync.folder.plan import Give, Plan, Settled
 from aeorsync.folder.reading import Fresh, read_edited, read_fresh, read_wanted
 from aeorsync.folder.recipes import Recipes, after, lacking
 from aeorsync.folder.root import DiskError
 from aeorsync.folder.sending import send_file, send_fresh
-from aeorsync.folder.work import Gauge, Made, Work
+from aeorsync.folder.work import CURSOR, Gauge, Made, Work, conflicted
 from aeorsync.runtime import bridge, straight
 from aeorsync.wire.blobs import (
-    CommitDelete,
-    CommitFile,
-    CommitFolder,
-    CommitLink,
     CommitReply,
-    CommitRequest,
-    Committed,
 )
 from aeorsync.wire.framing import Chunk
 from aeorsync.wire.limits import KIB
@@ -83,9 +77,11 @@ class _Push:
         self._sources: dict[bytes, list[str]] = defaultdict(list)
         self._resent: set[str] = set()
         self._large: asyncio.Lock | None = None
+        self._since: str | None = None
 
     async def run(self) -> None:
         await bridge.run(self._find_sources)
+        self._since = await bridge.run(self._stand)
         waiting = batches(self._plan)
         ahead: deque[straight.Begun[_Ready]] = deque()
         try:
@@ -113,6 +109,14 @@ class _Push:
             agreed = self._work.ledger.agreed(drop.path) if drop.kind is Kind.FILE else None
             if agreed is not None and agreed.fingerprint.size:
                 self._sources[agreed.content].append(drop.path)
+
+    def _stand(self) -> str | None:
+        """Where we stand, if there is no more to hear of what is sent than that it is done."""
+        gives, drops = self._plan.give, self._plan.drop
+        paths = {give.path for give in gives} | {drop.path for drop in drops}
+        if not paths.isdisjoint(conflicted(self._work.ledger)):
+            return None
+        return self._work.ledger.noted(CURSOR)
 
     # Reading
 
@@ -183,7 +187,9 @@ class _Push:
             new = {give.path for give in batch.gives if give.was is None}
             op = await bridge.run(sent.note, self._work, self._settled(batch), new)
             try:
-                reply = await self._work.server.commit(self._request(batch, op), chunks)
+                reply = await self._work.server.commit(
+                    request(batch, self._work.scope, op, self._since), chunks
+                )
             except (UnauthorizedError, UnavailableError):
                 raise
             except AeorError as error:
@@ -201,14 +207,23 @@ class _Push:
                     return
             else:
                 self._work.tally.bytes_sent += sum(len(chunk.stored) for chunk in chunks)
-                # A cursor from before this would be good for an older copy of the server, too,
-                # which lacks it: then what we made would look deleted.
-                self._work.tally.is_stale = True
-                self._expect_more(reply)
-                settled, made = self._settled(batch, reply), self._made(batch, reply)
-                await bridge.run(self._work.settle_made, settled, made, sent.SENT + op)
+                await self._write_down(batch, reply, op)
                 self._tell(batch)
                 return
+
+    async def _write_down(self, batch: Batch, reply: CommitReply, op: str) -> None:
+        """Record a commit, and where that leaves us, if it is all that happened."""
+        work, made = self._work, dict[str, Made]()
+        is_all = not any(work.scope.relative(path) for path in reply.above)
+        self._since = (reply.root_hash or None) if is_all else None
+        if self._since is None:
+            # A cursor from before this would be good for an older copy of the server, too,
+            # which lacks it: then what we made would look deleted.
+            work.tally.is_stale = True
+            self._expect_more(reply)
+            made = self._made(batch, reply)
+        settled, note = self._settled(batch, reply), sent.SENT + op
+        await bridge.run(work.settle_made, settled, made, note, self._since)
 
     async def _sent_whole(self, batch: Batch, path: str, error: AeorError) -> bool:
         """Send all chunks of a file once: those it had may be no more, or not ours to refer to."""
@@ -224,27 +239,6 @@ class _Push:
             return False
         return True
 
-    def _request(self, batch: Batch, op: str) -> CommitRequest:
-        absolute = self._work.scope.absolute
-        files, links, folders = [], [], []
-        for give in batch.gives:
-            match give.here.kind:
-                case Kind.DIRECTORY:
-                    folders.append(CommitFolder(path=absolute(give.path)))
-                case Kind.SYMLINK:
-                    links.append(
-                        CommitLink(
-                            path=absolute(give.path),
-                            target=give.target,
-                            base=give.base,
-                            mtime_ns=give.here.mtime_ns,
-                        )
-                    )
-                case Kind.FILE:
-                    files.append(commit_file(absolute(give.path), give))
-        deletes = [_delete(absolute(drop.path), drop) for drop in batch.drops]
-        return CommitRequest(deletes=deletes, folders=folders, files=files, links=links, op=op)
-
     def _settled(self, batch: Batch, reply: CommitReply | None = None) -> list[Settled]:
         """What is agreed on when a batch is done; without an answer, but for the versions."""
         relative = self._work.scope.relative
@@ -253,7 +247,7 @@ class _Push:
         settled = [Settled(drop.path, None) for drop in batch.drops]
         for give in batch.gives:
             done = told.get(give.path)
-            settled.append(Settled(give.path, self._work.seen(_agreed(give, done))))
+            settled.append(Settled(give.path, self._work.seen(agreed_on(give, done))))
         return settled
 
     def _made(self, batch: Batch, reply: CommitReply) -> dict[str, Made]:
@@ -328,48 +322,6 @@ class _Push:
         text = f"it was not sent: the server refused {MAX_REFUSED} others before it"
         for path in (*(give.path for give in batch.gives), *(drop.path for drop in batch.drops)):
             self._work.trouble(path, Why.REFUSED, text)
-
-
-def commit_file(path: str, give: Give) -> CommitFile:
-    """What is said about a file in a commit."""
-    content = give.content
-    # Only the times or the executable bit changed: the bytes are those agreed on.
-    if content is not None:
-        chunks, name, size = content.chunks, content.hash, content.size
-    elif give.was is not None:
-        chunks, name, size = give.was.chunks, give.was.content, give.was.fingerprint.size
-    else:
-        raise StaleError(f"{path} has not been read")
-    return CommitFile(
-        path=path,
-        chunks=[place.id.hex() for place in places(chunks)],
-        content_hash=name.hex(),
-        size=size,
-        base=give.base,
-        mtime_ns=give.here.mtime_ns,
-        executable=give.here.executable,
-    )
-
-
-def _agreed(give: Give, done: Committed | None) -> Agreed:
-    content, chunks = b"", b""
-    if give.content is not None:
-        content, chunks = give.content.hash, give.content.chunks
-    elif give.here.kind is Kind.SYMLINK:
-        content = give.target.encode()
-    elif give.was is not None and give.here.kind is Kind.FILE:
-        content, chunks = give.was.content, give.was.chunks
-    base = (done.etag or "") if done is not None else ""
-    version = done.version if done is not None else ""
-    mtime = 0 if give.here.kind is Kind.DIRECTORY else give.here.mtime_ns
-    return Agreed(give.here, mtime, content, chunks, base, version)
-
-
-def _delete(path: str, drop: Drop) -> CommitDelete:
-    if drop.kind is Kind.DIRECTORY:
-        # It has no version to name: it goes when it is empty, and is a folder still.
-        return CommitDelete(path=path, folder=True)
-    return CommitDelete(path=path, base=drop.base)
 
 
 def _size(give: Give) -> int:

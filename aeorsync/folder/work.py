@@ -24,6 +24,8 @@ MADE: Final = "made "
 
 CONFLICT: Final = "conflict "
 """Likewise of paths with several versions."""
+CURSOR: Final = "cursor"
+"""The note of where on the server's way through its changes we stand."""
 
 
 class Made(Enum):
@@ -145,13 +147,20 @@ class Work(msgspec.Struct):
             for path, agreed in settled
         )
 
-    def settle_made(self, settled: Iterable[Settled], made: Mapping[str, Made], note: str) -> None:
+    def settle_made(
+        self,
+        settled: Iterable[Settled],
+        made: Mapping[str, Made],
+        note: str,
+        cursor: str | None = None,
+    ) -> None:
         """The same for what was committed. Blocking.
 
         Args:
             settled: What is agreed on.
             made: What the server has to tell of.
             note: Name of the note that it was sent; goes.
+            cursor: Where we stand now, if that is known.
         """
         known = list(settled)
         # Where this is lost, the next pass asks what became of the commit.
@@ -160,6 +169,8 @@ class Work(msgspec.Struct):
             # What the server had already it need not tell of.
             told = {path: made.get(path) for path, _ in known}
             notes = {MADE + path: what and what.value for path, what in told.items()}
+            if cursor is not None:
+                notes[CURSOR] = cursor
             self.ledger.note_all({**notes, **self._come_and_gone(told), note: None})
 
     def _come_and_gone(self, told: Mapping[str, Made | None]) -> dict[str, None]:
@@ -193,3 +204,10 @@ def placed(agreed: Agreed, now_ns: int) -> Agreed:
     Whoever writes to it moves its mtime, so only that one can be too young to tell.
     """
     return replace(agreed, is_racy=agreed.fingerprint.is_racy_when_placed(now_ns))
+
+
+def conflicted(ledger: Ledger) -> set[str]:
+    """Paths that are known to be in conflict. Blocking."""
+    notes = ledger.notes(CONFLICT)
+    copies = {copy.path for copy in ledger.copies().values()}
+    return copies | {name.removeprefix(CONFLICT) for name in notes}

@@ -55,6 +55,18 @@ def keep_spare() -> bool:
     return _set(_M_MMAP_THRESHOLD, LARGEST) and _set(_M_TRIM_THRESHOLD, SPARE)
 
 
+def give_back() -> None:
+    """Let go of garbage in cycles, and give the system what is held in vain.
+
+    Each event stream that broke off leaves a cycle of a hundred objects, old by then, which
+    `search_seldom` would keep for hours. Nothing else runs meanwhile: 10 ms for 60 000 objects.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def _set(option: int, value: int) -> bool:
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     return set_option is not None and set_option(option, value) == 1

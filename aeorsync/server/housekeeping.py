@@ -15,7 +15,7 @@ from typing import Final
 from aeorsync.api.node import Node
 from aeorsync.core.schedule import next_ms
 from aeorsync.errors import AeorError
-from aeorsync.runtime import bridge
+from aeorsync.runtime import bridge, memory
 from aeorsync.runtime.log import get_logger
 from aeorsync.storage.taskbook import CronItem
 
@@ -42,6 +42,7 @@ def keeping_time(node: Node, look_s: float = _LOOK_S) -> Callable[[], Awaitable[
             if node.wall.monotonic() - rested > _REST_S:
                 rested = node.wall.monotonic()
                 node.repository.rest()
+                memory.give_back()
             for item in due(node.tasks.timetable.all(), looked_ms, now_ms, node.gc_interval):
                 await _ask(node, item.task_type, item.args, item.id)
             if node.wall.monotonic() - began > _SETTLE_S and await _is_overdue(node, now_ms):

@@ -38,7 +38,14 @@ _MAX_READ = 20_000
 
 
 class Draft:
-    """Edits on top of one view. Belongs to the writer thread."""
+    """Edits on top of one view. Belongs to the writer thread.
+
+    Attributes:
+        now_ms: The wall clock, in milliseconds since the Unix epoch.
+        owns_incarnation: Whether this process minted dots under the present incarnation.
+        ended: Last dots of the incarnations that ended in this draft.
+        made: The commit it came to; None before, and where nothing changed.
+    """
 
     def __init__(
         self, view: View, now_ms: int, new_incarnation: Callable[[], int], session: int | None
@@ -67,13 +74,13 @@ class Draft:
         self._asked: set[bytes] = set()
         self._read: dict[bytes, Entry | None] = {}
         self._mark = (self._incarnation, self._n, self.owns_incarnation, 0)
-        # Last dots of the incarnations that ended in this draft.
         self.ended: list[Dot] = []
         self._forgotten: set[bytes] = set()
         self._open_forgotten: set[bytes] = set()
         # Keys edited so far, those of operations that were undone included.
         self._order: list[bytes] = []
         self._merged: set[bytes] = set()
+        self.made: Commit | None = None
 
     def begin(self) -> None:
         """Start an operation."""
@@ -367,7 +374,7 @@ class Draft:
             incarnation=self._incarnation,
             n=self._n,
         )
-        return Commit(
+        self.made = Commit(
             before=before,
             after=after,
             nodes={**live.made, **dead.made},
@@ -375,6 +382,7 @@ class Draft:
             changes=changes,
             conflicts=marks.found,
         )
+        return self.made
 
 
 def _entry_of(versions: dict[Dot, Version]) -> Entry:

@@ -31,10 +31,10 @@ from aeorsync.runtime import chance
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.base import TOUCH_MS, ChunkRow, Compacted, Head, Store
 from aeorsync.storage.keeping import COMPLETE
+from aeorsync.storage.kept_trees import kept_roots
 from aeorsync.storage.marking import Marking
 from aeorsync.storage.progress import Progress, quiet
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.versions import kept_roots
 
 DAY_MS = 24 * 3_600_000
 GRACE_MS = DAY_MS + TOUCH_MS

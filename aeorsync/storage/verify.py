@@ -43,9 +43,10 @@ from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import Peeking, Reader
 from aeorsync.storage.findings import CURRENT, DELETED, Verified
 from aeorsync.storage.keeping import COMPLETE
+from aeorsync.storage.kept_trees import KeptTree, kept_trees
 from aeorsync.storage.progress import Progress, quiet
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.versions import SNAPSHOTS, KeptTree, kept_trees
+from aeorsync.storage.versions import SNAPSHOTS
 from aeorsync.storage.views import NodeCache, View
 
 _PAGE = 1000

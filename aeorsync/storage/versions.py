@@ -7,11 +7,10 @@ own (`Repository.commit` with ``alone``): what they call the present is the view
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from aeorsync.core.nodes import EMPTY
 from aeorsync.core.paths import TreePath, to_key
 from aeorsync.core.versions import Content, Version, decode_entry
 from aeorsync.errors import BadRequestError, ConflictError, NotFoundError, UnavailableError
@@ -28,7 +27,6 @@ from aeorsync.storage.version_records import (
     SNAPSHOTS,
     Fork,
     Snapshot,
-    read_every,
     read_forks,
     read_snapshots,
 )
@@ -38,11 +36,8 @@ __all__ = (
     "FORKS",
     "SNAPSHOTS",
     "Fork",
-    "KeptTree",
     "Snapshot",
     "forks",
-    "kept_roots",
-    "kept_trees",
     "snapshots",
 )
 
@@ -66,50 +61,6 @@ def forks(repository: Repository) -> list[Fork]:
     """All forks, oldest first."""
     with repository.view() as view:
         return read_forks(view, repository.read)
-
-
-class KeptTree(NamedTuple):
-    """A tree that must stay readable besides the current ones.
-
-    Attributes:
-        root: Its root.
-        name: What it is, for people.
-        is_grave: Whether it is a tree of deletions: these tell what a snapshot's writers had seen.
-        node: Node that made it.
-    """
-
-    root: bytes
-    name: str
-    is_grave: bool
-    node: int
-
-
-def kept_trees(repository: Repository) -> list[KeptTree]:
-    """All that must stay readable besides the current ones.
-
-    Raises:
-        CorruptError: A record is damaged here, so there are trees that nobody can tell.
-    """
-    with repository.view() as view:
-        found_snapshots, found_forks = read_every(view, repository.read)
-    named: list[tuple[Snapshot | Fork, str]] = []
-    named += [(one, f"snapshot {one.name}") for one in found_snapshots]
-    named += [(one, f"base of fork {one.name}") for one in found_forks]
-    return [
-        KeptTree(root, name, is_grave, one.node)
-        for one, name in named
-        for root, is_grave in zip(one.trees, (False, True), strict=True)
-        if root != EMPTY
-    ]
-
-
-def kept_roots(repository: Repository) -> dict[bytes, str]:
-    """Roots of `kept_trees`, and what they are.
-
-    Raises:
-        CorruptError: As `kept_trees`.
-    """
-    return {kept.root: kept.name for kept in kept_trees(repository)}
 
 
 def choose(records: Iterable[Record], text: str, what: str) -> Record:

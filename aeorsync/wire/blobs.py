@@ -138,6 +138,7 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         on_conflict: What becomes of a version that a ``base`` had not seen: ``keep`` it as a
             conflict, or ``refuse`` the whole commit with 412.
         op: A name of the sender's own making, to ask later what became of it.
+        since_root_hash: Where the sender stands (`wire.protocol.DiffRequest`).
     """
 
     deletes: list[CommitDelete] = []
@@ -146,6 +147,7 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     links: list[CommitLink] = []
     on_conflict: Literal["keep", "refuse"] = "keep"
     op: Annotated[str, msgspec.Meta(max_length=MAX_OP)] = ""
+    since_root_hash: str | None = None
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,10 +169,18 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommitReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What was committed; each list in the order of the request."""
+    """What was committed; each list in the order of the request.
+
+    Attributes:
+        root_hash: Where the sender, who stood at ``since_root_hash``, stands now. Empty when there
+            is something to tell them: what others did, or a conflict.
+        above: With that: folders that were made because something is in them now.
+    """
 
     committed: int
     files: list[Committed]
     deletes: list[Committed] = []
     folders: list[Committed] = []
     links: list[Committed] = []
+    root_hash: str = ""
+    above: tuple[str, ...] = ()

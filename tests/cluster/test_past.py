@@ -13,10 +13,11 @@ from aeorsync.core.paths import join
 from aeorsync.core.versions import decode_entry
 from aeorsync.storage.changes import FileState, delete, put_file
 from aeorsync.storage.gc import Collector
+from aeorsync.storage.kept_trees import kept_roots
 from aeorsync.storage.marking import Marking
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.verify import verify
-from aeorsync.storage.versions import SNAPSHOTS, kept_roots
+from aeorsync.storage.versions import SNAPSHOTS
 from tests.support.clock import FakeClock
 from tests.support.cycles import cycle, noise, put_large, remove
 from tests.support.loops import run, until

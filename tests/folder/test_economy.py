@@ -1,5 +1,6 @@
 """What a pass spends: files opened, bytes read, requests made, syncs waited for."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,39 @@ def test_a_commit_waits_for_the_ledger_once(person: Make, monkeypatch: pytest.Mo
         spent.append(lasting - before)
     # The name of each; what it came to goes along with the next one's.
     assert spent[1] - spent[0] == 5
+
+
+def test_of_what_was_sent_nothing_is_asked_unless_others_did_something(
+    person: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = person("a"), person("b")
+    for who in (a, b):
+        who.sync()
+    asked = counted(monkeypatch, SyncCalls, "diff")
+    monkeypatch.setattr(batches, "MAX_CHANGES", 10)
+    for number in range(40):
+        a.write(f"file{number}", "text")
+    assert (a.sync().uploaded, len(asked)) == (40, 1)
+    assert (a.sync().changes, len(asked)) == (0, 2)
+    (a.path / "file1").unlink()
+    a.write("file2", "edited")
+    assert (a.sync().changes, len(asked)) == (2, 3)
+    whole = SyncCalls.commit
+
+    async def after_another(client: SyncCalls, *given: object) -> object:
+        monkeypatch.setattr(SyncCalls, "commit", whole)
+        b.write("of b", "text")
+        (b.path / "file3").unlink()
+        await asyncio.to_thread(b.sync)
+        return await whole(client, *given)  # type: ignore[arg-type]
+
+    b.sync()
+    monkeypatch.setattr(SyncCalls, "commit", after_another)
+    a.write("of a", "text")
+    outcome = a.sync()
+    assert (outcome.uploaded, outcome.downloaded, outcome.deleted_local) == (1, 1, 1)
+    assert b.sync().downloaded == 1
+    assert a.names == b.names
 
 
 def break_off(ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from aeorsync.api import commits
 from aeorsync.core.apikeys import KeyRule
 from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Outcome
@@ -85,11 +86,16 @@ async def world(tmp_path: Path) -> AsyncIterator[tuple[Host, Folder, Folder]]:
 
 
 async def _commit_and_lose(host: Host, folder: Folder, change: Callable[[], object]) -> None:
-    """Have a change committed, the client killed, and the server put back to before it."""
+    """Have a change committed, the client killed, and the server put back to before it.
+
+    The server has more to tell than the answer to the commit says.
+    """
     await folder.sync()
     await host.save()
     change()
-    assert await folder.sync(dies_after="/blobs/commit") is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commits._Step, "end", lambda *_: commits._NOWHERE)
+        assert await folder.sync(dies_after="/blobs/commit") is None
     await host.put_back()
 
 
@@ -104,6 +110,25 @@ def test_a_new_file_that_the_server_forgot_is_sent_again(tmp_path: Path, run: Ru
             outcome = await a.sync()
             assert outcome is not None
             assert outcome.changes == 0
+
+    run(story())
+
+
+@pytest.mark.parametrize("name", ["old", "new"])
+def test_what_was_heard_to_be_done_and_the_server_forgot_is_not_given_up_for_it(
+    tmp_path: Path, run: Run, name: str
+) -> None:
+    async def story() -> None:
+        async with world(tmp_path) as (host, a, _):
+            a.write("old", "o")
+            await a.sync()
+            await host.save()
+            a.write(name, "n")
+            assert await a.sync(dies_after="/blobs/commit") is not None
+            await host.put_back()
+            with pytest.raises(MassDeletionError):
+                await a.sync()
+            assert a.texts == {"old": "o", name: "n"}
 
     run(story())
 

@@ -69,3 +69,30 @@ def pages(how: str) -> int:
 def test_buffers_that_come_and_go_are_not_fetched_from_the_system_each_time() -> None:
     assert pages("none") > 20_000  # else this test would show nothing
     assert pages("spare") < 5_000
+
+
+HELD = """
+import gc, sys, weakref
+from aeorsync.runtime import memory
+memory.share_arenas(), memory.keep_spare(), memory.search_seldom()
+class Cycle: pass
+one = Cycle(); one.self = one; seen = weakref.ref(one)
+held = [b"x" * 100_000 for _ in range(300)]
+gc.collect()  # old by now
+last = b"x" * 100_000  # what lies below it the C library cannot let go of
+del one
+held.clear()
+if sys.argv[1] == "given back":
+    memory.give_back()
+    assert seen() is None
+print(next(int(line.split()[1]) for line in open("/proc/self/status") if "VmRSS" in line) // 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is told so on Linux")
+def test_what_is_held_in_vain_is_given_back() -> None:
+    def rss(how: str) -> int:
+        command = [sys.executable, "-c", HELD, how]
+        return int(subprocess.check_output(command, text=True, timeout=60))
+
+    assert rss("given back") < rss("held") - 20

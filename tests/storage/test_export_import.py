@@ -12,9 +12,9 @@ from aeorsync.errors import AeorError, BadRequestError, ConflictError, CorruptEr
 from aeorsync.storage.archive import MAGIC, ArchiveReader, ArchiveWriter, Header
 from aeorsync.storage.exporting import export
 from aeorsync.storage.importing import Imported, import_archive
+from aeorsync.storage.kept_trees import kept_roots
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.verify import verify
-from aeorsync.storage.versions import kept_roots
 from tests.storage.test_gc import held, take_snapshot
 from tests.support.cycles import noise, put_large, remove
 from tests.support.repositories import (

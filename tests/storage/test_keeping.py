@@ -14,6 +14,7 @@ from aeorsync.errors import ConflictError, UnavailableError
 from aeorsync.storage import restoring, versions
 from aeorsync.storage.base import Store
 from aeorsync.storage.changes import FileState, put_file
+from aeorsync.storage.kept_trees import kept_roots
 from aeorsync.storage.lenses import PastLens
 from aeorsync.storage.marking import Marking
 from aeorsync.storage.repository import Repository
@@ -199,7 +200,7 @@ def test_what_is_no_record_is_passed_over(data: bytes) -> None:
     state = FileState(content, "application/json")
     repository.commit(lambda draft: put_file(draft, path, state)).result(30)
     assert versions.snapshots(repository) == []
-    assert versions.kept_roots(repository) == {}
+    assert kept_roots(repository) == {}
     repository.settle_trees().result(30)
     repository.close()
 
@@ -223,7 +224,7 @@ def test_the_graves_of_a_snapshot_are_kept_with_it() -> None:
     repository = memory_repository()
     put(repository, "/a", b"1")
     snapshot = keep(repository, "s")
-    assert set(versions.kept_roots(repository)) == {*snapshot.trees} - {EMPTY}
+    assert set(kept_roots(repository)) == {*snapshot.trees} - {EMPTY}
     assert msgspec.json.encode(snapshot)
     repository.close()
 

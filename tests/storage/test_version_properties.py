@@ -17,9 +17,10 @@ from aeorsync.storage import restoring, versions
 from aeorsync.storage.base import Store
 from aeorsync.storage.changes import delete
 from aeorsync.storage.forks import ForkLens
+from aeorsync.storage.kept_trees import kept_roots
 from aeorsync.storage.lenses import PastLens
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.versions import Snapshot, kept_roots
+from aeorsync.storage.versions import Snapshot
 from tests.support.repositories import entry_at, files, open_repository, put
 
 PATHS = ("/a", "/d/b", "/d/e/c", "/z")

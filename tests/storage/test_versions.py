@@ -4,8 +4,9 @@ import msgspec
 
 from aeorsync.core.paths import join
 from aeorsync.storage.changes import FileState, put_file
+from aeorsync.storage.kept_trees import kept_roots
 from aeorsync.storage.repository import Repository
-from aeorsync.storage.versions import SNAPSHOTS, Snapshot, kept_roots, snapshots
+from aeorsync.storage.versions import SNAPSHOTS, Snapshot, snapshots
 from tests.support.repositories import memory_repository
 
 
