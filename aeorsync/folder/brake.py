@@ -36,9 +36,10 @@ def brake(ledger: Ledger, options: Options, plan: Plan, unseen: Container[str]) 
     Raises:
         MassDeletionError: It would be one.
     """
-    limit, known = options.max_delete, ledger.count()
+    limit = options.max_delete
     here = [step.path for step in plan.remove if step.here.kind is not Kind.DIRECTORY]
     there = [step.path for step in plan.drop if step.kind is not Kind.DIRECTORY]
+    known = ledger.count() if here or there else 0
     if not limit.allows(len(here), known):
         arriving = {take.told.content for take in plan.take}
         here = [path for path in here if _content(ledger, path) not in arriving]

@@ -196,8 +196,12 @@ class Ledger:
         return [(facts.join(row[0], row[2]), to_agreed(row[2:])) for row in rows]
 
     def count(self) -> int:
-        """How many paths something is agreed about."""
+        """How many paths something is agreed about; reads an index of all of them."""
         return int(self._all("SELECT count(*) FROM entries")[0][0])
+
+    def is_empty(self) -> bool:
+        """Whether nothing is agreed about any path."""
+        return self._one("SELECT 1 FROM entries LIMIT 1", ()) is None
 
     # For the scan.
 
@@ -220,10 +224,8 @@ class Ledger:
 
     def rows(self, folder: str, first: str = "", last: str | None = None) -> list[Row]:
         """The fingerprints of a folder's entries from one name to another, both included."""
-        number = self._folder(folder)
-        if last is None:
-            return self._all(ROWS, (number, first))
-        return self._all(ROWS_TO, (number, first, last))
+        some = self._folder(folder), first
+        return self._all(ROWS, some) if last is None else self._all(ROWS_TO, (*some, last))
 
     # Conflict copies.
 
@@ -300,6 +302,10 @@ class Ledger:
     def count_pending(self) -> int:
         """How many changes wait."""
         return int(self._all("SELECT count(*) FROM pending")[0][0])
+
+    def has_pending(self) -> bool:
+        """Whether any change waits."""
+        return self._one("SELECT 1 FROM pending LIMIT 1", ()) is not None
 
     # Downloads that were interrupted.
 

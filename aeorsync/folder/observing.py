@@ -67,7 +67,7 @@ class Observer:
     async def _hear(self, cursor: str | None, *, doubts: bool = True) -> set[str]:
         newly: set[str] = set()
         listed: set[str] | None = None
-        is_new = await bridge.run(self._ledger.count) == 0
+        is_new = await bridge.run(self._ledger.is_empty)
         while True:
             page = await self._work.server.diff(cursor, self._work.scope.globs, packed=True)
             if page.full and (listed is None or page.begins):
@@ -98,7 +98,7 @@ class Observer:
         with self._ledger.transaction(lasts=False):
             made = self._ledger.notes(MADE)
             # Where nothing waits, nothing is gone that waits to be taken over.
-            waits = self._ledger.count_pending() > 0
+            waits = self._ledger.has_pending()
             names = (MADE + path for path in found)
             self._ledger.note_all({name: None for name in names if name in made})
             for path, state in found.items():

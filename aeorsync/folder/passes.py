@@ -268,7 +268,7 @@ class _Round:
         policy = Policy(options.direction, options.delete_local, options.delete_remote)
         planner = Planner(policy, self._conflicted)
         selection = Selection(self._engine.root, self._rules)
-        is_new = self._ledger.count() == 0
+        is_new = self._ledger.is_empty()
         # In doubt a person is asked who is right; nothing is sent before they have answered.
         is_asked = self._ledger.noted(DOUBT) is not None
         unseen = frozenset[str]() if is_asked else verdict.unseen
@@ -367,7 +367,7 @@ class _Round:
             return all_pending(self._ledger)
         looked = self._look.paths
         paths = newly | founds.keys() | looked
-        if self._ledger.count_pending():
+        if self._ledger.has_pending():
             # What waits inside may have waited for what was at a path to go away.
             paths = paths.union(*map(self._ledger.waiting_inside, looked))
         rows = ((path, self._ledger.change_of(path)) for path in sorted(paths))

@@ -53,7 +53,6 @@ class Status(msgspec.Struct, frozen=True):
     """How a folder stands, by its ledger alone: no disk and no server is asked.
 
     Attributes:
-        entries: Files, links and folders that both sides agreed on.
         conflicts: Paths with several versions.
         problems: Of the last whole pass, and of those since where they looked.
         waiting: Changes of the server that were not taken over, whatever the reason.
@@ -61,7 +60,6 @@ class Status(msgspec.Struct, frozen=True):
             Unix epoch; 0 for never.
     """
 
-    entries: int = 0
     conflicts: tuple[ConflictCopies, ...] = ()
     problems: tuple[Problem, ...] = ()
     waiting: int = 0
@@ -272,7 +270,6 @@ def read_status(ledger: Ledger) -> Status:
     for path, copy in ledger.copies().items():
         copies.setdefault(copy.path, []).append(path)
     return Status(
-        entries=ledger.count(),
         conflicts=tuple(
             ConflictCopies(path, tuple(sorted(beside))) for path, beside in sorted(copies.items())
         ),

@@ -118,6 +118,7 @@ def test_copies_parts_changes_and_notes_are_kept(ledger: Ledger) -> None:
     assert ledger.pending(after="b") == [("c", b"c")]
     ledger.settle("b")
     assert ledger.count_pending() == 2
+    assert ledger.has_pending()
     ledger.note("cursor", "1")
     assert ledger.noted("cursor") == "1"
     ledger.note("cursor", None)
