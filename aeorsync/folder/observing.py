@@ -142,7 +142,9 @@ class Observer:
             gone = self._note_undone() if listed is None else self._note_missing(listed)
             # Should we be killed before all is listed, the next pass begins with that.
             has_to_list = listed is None and self._has_lost_deletions
-            self._ledger.note(CURSOR, None if has_to_list else cursor)
+            value = None if has_to_list else cursor
+            if self._ledger.noted(CURSOR) != value:
+                self._ledger.note(CURSOR, value)
         return gone
 
     def _note_undone(self) -> list[str]:
