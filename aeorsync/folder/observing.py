@@ -170,6 +170,8 @@ class Observer:
 
     def _note_missing(self, listed: set[str]) -> list[str]:
         """What a whole listing does not tell is not there any more."""
+        for path in self._work.sent.keys() - listed:
+            sent.recognise(self._work, path, None)
         gone = [path for path, _ in self._ledger.below() if path not in listed]
         stale = [path for path, _ in all_pending(self._ledger) if path not in listed]
         with self._ledger.transaction():

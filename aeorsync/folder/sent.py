@@ -7,8 +7,9 @@ with what the answer said. What is found at the start of a pass was never answer
     it does not, but shows just that       the same: nobody else writes the same with the same time
     neither                                it never came; what is here is sent as before
 
-Whether a deletion was done cannot be told by what is shown. Where the path is here again, nothing
-is agreed on about it any more: what somebody made again is not deleted for our own deletion.
+Where nothing is told of what we deleted, the deletion never came. Else, and where the path is here
+again, nothing is agreed on about it any more: what somebody made again is not deleted for our own
+deletion.
 
 So what others made of our versions meanwhile is later than ours, not beside it, and what they
 deleted does not come back.
@@ -104,8 +105,6 @@ async def hear(work: Work) -> None:
 def _keep(work: Work, rows: Iterable[Sent]) -> None:
     for row in rows:
         work.sent.setdefault(row.path, []).append(row)
-        if row.look is None and work.root.look(row.path) is not None:
-            work.ledger.forget([row.path])
 
 
 def _take(work: Work, name: str, rows: list[Sent], reply: CommitReply) -> None:
@@ -126,17 +125,27 @@ def _take(work: Work, name: str, rows: list[Sent], reply: CommitReply) -> None:
 
 
 def recognise(work: Work, path: str, told: Told | None) -> None:
-    """Agree on a version that is shown, if it is one that we sent. Blocking."""
+    """Agree on a version that is shown, if it is one that we sent. Blocking.
+
+    What is shown in place of what we deleted leaves nothing to agree on, nor does nothing.
+    """
     rows = work.sent.get(path)
-    if told is None or rows is None:
+    if rows is None:
+        return
+    agreed = work.ledger.agreed(path)
+    is_other = told is None or agreed is None or told.version != agreed.version
+    if is_other and any(row.look is None for row in rows) and work.root.look(path) is not None:
+        work.ledger.forget([path])
+        work.recognised.add(path)
+    if told is None:
         return
     versions: list[tuple[Told | Loser, str]] = [(told, told.base)]
     versions += [(loser, loser.etag) for loser in told.losers]
     for row in rows:
         for shown, base in versions:
-            agreed = row.agreed(base, shown.version) if row.is_shown_as(shown) else None
-            if agreed is not None:
-                work.ledger.record([(path, agreed)])
+            known = row.agreed(base, shown.version) if row.is_shown_as(shown) else None
+            if known is not None:
+                work.ledger.record([(path, known)])
                 work.recognised.add(path)
                 return
 

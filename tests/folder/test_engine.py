@@ -550,6 +550,42 @@ def test_what_was_changed_back_after_a_kill_stays_changed_back(
         assert who.status().conflicts == ()
 
 
+@pytest.mark.parametrize("then", ["a folder", "the same", "an edit", "nothing"])
+def test_a_deletion_that_was_never_sent_leaves_nothing_behind(
+    two: tuple[Synced, Synced], monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    a, b = two
+    a.write("x", "first")
+    look = (a.path / "x").stat()
+    a.sync()
+    b.sync()
+    (a.path / "x").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(SyncCalls, "commit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            a.sync()
+    match then:
+        case "a folder":
+            a.write("x/inside", "in")
+        case "the same":
+            a.write("x", "first")
+            os.utime(a.path / "x", ns=(look.st_atime_ns, look.st_mtime_ns))
+        case "an edit":
+            a.write("x", "second")
+        case _:
+            pass
+    wanted = tree(a.path)
+    for who in (a, b, a):
+        who.sync()
+    assert tree(a.path) == tree(b.path) == wanted
+    assert a.status().conflicts == ()
+    if then == "a folder":
+        (a.path / "x").rename(a.path / "y")
+        for who in (a, b):
+            who.sync()
+        assert a.names == b.names == ["y", "y/inside"]
+
+
 @pytest.mark.parametrize("act", ["edited", "deleted"])
 def test_a_dry_run_knows_what_was_sent_and_never_answered(
     two: tuple[Synced, Synced], monkeypatch: pytest.MonkeyPatch, act: str

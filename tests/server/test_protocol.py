@@ -185,7 +185,7 @@ def test_an_upgrade_without_a_body_is_ignored(
         assert [path for path, _ in site.seen] == ["/up", "/1"]
 
     with caplog.at_level(logging.INFO):
-        talk(conversation)
+        talk(conversation, linger=0.5)
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
 
 
