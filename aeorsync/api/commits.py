@@ -40,7 +40,6 @@ from aeorsync.errors import (
 )
 from aeorsync.runtime import bridge
 from aeorsync.storage import bundles
-from aeorsync.storage.base import Head
 from aeorsync.storage.bundles import Bundle, Done, Outcome
 from aeorsync.storage.draft import Draft
 from aeorsync.wire import limits
@@ -70,13 +69,12 @@ async def commit(call: Call) -> Response:
         usable = await node.grants.usable(caller.owner, caller.access, names)
         bundle = await bridge.run(bundle_of, node, caller, request, heard, names - usable)
         step = _Step(reach.places(call), node.repository.epoch, request.since_root_hash, bundle)
-        making = node.repository.commit(step.run, alone=step.begins_at(node.repository.head))
+        making = node.repository.commit(step.run)
         if request.op:
             # Whether or not anybody is left to hear the answer.
             making.add_done_callback(partial(_remember, call, request))
         outcome = await bridge.settle(making)
-        found = Remembered(outcome, len(request.files))
-        return await bridge.run(_reply, node, found, step.end(outcome))
+        return await bridge.run(_reply, node, Remembered(outcome, len(request.files)), step)
 
 
 class _End(NamedTuple):
@@ -102,7 +100,8 @@ class _Step:
         epoch: Of the database.
         since: Where they say they stand.
         bundle: What they want.
-        draft: The last one that it was made on, if they stand there.
+        draft: The last one that it was made on, if they stand there, and their ETags will cover
+            all that is at each path.
     """
 
     places: Places
@@ -111,20 +110,22 @@ class _Step:
     bundle: Bundle
     draft: Draft | None = None
 
-    def begins_at(self, head: Head) -> bool:
-        """Whether they stand there."""
-        return self.since is not None and self.since == self.places.at(head, self.epoch)
-
     def run(self, draft: Draft) -> Outcome:
         """See `bundles.run`."""
-        self.draft = draft if self.begins_at(draft.view.head) else None
-        return bundles.run(draft, self.bundle)
+        outcome = bundles.run(draft, self.bundle)
+        self.draft = draft if self._begins_on(draft) and _covers_all(draft, outcome) else None
+        return outcome
+
+    def _begins_on(self, draft: Draft) -> bool:
+        return self.since is not None and self.since == self.places.at(draft.view.head, self.epoch)
 
     def end(self, outcome: Outcome) -> _End:
         """Where they stand after it, once it is durable; nowhere if they have to ask."""
         dones = (*outcome.deletes, *outcome.folders, *outcome.puts)
         if self.since is None or self.draft is None or any(done.is_conflict for done in dones):
             return _NOWHERE
+        if self.draft.operations != 1:
+            return _NOWHERE  # what others did is in the same commit
         made = self.draft.made
         if made is None:
             return _End(self.since)
@@ -135,6 +136,12 @@ class _Step:
             return _NOWHERE
         above = tuple(from_key(row.key) for row in others)
         return _End(self.places.at(made.after, self.epoch), above)
+
+
+def _covers_all(draft: Draft, outcome: Outcome) -> bool:
+    """Whether each file and link that was put is all there is at its path, graves included."""
+    entries = (draft.entry(to_key(done.path)) for done in outcome.puts)
+    return all(entry is not None and len(entry.versions) == 1 for entry in entries)
 
 
 async def committed(call: Call) -> Response:
@@ -191,8 +198,9 @@ def _parse_header(frame: Frame, heard: Heard) -> CommitRequest:
     return request
 
 
-def _reply(node: Node, commit: Remembered, end: _End = _NOWHERE) -> Response:
+def _reply(node: Node, commit: Remembered, step: _Step | None = None) -> Response:
     outcome, count = commit.outcome, commit.files
+    end = _NOWHERE if step is None else step.end(outcome)
     lists = (outcome.deletes, outcome.folders, outcome.puts[:count], outcome.puts[count:])
     deletes, folders, files, links = (_committed(node, done) for done in lists)
     reply = CommitReply(

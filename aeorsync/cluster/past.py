@@ -23,7 +23,7 @@ from aeorsync.errors import AeorError, BadRequestError, CorruptError, Unavailabl
 from aeorsync.remote.calls import Remote
 from aeorsync.runtime import bridge
 from aeorsync.runtime.log import get_logger
-from aeorsync.storage.keeping import COMPLETE
+from aeorsync.storage.keeping import COMPLETE, LOST
 from aeorsync.storage.kept_trees import kept_roots
 from aeorsync.storage.repository import Repository
 
@@ -106,8 +106,10 @@ class Past:
         repository = self._repository
         roots = kept_roots(repository)
         whole = repository.notes(COMPLETE).keys()
-        for text in whole - {root.hex() for root in roots}:
-            repository.set_note(COMPLETE, text, None)
+        named = {root.hex() for root in roots}
+        for space in (COMPLETE, LOST):
+            for text in repository.notes(space).keys() - named:
+                repository.set_note(space, text, None)
         return {root: name for root, name in roots.items() if root.hex() not in whole}
 
     async def _complete(self, root: bytes) -> None:
@@ -131,8 +133,12 @@ class Past:
             for remote in remotes:
                 await remote.close()
         if root != EMPTY:
-            await bridge.run(self._repository.set_note, COMPLETE, root.hex(), b"1")
+            await bridge.run(self._note_whole, root)
             await bridge.settle(self._repository.settle_trees())
+
+    def _note_whole(self, root: bytes) -> None:
+        self._repository.set_note(COMPLETE, root.hex(), b"1")
+        self._repository.set_note(LOST, root.hex(), None)
 
     async def _fetch_nodes(
         self, remotes: Sequence[Remote], descent: Descent, names: Sequence[bytes]

@@ -127,7 +127,7 @@ class Observer:
         return self._ledger.change_of(path) == b"" and self._work.root.look(path) is None
 
     def _is_known(self, path: str, agreed: Agreed | None, state: Told | None) -> bool:
-        """Whether nothing is new: most of what is told are our own changes."""
+        """Whether nothing is new: often what is told are our own changes."""
         if path in self._conflicted:
             return False
         if agreed is None or state is None:

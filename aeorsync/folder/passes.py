@@ -10,6 +10,7 @@
 Whatever breaks off is repeated: the ledger knows what was told and what was agreed on.
 """
 
+from collections.abc import Container
 from typing import Final
 
 import msgspec
@@ -277,6 +278,7 @@ class _Round:
         copies = {path: found.copy for path, found in founds.items() if found.copy is not None}
         for path, copy in copies.items():
             planner.add_copy(founds.pop(path), copy)
+        self._add_gone_copies(planner, waiting, copies)
         for path, row in (*waiting, *self._undone(waiting, unseen)):
             if path in left or path in copies:
                 continue
@@ -292,6 +294,20 @@ class _Round:
         for path, found in founds.items():
             planner.add(path, found.was, found, UNTOLD)
         return self._finish(planner)
+
+    def _add_gone_copies(
+        self, planner: Planner, waiting: list[tuple[str, bytes]], known: Container[str]
+    ) -> None:
+        """Copies of what is shown now that are gone, though this pass did not look for them."""
+        copies = {at: copy for at, copy in self._ledger.copies().items() if at not in known}
+        if not copies:
+            return
+        rows = dict(waiting)
+        for at, copy in copies.items():
+            shown = told.decode(rows[copy.path]) if copy.path in rows else None
+            is_it = shown is not None and copy.version == shown.version and not copy.is_announced
+            if is_it and self._work.root.look(at) is None:
+                planner.add_copy(Found(at, None, copy=copy), copy)
 
     def _read_moved(self, plan: Plan) -> None:
         """Read what may have come from what goes there: a move is no deletion."""

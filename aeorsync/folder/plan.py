@@ -188,22 +188,25 @@ class Planner:
             decision = restate(here, there, self._policy)
         else:
             decision = reconcile(before, here, there, self._policy)
-        if decision.verb is Verb.DOWNLOAD and self._is_deleted(path, told):
+        is_deleted = decision.verb is Verb.DOWNLOAD and self._is_deleted(path, told)
+        if is_deleted:
             # Both sides deleted all there was, each another version: the edit deletes this one.
             told, decision = None, reconcile(before, here, None, self._policy)
         known = None if isinstance(told, _Untold) else told
         self._carry_out(path, decision, _Facts(agreed, found, known))
-        # What is uploaded is told again; what is kept waits.
+        # Of what is uploaded there is more to hear; what is kept waits.
         is_done = decision.verb not in {Verb.UPLOAD, Verb.KEEP}
         if decision.verb is Verb.DOWNLOAD and known is not None:
             told = known = self._without_deleted(path, agreed, found, known)
         is_shown = path in self._conflicted or (known is not None and bool(known.losers))
-        if is_done and is_shown and not isinstance(told, _Untold):
+        if is_done and is_shown and not (is_deleted or isinstance(told, _Untold)):
             self._plan.show[path] = told
 
     def _is_deleted(self, path: str, told: Told | _Untold | None) -> bool:
         """Whether the server shows what had a copy here, which was deleted."""
-        return isinstance(told, Told) and (path, told.version) in self._deleted
+        if not isinstance(told, Told) or not told.version:
+            return False
+        return (path, told.version) in self._deleted
 
     def _without_deleted(
         self, path: str, agreed: Agreed | None, found: Found | None, told: Told

@@ -114,7 +114,9 @@ class _Push:
         """Where we stand, if there is no more to hear of what is sent than that it is done."""
         gives, drops = self._plan.give, self._plan.drop
         paths = {give.path for give in gives} | {drop.path for drop in drops}
-        if not paths.isdisjoint(conflicted(self._work.ledger)):
+        ledger = self._work.ledger
+        if ledger.notes(sent.SENT) or not paths.isdisjoint(conflicted(ledger)):
+            # Who stands after a commit never hears of an earlier one of which no answer came.
             return None
         return self._work.ledger.noted(CURSOR)
 

@@ -44,6 +44,7 @@ class Draft:
         now_ms: The wall clock, in milliseconds since the Unix epoch.
         owns_incarnation: Whether this process minted dots under the present incarnation.
         ended: Last dots of the incarnations that ended in this draft.
+        operations: How many were kept.
         made: The commit it came to; None before, and where nothing changed.
     """
 
@@ -80,6 +81,7 @@ class Draft:
         # Keys edited so far, those of operations that were undone included.
         self._order: list[bytes] = []
         self._merged: set[bytes] = set()
+        self.operations = 0
         self.made: Commit | None = None
 
     def begin(self) -> None:
@@ -90,6 +92,7 @@ class Draft:
 
     def keep(self) -> None:
         """End an operation and keep its edits."""
+        self.operations += 1
         self._kept.update(self._open)
         self._kept_via.update(self._open_via)
         self._forgotten |= self._open_forgotten

@@ -25,6 +25,8 @@ _SPACE = "whole trees"
 """Notes of the roots whose every node is here; a mere memory of what was looked at."""
 COMPLETE = "past trees"
 """Notes of those whose files are all here, too; see `cluster.past`."""
+LOST = "lost trees"
+"""Notes of those that were noted so, and of which something is gone or damaged since."""
 
 
 class Keeper:
@@ -80,6 +82,8 @@ class Keeper:
 
     def doubt(self, root: bytes) -> None:
         """A tree that was whole is not any more: look again, and have it fetched."""
+        if self._store.note(COMPLETE, root.hex()) is not None:
+            self._store.set_note(LOST, root.hex(), b"1")
         for space in (_SPACE, COMPLETE):
             self._store.set_note(space, root.hex(), None)
         self._again()

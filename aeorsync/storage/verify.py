@@ -42,7 +42,7 @@ from aeorsync.storage.base import Store
 from aeorsync.storage.compression import unpack
 from aeorsync.storage.content import Peeking, Reader
 from aeorsync.storage.findings import CURRENT, DELETED, Verified
-from aeorsync.storage.keeping import COMPLETE
+from aeorsync.storage.keeping import COMPLETE, LOST
 from aeorsync.storage.kept_trees import KeptTree, kept_trees
 from aeorsync.storage.progress import Progress, quiet
 from aeorsync.storage.repository import Repository
@@ -98,6 +98,7 @@ class _Run:
         self._seen: set[bytes] = {EMPTY}
         self._conflicts: set[bytes] = set()
         self._was_hidden = False
+        self._were_whole = {*repository.notes(COMPLETE), *repository.notes(LOST)}
         self._absent: set[bytes] | None = None
         """What has not come of a tree that is on its way here; None in any other."""
         self.found = Verified()
@@ -165,10 +166,8 @@ class _Run:
         self._look_at_other_nodes()
 
     def _may_be_absent(self, kept: KeptTree) -> bool:
-        """Whether a tree was made elsewhere, and not all of it has come here yet."""
-        if kept.node == self._view.head.node:
-            return False
-        return kept.root.hex() not in self._repository.notes(COMPLETE)
+        """Whether a tree was made elsewhere, and has never been here whole."""
+        return kept.node != self._view.head.node and kept.root.hex() not in self._were_whole
 
     def _walk(self, root: bytes, where: str) -> Iterator[tuple[bytes, bytes]]:
         """The items of a tree, as far as they can be read and were not seen before."""

@@ -1,5 +1,7 @@
 """Who stands where a commit begins is told where it ends, and misses nothing by that."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -7,8 +9,12 @@ from uuid import uuid4
 import pytest
 
 from aeorsync.core.apikeys import KeyRule
+from aeorsync.core.paths import parse
+from aeorsync.storage.changes import delete
+from aeorsync.storage.draft import Draft
 from tests.api.blobs import commit, file, upload
 from tests.api.conftest import Browser
+from tests.support.loops import until
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -66,7 +72,9 @@ def test_the_answer_says_where_its_sender_stands(
     assert "/d/new" in paths(diff(begin))
 
 
-def test_what_changes_nothing_leads_nowhere(call: Browser, diff: Ask, token: str | None) -> None:
+def test_what_changes_nothing_leads_to_where_it_began(
+    call: Browser, diff: Ask, token: str | None
+) -> None:
     begin = diff()["root_hash"]
     asked = {"files": [file("/d/new", b"one", base="", mtime_ns=5)], "on_conflict": "keep"}
     first = commit(call, **asked, since_root_hash=begin, **_as(token)).json()
@@ -122,3 +130,43 @@ def test_where_a_folder_came_for_what_was_deleted_is_to_be_asked(
         call, inside, deletes=gone, folders=named, since_root_hash=begin, **_as(token)
     ).json()
     assert reply["root_hash"] == diff(begin)["root_hash"]
+
+
+def test_what_lies_over_a_deletion_is_to_be_asked(
+    call: Browser, diff: Ask, token: str | None
+) -> None:
+    commit(call, deletes=[{"path": "/d/one"}])
+    begin = diff()["root_hash"]
+    again = file("/d/one", b"one", base="")
+    reply = commit(call, again, since_root_hash=begin, **_as(token)).json()
+    assert not reply["files"][0]["conflict"]
+    assert reply["root_hash"] == ""  # its ETag does not cover the deletion
+
+
+def test_who_shares_a_commit_with_others_is_to_ask(call: Browser) -> None:
+    upload(call, b"mine", b"theirs")
+    begin = call("POST", "/sync/diff", json={}).json()["root_hash"]
+    call("PUT", "/files/brief", content=b"brief")
+    repository, runs, goes = call.here.node.repository, threading.Event(), threading.Event()
+
+    def hold(draft: Draft) -> None:
+        delete(draft, parse("/brief"))
+        runs.set()
+        goes.wait(20)
+
+    repository.commit(hold)
+    assert runs.wait(20)
+    wanted = {"files": [file("/p", b"mine", base="")], "since_root_hash": begin}
+
+    async def both() -> dict[str, Any]:
+        mine = asyncio.ensure_future(call.client.post("/blobs/commit", json=wanted))
+        await until(lambda: repository.waiting == 1)
+        theirs = asyncio.ensure_future(call.client.put("/files/p", content=b"theirs"))
+        await until(lambda: repository.waiting == 2)
+        goes.set()
+        assert (await theirs).status_code in {200, 201}
+        told: dict[str, Any] = (await mine).json()
+        return told
+
+    assert call.run(both())["root_hash"] == ""
+    assert call("GET", "/files/p").content == b"theirs"

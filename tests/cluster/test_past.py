@@ -128,6 +128,11 @@ def test_what_has_not_come_yet_is_no_damage_and_what_was_here_and_is_not_is(
     found = verify(ours)
     assert {finding.kind for finding in found.findings} == {"snapshot"}
     assert found.awaited == []
+    # It is fetched again; what it was is not forgotten meanwhile.
+    ours.doubt_tree(root)
+    assert verify(ours).findings == found.findings
+    assert run(past(ours, peer).complete())
+    assert verify(ours).findings == []
 
 
 def test_a_peer_without_it_is_passed_over_and_a_liar_is_not_believed(

@@ -143,6 +143,41 @@ def test_deleting_a_copy_counts_though_the_file_was_deleted_elsewhere_meanwhile(
     assert a.status().conflicts == b.status().conflicts == ()
 
 
+def test_deleting_a_copy_counts_in_a_pass_that_does_not_look_for_it(
+    two: tuple[Synced, Synced],
+) -> None:
+    a, b = two
+    (b.path / "f.txt").unlink()
+    b.sync()
+    (a.path / a.copies[0]).unlink()
+    a.look(Look("remote", frozenset()))
+    for who in (a, b, a, b):
+        who.sync()
+    assert a.names == b.names == []
+
+
+def test_of_three_versions_two_are_deleted_on_two_sides_and_the_third_stays(
+    person: Make,
+) -> None:
+    a, b, c = people = [person(name) for name in "abc"]
+    a.write("f.txt", "old")
+    contend(people, "f.txt")
+    texts = {name: a.read(name) for name in a.copies}
+    (b.path / "f.txt").unlink()
+    for who in (b, b):
+        who.sync()
+    gone = next(name for name, text in texts.items() if text == b.read("f.txt"))
+    del texts[gone]
+    (a.path / gone).unlink()
+    a.events = []
+    a.sync()
+    assert Settled("f.txt") not in a.events  # two versions were left then
+    for who in (b, c, a, b, c, a):
+        who.sync()
+    for who in people:
+        assert [who.read(name) for name in who.names] == list(texts.values())
+
+
 def test_editing_a_file_whose_copy_is_deleted_leaves_that_edit_alone(
     two: tuple[Synced, Synced],
 ) -> None:

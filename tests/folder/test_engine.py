@@ -9,10 +9,11 @@ import pytest
 
 from aeorsync.client.syncing import SyncCalls
 from aeorsync.core.reconcile import Direction
-from aeorsync.errors import AeorError, NotFoundError
+from aeorsync.errors import AeorError, NotFoundError, UnavailableError
 from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Deleted, Moved, Planned, Side, Why
 from aeorsync.folder.options import DeleteLimit, Options
+from aeorsync.folder.passes import Look
 from aeorsync.folder.plan import Plan, Settled
 from aeorsync.folder.pull import pull
 from aeorsync.folder.root import RootGoneError
@@ -548,6 +549,65 @@ def test_what_was_changed_back_after_a_kill_stays_changed_back(
         assert [name for name in who.names if name != "e"] == ["d", "d/x", "d/y"]
         assert who.read("d/x") == "d/x, first"
         assert who.status().conflicts == ()
+
+
+@pytest.mark.parametrize("how", ["deleted", "deleted by another", "moved"])
+def test_what_was_away_and_is_back_as_it_was_can_be_edited(
+    two: tuple[Synced, Synced], how: str
+) -> None:
+    a, b = two
+    a.write("f", "old")
+    a.sync()
+    b.sync()
+    if how == "moved":
+        (a.path / "f").rename(a.path / "g")
+    else:
+        ((a if how == "deleted" else b).path / "f").unlink()
+    for who in (b, a):
+        who.sync()
+    if how == "moved":
+        (a.path / "g").rename(a.path / "f")
+    else:
+        a.write("f", "old")
+    a.sync()
+    a.write("f", "edited")
+    assert a.sync().conflicts == 0
+    b.sync()
+    assert b.status().conflicts == ()
+    assert b.read("f") == "edited"
+
+
+@pytest.mark.parametrize("came", [True, False], ids=["came", "never came"])
+def test_what_nobody_heard_the_answer_of_is_heard_before_we_stand_after_what_came_later(
+    two: tuple[Synced, Synced], monkeypatch: pytest.MonkeyPatch, *, came: bool
+) -> None:
+    a, b = two
+    a.write("other", "text")
+    for who in (a, b, a):
+        who.sync()
+    again = Look("retry", frozenset({"x"}), remote=False, waiting=True)
+    whole = SyncCalls.commit
+
+    async def unheard(client: SyncCalls, *given: object) -> None:
+        if came:
+            await whole(client, *given)  # type: ignore[arg-type]
+        raise UnavailableError("the answer was lost")
+
+    a.write("x", "text")
+    with monkeypatch.context() as patch:
+        patch.setattr(SyncCalls, "commit", unheard)
+        with pytest.raises(UnavailableError):
+            a.look(again)
+    b.sync()
+    if came:
+        (b.path / "x").unlink()
+        b.sync()  # so the server is where a stands
+    a.look(again)
+    for who in (a, b, a, b):
+        who.sync()
+    assert tree(a.path) == tree(b.path)
+    a.write("x", "edited")
+    assert a.sync().conflicts == 0
 
 
 @pytest.mark.parametrize("then", ["a folder", "the same", "an edit", "nothing"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from aeorsync import AsyncClient
 from aeorsync.folder.events import Event, Outcome
 from aeorsync.folder.options import Options
+from aeorsync.folder.passes import Look
 from aeorsync.folder.session import FolderSync, Status
 from tests.support.loops import run
 from tests.support.nodes import NodeProcess
@@ -33,6 +34,10 @@ class Synced:
         """One pass."""
         return run(self._sync(options or self.options), 60)
 
+    def look(self, look: Look) -> Outcome:
+        """A pass over a part, as one that watches makes it."""
+        return run(self._sync(self.options, look), 60)
+
     def key(self) -> str | None:
         """With which they come."""
         return self.node.key
@@ -43,11 +48,13 @@ class Synced:
         client = AsyncClient(self.node.url, self.node.key)
         return FolderSync(self.path, client, self.remote, self.options, self.ledger).status()
 
-    async def _sync(self, options: Options) -> Outcome:
+    async def _sync(self, options: Options, look: Look | None = None) -> Outcome:
         self.events = []
         async with AsyncClient(self.node.url, self.key()) as client:
             sync = FolderSync(self.path, client, self.remote, options, self.ledger)
             async with sync:
+                if look is not None:
+                    return await sync._opened.run(look, self.events.append)
                 return await sync.run_once(self.events.append)
 
     def write(self, path: str, text: str) -> None:
