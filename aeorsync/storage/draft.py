@@ -41,7 +41,7 @@ class Draft:
     """Edits on top of one view. Belongs to the writer thread.
 
     Attributes:
-        now_ms: The wall clock, in milliseconds since the Unix epoch.
+        now_ms: Milliseconds since the Unix epoch.
         owns_incarnation: Whether this process minted dots under the present incarnation.
         ended: Last dots of the incarnations that ended in this draft.
         operations: How many were kept.
@@ -76,18 +76,16 @@ class Draft:
         self._read: dict[bytes, Entry | None] = {}
         self._mark = (self._incarnation, self._n, self.owns_incarnation, 0)
         self.ended: list[Dot] = []
-        self._forgotten: set[bytes] = set()
-        self._open_forgotten: set[bytes] = set()
-        # Keys edited so far, those of operations that were undone included.
-        self._order: list[bytes] = []
+        self._forgotten, self._open_forgotten = set[bytes](), set[bytes]()
+        self._order: list[bytes] = []  # keys edited so far, also by what was undone
         self._merged: set[bytes] = set()
         self.operations = 0
         self.made: Commit | None = None
 
     def begin(self) -> None:
         """Start an operation."""
-        self._open, self._open_via, self._asked = {}, {}, set()
-        self._open_forgotten = set()
+        self._open, self._open_via = {}, {}
+        self._asked, self._open_forgotten = set(), set()
         self._mark = (self._incarnation, self._n, self.owns_incarnation, len(self.ended))
 
     def keep(self) -> None:

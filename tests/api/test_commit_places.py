@@ -137,6 +137,7 @@ def test_what_lies_over_a_deletion_is_to_be_asked(
 ) -> None:
     commit(call, deletes=[{"path": "/d/one"}])
     begin = diff()["root_hash"]
+    upload(call, b"one", **_as(token))
     again = file("/d/one", b"one", base="")
     reply = commit(call, again, since_root_hash=begin, **_as(token)).json()
     assert not reply["files"][0]["conflict"]
