@@ -140,6 +140,7 @@ def bundle_of(
         folders=folders,
         puts=[*files, *links],
         refuses=request.on_conflict == "refuse",
+        known=node.repository.known() if deletes else None,
     )
 
 

@@ -33,6 +33,9 @@ from aeorsync.storage.views import View, is_system_key
 
 PAGE_ROWS = 500
 _PAGES = 64
+_ROWS = 4 * PAGE_ROWS
+"""Pages held for streams that come to the same place, and their rows: a stream that has been away
+long reads large ones that nobody else does."""
 CREATED = "entries_created"
 DELETED = "entries_deleted"
 CONFLICT = "conflicts_created"
@@ -177,6 +180,7 @@ class Teller:
         self._wall = wall
         self._lock = asyncio.Lock()
         self._pages: dict[int, Page] = {}
+        self._rows = 0
 
     async def page(self, after: int) -> Page | None:
         """Read on after a row; None when the feed does not reach back to it."""
@@ -190,8 +194,10 @@ class Teller:
 
     def _remember(self, after: int, page: Page) -> None:
         self._pages[after] = page
-        if len(self._pages) > _PAGES:
-            del self._pages[next(iter(self._pages))]
+        self._rows += page.end - after
+        while len(self._pages) > _PAGES or self._rows > _ROWS:
+            oldest = next(iter(self._pages))
+            self._rows -= self._pages.pop(oldest).end - oldest
 
 
 def read_page(repository: Repository, after: int, now_ms: int) -> Page | None:

@@ -17,10 +17,11 @@ from types import TracebackType
 import msgspec
 
 from aeorsync.core.access import Access, Op, missing
+from aeorsync.core.knowledge import Knowledge
 from aeorsync.core.merge import see
 from aeorsync.core.paths import ROOT, TreePath, to_key
 from aeorsync.core.versions import Entry, Kind, Vector, Version, covers
-from aeorsync.errors import AeorError, BadRequestError, PreconditionError
+from aeorsync.errors import AeorError, BadRequestError, NotFoundError, PreconditionError
 from aeorsync.storage.bases import stated
 from aeorsync.storage.bounds import demand_new, demand_put, has_known
 from aeorsync.storage.changes import (
@@ -70,6 +71,9 @@ class Bundle:
         puts: Files, then links.
         refuses: Whether a version that a base had not seen refuses all of it; otherwise it stays,
             as a conflict.
+        known: What this node knew before. Who deletes a file that has not come here yet is
+            refused: nothing here could tell it, when it comes, that it was deleted. None where
+            all that anybody has seen is here.
     """
 
     access: Access
@@ -77,6 +81,7 @@ class Bundle:
     folders: Sequence[Folder] = ()
     puts: Sequence[Put] = ()
     refuses: bool = False
+    known: Knowledge | None = None
 
 
 class Done(msgspec.Struct, frozen=True, gc=False):
@@ -150,6 +155,7 @@ def _delete(draft: Draft, bundle: Bundle, change: Delete) -> Done:
         sight = sight_of(entry)
         if entry is None or sight is None or _knows_nothing(entry, change.base):
             # What was deleted is gone, or replaced by what the writer never saw.
+            _refuse_unheard(bundle, entry, change)
             return Done(path, is_conflict=sight is not None and bool(sight.losers))
         if change.is_folder and sight.winner.kind != Kind.DIRECTORY:
             return Done(path, is_conflict=bool(sight.losers))
@@ -169,6 +175,17 @@ def _knows_nothing(entry: Entry, base: Vector | None) -> bool:
     if base is None or any(covers(base, v.dot) for v in entry.versions if not v.deleted):
         return False
     return any(version.deleted and version.vector == base for version in entry.versions)
+
+
+def _refuse_unheard(bundle: Bundle, entry: Entry | None, change: Delete) -> None:
+    """Refuse to delete what is not here and, by all that is known, has never been."""
+    if change.base is None or bundle.known is None:
+        return
+    here = entry.context if entry is not None else ()
+    if any(not covers(here, dot) and bundle.known.get(dot[0], 0) < dot[1] for dot in change.base):
+        raise NotFoundError(
+            f"{change.path} is not here yet as its base has it; nothing was changed, try again"
+        )
 
 
 # Making

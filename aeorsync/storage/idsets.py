@@ -8,8 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable
 
-_BATCH = 400
-"""Parameters a query names at once."""
+from aeorsync.storage.marks import batches
 
 
 class IdSet:
@@ -35,12 +34,9 @@ class IdSet:
 
     def found(self, ids: Collection[bytes], since_ms: int = 0) -> set[bytes]:
         """Those that are in it, and were added at ``since_ms`` or later."""
-        wanted = list(ids)
         found: set[bytes] = set()
         with self._lock:
-            for start in range(0, len(wanted), _BATCH):
-                batch = wanted[start : start + _BATCH]
-                marks = ",".join("?" * len(batch))
+            for marks, batch in batches(ids):
                 rows = self._base.execute(
                     f"SELECT id FROM ids WHERE at >= ? AND id IN ({marks})",  # noqa: S608 - marks
                     (since_ms, *batch),

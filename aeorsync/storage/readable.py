@@ -21,6 +21,7 @@ from aeorsync.core.versions import Kind, decode_entry
 from aeorsync.errors import CorruptError
 from aeorsync.runtime.clock import WallClock
 from aeorsync.storage.idsets import IdSet
+from aeorsync.storage.marks import batches
 from aeorsync.storage.repository import Repository
 from aeorsync.storage.views import View, is_system_key
 
@@ -28,7 +29,6 @@ TOLD_MS: Final = 3_600_000
 _MAX_BEHIND = 100_000
 """Changes that are followed one by one; after more of them the tree is walked again."""
 _ROWS = 1000
-_BATCH = 400
 _SCHEMA = """
 CREATE TABLE held (id BLOB, place INTEGER, PRIMARY KEY (id, place)) WITHOUT ROWID;
 CREATE INDEX places ON held (place);
@@ -63,9 +63,7 @@ class Readable:
         if not rest or self._access.is_nobody:
             return found
         base = self._follow()
-        for start in range(0, len(rest), _BATCH):
-            batch = rest[start : start + _BATCH]
-            marks = ",".join("?" * len(batch))
+        for marks, batch in batches(rest):
             rows = base.execute(f"SELECT id FROM held WHERE id IN ({marks})", batch)  # noqa: S608
             found.update(row[0] for row in rows)
         return found

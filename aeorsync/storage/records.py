@@ -5,11 +5,9 @@ from typing import Any, Literal
 
 from aeorsync.storage.base import Change, ChunkRow, Head
 from aeorsync.storage.database import Database
+from aeorsync.storage.marks import batches
 from aeorsync.storage.rows import write_note
 from aeorsync.storage.sums import check_note
-
-_BATCH = 400
-"""Parameters a query names at once."""
 
 
 class Records:
@@ -103,10 +101,7 @@ class Records:
     ) -> Iterator[tuple[Any, ...]]:
         """Some columns of the rows that go by these names."""
         key = "id" if table == "chunks" else "name"
-        wanted = list(names)
-        for start in range(0, len(wanted), _BATCH):
-            batch = wanted[start : start + _BATCH]
-            marks = ",".join("?" * len(batch))
+        for marks, batch in batches(names):
             # What is put in are names of ours and question marks.
             yield from self._database.typed(
                 types,

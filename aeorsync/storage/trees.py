@@ -54,6 +54,11 @@ class Trees:
                 size += len(body)
         return NodeBodies(found, missing, [])
 
+    @property
+    def held(self) -> int:
+        """Bytes that the decoded nodes take that are held, about."""
+        return self._cache.held
+
     def read(self, name: bytes) -> Node:
         """A decoded tree node.
 

@@ -5,7 +5,7 @@ opened. The nodes it needs are kept for it until it is closed.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -79,6 +79,13 @@ class NodeCache:
         """Forget all."""
         with self._lock:
             self._new, self._old = _Held(), _Held()
+
+    def forget(self, names: Iterable[bytes]) -> None:
+        """Let go of nodes that the store has no more."""
+        with self._lock:
+            for name in names:
+                self._new.drop(name)
+                self._old.drop(name)
 
     def rest(self) -> None:
         """Forget what was not read since the last time, where that is worth it."""

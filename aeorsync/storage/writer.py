@@ -242,6 +242,7 @@ class Writer:
         pruned = self._pins.prune(commit)
         self._store.commit(pruned)
         self._pins.settle(pruned, set(commit.dropped))
+        self._cache.forget(pruned.dropped)
         if draft.owns_incarnation:
             self._session = commit.after.incarnation
         if not commit.changes:

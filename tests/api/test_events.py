@@ -332,6 +332,27 @@ def test_all_streams_share_one_reading(run: Run, monkeypatch: pytest.MonkeyPatch
     run(script)
 
 
+def test_pages_that_are_held_for_others_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = memory_repository()
+    rows = 10 * news.PAGE_ROWS
+
+    def read_page(_: Repository, after: int, __: int) -> news.Page:
+        return news.Page([], min(after + news.PAGE_ROWS, rows))
+
+    monkeypatch.setattr(news, "read_page", read_page)
+
+    async def script() -> None:
+        teller = news.Teller(repository, FakeClock())
+        for after in range(0, rows, 7):
+            await teller.page(after)
+        held = teller._pages.items()
+        assert sum(page.end - after for after, page in held) <= 4 * news.PAGE_ROWS
+        assert rows - 7 < max(teller._pages) < rows
+
+    asyncio.run(script())
+    repository.close()
+
+
 # The end of a stream
 
 

@@ -14,12 +14,12 @@ from aeorsync.core.hashing import content_hash
 from aeorsync.core.merge import see
 from aeorsync.core.paths import parse
 from aeorsync.core.versions import Content, Entry, Kind, Vector, Version
-from aeorsync.errors import AeorError, BadRequestError, PreconditionError
+from aeorsync.errors import AeorError, BadRequestError, NotFoundError, PreconditionError
 from aeorsync.storage.bundles import Bundle, Delete, Done, Folder, Outcome, Put, run
 from aeorsync.storage.changes import FileState, LinkState
 from aeorsync.storage.draft import Draft
 from aeorsync.storage.repository import Repository
-from tests.support.repositories import entry_at, files, get, memory_repository, put
+from tests.support.repositories import entry_at, exchange, files, get, memory_repository, put
 
 
 @pytest.fixture
@@ -48,8 +48,10 @@ def commit(
     deletes: Sequence[Delete] = (),
     folders: Sequence[Folder] = (),
     refuses: bool = False,
+    knows: bool = False,
 ) -> Outcome:
-    bundle = Bundle(EVERYTHING, deletes, folders, puts, refuses)
+    known = repository.known() if knows else None
+    bundle = Bundle(EVERYTHING, deletes, folders, puts, refuses, known)
     return repository.commit(lambda draft: run(draft, bundle)).result(30)
 
 
@@ -222,6 +224,33 @@ def test_to_delete_the_loser_does_not_drop_the_winner(repository: Repository) ->
 def test_what_is_gone_may_be_deleted_again(repository: Repository) -> None:
     outcome = commit(repository, deletes=[Delete(parse("/never"))])
     assert outcome.deletes == [Done(parse("/never"))]
+
+
+def test_what_has_not_come_here_yet_cannot_be_deleted_here(repository: Repository) -> None:
+    """Whoever heard that it was done would see it come back when the file arrives."""
+    other = memory_repository(8)
+    base = seen(put(other, "/a", b"not there yet"))
+    put(repository, "/b", b"stays")
+    with pytest.raises(NotFoundError, match="not here yet") as caught:
+        commit(repository, deletes=[Delete(parse("/b")), Delete(parse("/a"), base)], knows=True)
+    assert caught.value.path == "/a"
+    assert files(repository) == {"/b": b"stays"}
+    exchange(other, repository)
+    commit(repository, deletes=[Delete(parse("/a"), base)], knows=True)
+    exchange(other, repository)
+    assert files(other) == {"/b": b"stays"}
+    other.close()
+
+
+def test_what_was_deleted_and_forgotten_may_be_deleted_again(repository: Repository) -> None:
+    base = seen(put(repository, "/a", b"1"))
+    commit(repository, deletes=[Delete(parse("/a"), base)], knows=True)
+    commit(repository, deletes=[Delete(parse("/a"), base)], knows=True)
+    entry = entry_at(repository, "/a")
+    assert entry is not None
+    assert repository.forget([(b"a", entry)]).result(30) == 1
+    commit(repository, deletes=[Delete(parse("/a"), base)], knows=True)
+    assert entry_at(repository, "/a") is None
 
 
 def test_a_folder_goes_when_what_is_in_it_goes_before(repository: Repository) -> None:

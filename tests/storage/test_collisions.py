@@ -107,12 +107,12 @@ def test_it_is_listed_when_both_come_back_from_a_snapshot(
     both: tuple[Repository, Repository], what: str
 ) -> None:
     one, other = both
-    head = one.head
-    trees = (head.root, head.graves)
-    drop_both(one)
-    assert listed(one) == []
-    bring = partial(restore_path, one, path=parse(what), trees=trees)
-    one.commit(lambda draft: bring(draft=draft), alone=True).result(timeout=30)
+    with one.view() as before:
+        drop_both(one)
+        assert listed(one) == []
+        trees = (before.head.root, before.head.graves)
+        bring = partial(restore_path, one, path=parse(what), trees=trees)
+        one.commit(lambda draft: bring(draft=draft), alone=True).result(timeout=30)
     assert listed(one) == [b"d\0x"]
     exchange(one, other)
     assert [listed(one), listed(other)] == [[b"d\0x"], [b"d\0x"]]

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 from aeorsync.core import tree
 from aeorsync.storage.views import NodeCache
-from tests.support.repositories import memory_repository, put
+from tests.support.repositories import files, memory_repository, put
 
 MOST = 20_000
 
@@ -22,6 +22,19 @@ def test_the_nodes_of_trees_long_gone_do_not_pile_up() -> None:
         seen += len(repository.store.node(root))
     assert seen > MOST
     assert cache.held > MOST // 2
+    repository.close()
+
+
+def test_nodes_that_a_commit_replaced_are_let_go_of() -> None:
+    repository = memory_repository()
+    for number in range(100):
+        put(repository, f"/{number}", b"%d" % number)
+        assert len(files(repository)) == number + 1
+    live = NodeCache(repository.store)
+    assert len(list(tree.scan(repository.head.root, live.read))) == 100
+    assert (
+        live.held <= repository.trees.held < 1.5 * live.held
+    )  # those of the last go with the next
     repository.close()
 
 

@@ -321,6 +321,9 @@ class Editor:
             self._model.touch(content, original_of(path))
 
     def _ended(self, content: str, path: str) -> None:
+        if original_of(path) != path:
+            # To decide about a copy states the file again: it stays beside a deletion at once.
+            self._mark(original_of(path))
         self._model.ended(content, original_of(path))
 
     def _mark(self, path: str) -> None:

@@ -242,7 +242,9 @@ class Writers:
             return
         for one in sent.values():
             self._oracle.refused(one)
-        self._caller.odd(answer, node, f"POST /blobs/commit {body!r}")
+        # A node that has not heard of a file cannot delete it.
+        if answer.status != 404 or not deletes:
+            self._caller.odd(answer, node, f"POST /blobs/commit {body!r}")
 
     def _committed(self, answer: Answer, sent: dict[str, Sent]) -> None:
         for item in (*answer.json["files"], *answer.json["deletes"]):

@@ -267,6 +267,7 @@ async def _bundle(
             for kind, path, number in changes
             if kind == "file"
         ],
+        known=node.repository.known(),
     )
     outcome = cast("Outcome", commit(node, lambda draft: run_bundle(draft, bundle), _only(seen)))
     for done in (*outcome.deletes, *outcome.puts):
