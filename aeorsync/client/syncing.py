@@ -6,7 +6,8 @@
 A chunk is named by `core.hashing.chunk_id`; whoever takes one checks that.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from aeorsync.client.calling import LONG_S, Call, Caller, place
 from aeorsync.core.hashing import parse_hash, parse_ids
 from aeorsync.errors import UNREADABLE, BadRequestError, UnavailableError
-from aeorsync.remote.asking import CALL_S, Request
+from aeorsync.remote.asking import CALL_S, Request, Stream
 from aeorsync.runtime.redact import redact
 from aeorsync.wire import blobs, framing
 from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants, parse_delta
@@ -39,6 +40,8 @@ MAX_ASKED: Final = 2_000
 """Versions in one `seen`."""
 MAX_SENT: Final = 8 * MIB
 """Bytes of chunks in one body, about."""
+_LARGE: Final = MIB
+"""Bytes from which on a body is sent piece by piece."""
 _HEADER: Final = framing.encode(Kind.HEADER, b"\x80")
 _END: Final = framing.encode(Kind.END, b"\x80")
 
@@ -138,8 +141,7 @@ class SyncCalls(Caller):
     async def send_chunks(self, chunks: Sequence[Chunk]) -> None:
         """Store chunks; they are durable when this returns, and stay for a day."""
         for batch in _batches(chunks):
-            body = b"".join((_HEADER, *_frames(batch), _END))
-            await self._send(self._framed("/blobs/chunks", body), LONG_S)
+            await self._send(self._framed("/blobs/chunks", _HEADER, *_frames(batch)), LONG_S)
 
     async def parts(self, ids: Sequence[bytes]) -> dict[bytes, bytes]:
         """What chunks are made of, by id; those that are not there, or not for us, are left out.
@@ -164,8 +166,8 @@ class SyncCalls(Caller):
 
         The others are durable when this returns, and stay for a day.
         """
-        body = b"".join((_HEADER, *map(encode_recipe, recipes), _END))
-        answer = await self._send(self._framed("/blobs/recipes", body), LONG_S)
+        framed = self._framed("/blobs/recipes", _HEADER, *map(encode_recipe, recipes))
+        answer = await self._send(framed, LONG_S)
         try:
             reply = msgspec.json.decode(answer, type=RecipesReply)
         except UNREADABLE as error:
@@ -199,8 +201,7 @@ class SyncCalls(Caller):
             )
             return await self._ask(call, blobs.CommitReply)
         header = framing.encode(Kind.HEADER, msgspec.msgpack.encode(request))
-        body = b"".join((header, *_frames(chunks), _END))
-        framed = self._framed("/blobs/commit", body, may_repeat=not chunks)
+        framed = self._framed("/blobs/commit", header, *_frames(chunks), may_repeat=not chunks)
         answer = await self._send(framed, LONG_S)
         try:
             return msgspec.json.decode(answer, type=blobs.CommitReply)
@@ -256,8 +257,15 @@ class SyncCalls(Caller):
                     yield chunk
         decoder.finish()
 
-    def _framed(self, path: str, body: bytes, *, may_repeat: bool = False) -> Request:
+    def _framed(self, path: str, *pieces: bytes | memoryview, may_repeat: bool = False) -> Request:
         fields = {"Content-Type": FRAMES_TYPE, "Accept": "application/json"}
+        body: bytes | Stream
+        if (size := sum(map(len, pieces)) + len(_END)) < _LARGE:
+            body = b"".join((*pieces, _END))
+        else:
+            # Put together, each byte would be copied once more, into memory that is new.
+            fields["Content-Length"] = str(size)
+            body = partial(_each, (*pieces, _END))
         return Request("POST", path, body, fields, may_repeat=may_repeat, idle_s=LONG_S)
 
     def _chunk(self, frame: Frame) -> Chunk | Delta | None:
@@ -286,9 +294,15 @@ def _pack(file: blobs.CommitFile) -> blobs.CommitFile:
     return msgspec.structs.replace(file, chunks=[], chunk_ids=ids)
 
 
-def _frames(chunks: Sequence[Chunk]) -> Iterator[bytes]:
+def _frames(chunks: Sequence[Chunk]) -> Iterator[bytes | memoryview]:
     for chunk in chunks:
-        yield framing.encode_chunk(chunk.id, chunk.codec, chunk.size, chunk.stored)
+        yield framing.encode_chunk_head(chunk.id, chunk.codec, chunk.size, len(chunk.stored))
+        yield chunk.stored
+
+
+async def _each(pieces: Sequence[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
+    for piece in pieces:
+        yield piece
 
 
 def _batches(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:

@@ -124,7 +124,7 @@ def _squeezed(chunks: Sequence[tuple[bytes, bytes]]) -> list[Chunk]:
     return [pack(name, plain) for name, plain in chunks]
 
 
-def pack(name: bytes, plain: bytes) -> Chunk:
+def pack(name: bytes, plain: bytes | memoryview) -> Chunk:
     """A chunk as it is sent: compressed where that pays."""
     small = squeeze(plain)
     if small is None:

@@ -172,7 +172,7 @@ async def _deliver(work: Work, chunks: list[Chunk]) -> None:
 
 
 def _packed(some: "Iterable[tuple[bytes, memoryview | bytes]]") -> list[Chunk]:
-    return [pack(one, bytes(view)) for one, view in some]
+    return [pack(one, view) for one, view in some]
 
 
 def _windows(some: Iterable[Place]) -> Iterator[list[Place]]:

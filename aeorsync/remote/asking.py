@@ -56,7 +56,7 @@ _TOLD: Final[dict[tuple[int, str], type[AeorError]]] = {
     (HTTPStatus.CONFLICT, BusyError.code): BusyError,
 }
 
-Stream = Callable[[], AsyncIterator[bytes]]
+Stream = Callable[[], AsyncIterator[bytes | memoryview]]
 """Makes the pieces of a body, anew for each time it is sent."""
 
 

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 from aeorsync.errors import AeorError, BadRequestError, UnavailableError
 from aeorsync.remote.asking import CALL_S, CONNECT_S, FIELDS, IDLE_S, Answer, Request, refusal
@@ -173,7 +173,7 @@ class Connection:
         return self._client.build_request(
             asked.method,
             asked.path,
-            content=body,
+            content=cast("bytes | AsyncIterator[bytes] | None", body),
             headers=headers,
             timeout=httpx.Timeout(asked.idle_s, connect=CONNECT_S),
         )

@@ -119,7 +119,7 @@ class Line(asyncio.BufferedProtocol):
     async def _send(self, request: httpx.Request, send_s: float | None) -> None:
         head = _head(request)
         if isinstance(request.stream, httpx.ByteStream):
-            self._write(head + request.content)
+            self._write(head, request.content)
         else:
             await self._send_parts(request, head, send_s)
         await self._drained(send_s)
@@ -139,10 +139,10 @@ class Line(asyncio.BufferedProtocol):
         if is_chunked:
             self._write(b"0\r\n\r\n")
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, *pieces: bytes) -> None:
         if self._failure is not None:
             raise self._failure
-        self._transport.write(data)
+        self._transport.writelines(pieces)
 
     async def _drained(self, send_s: float | None) -> None:
         """Wait until the peer takes more, or refuses what it was sent so far."""

@@ -13,6 +13,7 @@ from aeorsync.remote.asking import Request
 from aeorsync.remote.connection import Connection
 from aeorsync.wire.blobs import CommitFile, CommitRequest
 from aeorsync.wire.framing import Chunk, Codec
+from aeorsync.wire.limits import MAX_CHUNK
 from tests.client.conftest import client_of, remove, store
 from tests.support.loops import run
 from tests.support.nodes import NodeProcess
@@ -95,6 +96,42 @@ def test_a_file_of_many_chunks_goes_and_comes_by_raw_ids_where_the_server_knows_
     asked = [one.body for one in sent if one.path in {"/blobs/check", "/blobs/commit"}]
     size = sum(len(body) for body in asked if isinstance(body, bytes))
     assert (size < 2.2 * 32 * PACKED_FROM) == packs
+
+
+@pytest.mark.parametrize("count", [1, 8, 40])
+def test_chunks_are_not_put_together_where_there_are_many(
+    node: NodeProcess, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Each byte of a large body is where it was read; its length is told before."""
+    data = memoryview(os.urandom(count * MAX_CHUNK))
+    views = [data[at : at + MAX_CHUNK] for at in range(0, len(data), MAX_CHUNK)]
+    chunks = [Chunk(chunk_id(view), Codec.RAW, len(view), view) for view in views]
+    sent: list[Request] = []
+    whole = Connection.exchange
+
+    def note(connection: Connection, request: Request) -> object:
+        sent.append(request)
+        return whole(connection, request)
+
+    async def pieces_of(request: Request) -> list[bytes | memoryview]:
+        assert callable(request.body)
+        return [piece async for piece in request.body()]
+
+    async def main() -> None:
+        async with client_of(node) as client:
+            monkeypatch.setattr(Connection, "exchange", note)
+            await client.send_chunks(chunks)
+            assert await client.check([chunk.id for chunk in chunks]) == set()
+            large = [one for one in sent if callable(one.body)]
+            assert len(large) == (0 if count == 1 else 1 + count // 40)
+            for request in large:
+                pieces = await pieces_of(request)
+                assert sum(map(len, pieces)) == int(request.headers["Content-Length"])
+                held = [piece for piece in pieces if isinstance(piece, memoryview)]
+                assert all(piece.obj is data.obj for piece in held)
+                assert sum(map(len, held)) > 7 * MAX_CHUNK
+
+    run(main())
 
 
 def test_a_broken_cursor_is_refused_in_the_servers_words(node: NodeProcess) -> None:
