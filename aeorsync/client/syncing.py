@@ -6,7 +6,7 @@
 A chunk is named by `core.hashing.chunk_id`; whoever takes one checks that.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,7 +20,7 @@ from aeorsync.runtime.redact import redact
 from aeorsync.wire import blobs, framing
 from aeorsync.wire.deltas import WANTS_TYPE, Bases, Delta, encode_wants, parse_delta
 from aeorsync.wire.framing import Chunk, Decoder, Frame, Kind, parse_chunk
-from aeorsync.wire.limits import FRAME_COST, MIB
+from aeorsync.wire.limits import FRAME_COST, KIB, MIB
 from aeorsync.wire.protocol import (
     FRAMES_TYPE,
     IDS_TYPE,
@@ -42,6 +42,8 @@ MAX_SENT: Final = 8 * MIB
 """Bytes of chunks in one body, about."""
 _LARGE: Final = MIB
 """Bytes from which on a body is sent piece by piece."""
+_LUMP: Final = 16 * KIB
+"""Bytes of a piece that is not put together with others."""
 _HEADER: Final = framing.encode(Kind.HEADER, b"\x80")
 _END: Final = framing.encode(Kind.END, b"\x80")
 
@@ -265,7 +267,7 @@ class SyncCalls(Caller):
         else:
             # Put together, each byte would be copied once more, into memory that is new.
             fields["Content-Length"] = str(size)
-            body = partial(_each, (*pieces, _END))
+            body = partial(_each, list(_lumps((*pieces, _END))))
         return Request("POST", path, body, fields, may_repeat=may_repeat, idle_s=LONG_S)
 
     def _chunk(self, frame: Frame) -> Chunk | Delta | None:
@@ -298,6 +300,21 @@ def _frames(chunks: Sequence[Chunk]) -> Iterator[bytes | memoryview]:
     for chunk in chunks:
         yield framing.encode_chunk_head(chunk.id, chunk.codec, chunk.size, len(chunk.stored))
         yield chunk.stored
+
+
+def _lumps(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """The same bytes in pieces of some size: each is written by itself."""
+    small = bytearray()
+    for piece in pieces:
+        if len(piece) < _LUMP:
+            small += piece
+        if small and (len(small) >= _LUMP or len(piece) >= _LUMP):
+            yield bytes(small)
+            small.clear()
+        if len(piece) >= _LUMP:
+            yield piece
+    if small:
+        yield bytes(small)
 
 
 async def _each(pieces: Sequence[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:

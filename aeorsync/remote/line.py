@@ -21,6 +21,8 @@ _COST: Final = 64
 """What a piece takes beside its bytes."""
 _FEW: Final = 16
 """Pieces handed over one by one; more of them are small."""
+_JOINED: Final = 64 * KIB
+"""Bytes of a body that is copied to go with its head; a longer one is written by itself."""
 _WRITE_AHEAD: Final = 256 * KIB
 _INFORMATIONAL: Final = 200
 _REFUSED: Final = 400
@@ -119,7 +121,12 @@ class Line(asyncio.BufferedProtocol):
     async def _send(self, request: httpx.Request, send_s: float | None) -> None:
         head = _head(request)
         if isinstance(request.stream, httpx.ByteStream):
-            self._write(head, request.content)
+            content = request.content
+            if len(content) < _JOINED:
+                self._write(head + content)
+            else:
+                self._write(head)
+                self._write(content)
         else:
             await self._send_parts(request, head, send_s)
         await self._drained(send_s)
@@ -139,10 +146,10 @@ class Line(asyncio.BufferedProtocol):
         if is_chunked:
             self._write(b"0\r\n\r\n")
 
-    def _write(self, *pieces: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         if self._failure is not None:
             raise self._failure
-        self._transport.writelines(pieces)
+        self._transport.write(data)
 
     async def _drained(self, send_s: float | None) -> None:
         """Wait until the peer takes more, or refuses what it was sent so far."""

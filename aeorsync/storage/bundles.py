@@ -21,7 +21,7 @@ from aeorsync.core.knowledge import Knowledge
 from aeorsync.core.merge import see
 from aeorsync.core.paths import ROOT, TreePath, to_key
 from aeorsync.core.versions import Entry, Kind, Vector, Version, covers
-from aeorsync.errors import AeorError, BadRequestError, NotFoundError, PreconditionError
+from aeorsync.errors import AeorError, BadRequestError, PreconditionError, StaleError
 from aeorsync.storage.bases import stated
 from aeorsync.storage.bounds import demand_new, demand_put, has_known
 from aeorsync.storage.changes import (
@@ -73,7 +73,7 @@ class Bundle:
             as a conflict.
         known: What this node knew before. Who deletes a file that has not come here yet is
             refused: nothing here could tell it, when it comes, that it was deleted. None where
-            all that anybody has seen is here.
+            nobody is to be refused for that.
     """
 
     access: Access
@@ -183,7 +183,7 @@ def _refuse_unheard(bundle: Bundle, entry: Entry | None, change: Delete) -> None
         return
     here = entry.context if entry is not None else ()
     if any(not covers(here, dot) and bundle.known.get(dot[0], 0) < dot[1] for dot in change.base):
-        raise NotFoundError(
+        raise StaleError(
             f"{change.path} is not here yet as its base has it; nothing was changed, try again"
         )
 

@@ -38,9 +38,10 @@ class Restored:
 
 def contents_of_tree(repository: Repository, root: bytes) -> Iterator[Content]:
     """Contents that a tree has and the present has not; to be checked before `restore_tree`."""
-    for key, _, data in repository.differences(repository.head.root, root):
-        if data is not None and not is_system_key(key):
-            yield from (version.content for version in decode_entry(data).versions)
+    with repository.view() as view:
+        for key, _, data in repository.differences(view.head.root, root):
+            if data is not None and not is_system_key(key):
+                yield from (version.content for version in decode_entry(data).versions)
 
 
 def contents_at(view: View, path: TreePath) -> Iterator[Content]:

@@ -81,7 +81,7 @@ class NodeCache:
             self._new, self._old = _Held(), _Held()
 
     def forget(self, names: Iterable[bytes]) -> None:
-        """Let go of nodes that the store has no more."""
+        """Let go of nodes that the present does not have any more."""
         with self._lock:
             for name in names:
                 self._new.drop(name)

@@ -10,11 +10,13 @@ import pytest
 from msgspec.structs import replace
 
 from aeorsync.core.hashing import chunk_id, content_hash
+from aeorsync.core.seals import seal
 from aeorsync.storage import composing
 from aeorsync.storage.base import StoredChunk
 from aeorsync.storage.gc import GRACE_MS
 from aeorsync.wire import limits
 from aeorsync.wire.framing import Codec, Kind, encode, encode_chunk
+from aeorsync.wire.headers import print_etag
 from aeorsync.wire.protocol import IDS_TYPE
 from tests.api.blobs import (
     FRAMES,
@@ -313,6 +315,16 @@ def test_everything_happens_in_one_step(call: Browser) -> None:
     assert call("GET", "/files/empty/deep/").status_code == 200
     changes = call.here.node.repository.changes(before, 100)
     assert len(changes) == call.here.node.repository.head.seq - before
+
+
+def test_what_has_not_come_here_yet_cannot_be_deleted_here(call: Browser) -> None:
+    """Its writer has the ETag of another node, which told this one nothing so far."""
+    assert call("PUT", "/files/stays", content=b"1").status_code == 201
+    base = print_etag(seal(call.here.node.seal_secret, "/a", ((4711, 1),)))
+    reply = commit(call, deletes=[{"path": "/stays"}, {"path": "/a", "base": base}])
+    assert (reply.status_code, reply.json()["code"]) == (409, "STALE")
+    assert reply.json()["path"] == "/a"
+    assert call("GET", "/files/stays").status_code == 200
 
 
 def test_a_refused_change_undoes_all_of_them_and_is_named(call: Browser) -> None:

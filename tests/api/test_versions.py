@@ -2,9 +2,12 @@
 
 import pytest
 
+from aeorsync.api import lenses
+from aeorsync.api.node import Node
 from aeorsync.core.paths import SYSTEM
+from aeorsync.storage.lenses import Lens
 from tests.api.conftest import Browser
-from tests.support.repositories import files
+from tests.support.repositories import files, put
 
 
 def snap(call: Browser, name: str) -> dict[str, object]:
@@ -83,6 +86,23 @@ def test_the_present_root_is_a_version_too(call: Browser) -> None:
     assert text(call, f"/files/d/a.txt?version={root}") == "second"
     call("PUT", "/files/d/a.txt", content=b"third")
     assert call("GET", f"/files/d/a.txt?version={root}").status_code == 404
+
+
+@pytest.mark.usefixtures("old")
+def test_the_present_is_read_as_it_was_though_others_write_meanwhile(
+    call: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = call.here.node.repository
+    whole = lenses.through
+
+    def through(node: Node, lens: Lens) -> Node:
+        for number in range(3):
+            put(repository, "/d/a.txt", b"%d" % number)
+        return whole(node, lens)
+
+    monkeypatch.setattr(lenses, "through", through)
+    root = repository.head.root.hex()
+    assert text(call, f"/files/d/a.txt?version={root}") == "second"
 
 
 @pytest.mark.usefixtures("old")

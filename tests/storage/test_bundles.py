@@ -14,7 +14,7 @@ from aeorsync.core.hashing import content_hash
 from aeorsync.core.merge import see
 from aeorsync.core.paths import parse
 from aeorsync.core.versions import Content, Entry, Kind, Vector, Version
-from aeorsync.errors import AeorError, BadRequestError, NotFoundError, PreconditionError
+from aeorsync.errors import AeorError, BadRequestError, PreconditionError, StaleError
 from aeorsync.storage.bundles import Bundle, Delete, Done, Folder, Outcome, Put, run
 from aeorsync.storage.changes import FileState, LinkState
 from aeorsync.storage.draft import Draft
@@ -231,7 +231,7 @@ def test_what_has_not_come_here_yet_cannot_be_deleted_here(repository: Repositor
     other = memory_repository(8)
     base = seen(put(other, "/a", b"not there yet"))
     put(repository, "/b", b"stays")
-    with pytest.raises(NotFoundError, match="not here yet") as caught:
+    with pytest.raises(StaleError, match="not here yet") as caught:
         commit(repository, deletes=[Delete(parse("/b")), Delete(parse("/a"), base)], knows=True)
     assert caught.value.path == "/a"
     assert files(repository) == {"/b": b"stays"}

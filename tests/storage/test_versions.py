@@ -2,12 +2,14 @@
 
 import msgspec
 
+from aeorsync.core.nodes import child_id, decode_node
 from aeorsync.core.paths import join
 from aeorsync.storage.changes import FileState, put_file
 from aeorsync.storage.kept_trees import kept_roots
 from aeorsync.storage.repository import Repository
+from aeorsync.storage.restoring import contents_of_tree
 from aeorsync.storage.versions import SNAPSHOTS, Snapshot, snapshots
-from tests.support.repositories import memory_repository
+from tests.support.repositories import memory_repository, put
 
 
 def save(repository: Repository, snapshot: Snapshot) -> None:
@@ -30,3 +32,23 @@ def test_the_records_of_the_tree_are_the_snapshots() -> None:
         b"\x22" * 32: "snapshot early",
     }
     repository.close()
+
+
+def test_what_a_tree_has_is_read_though_others_write_meanwhile() -> None:
+    there, here = memory_repository(1), memory_repository(2)
+    for number in range(100):
+        put(there, f"/{number:03}", b"%d" % number)
+        put(here, f"/{number:03}", b"new %d" % number)
+    names = [there.head.root]
+    while names:
+        bodies = there.trees.bodies(names, 1 << 30).found
+        here.trees.put(bodies)
+        nodes = [decode_node(body) for body in bodies.values()]
+        names = [child_id(ref) for node in nodes if node.level for ref in node.values]
+    contents = contents_of_tree(here, there.head.root)
+    found = [next(contents)]
+    for number in range(100):
+        put(here, f"/{number:03}", b"newer %d" % number)
+    assert len([*found, *contents]) == 100
+    there.close()
+    here.close()

@@ -243,7 +243,8 @@ class Writers:
         for one in sent.values():
             self._oracle.refused(one)
         # A node that has not heard of a file cannot delete it.
-        if answer.status != 404 or not deletes:
+        is_early = answer.status == 409 and answer.json["code"] == "STALE"
+        if not is_early or answer.json["path"] not in {one["path"] for one in deletes}:
             self._caller.odd(answer, node, f"POST /blobs/commit {body!r}")
 
     def _committed(self, answer: Answer, sent: dict[str, Sent]) -> None:
