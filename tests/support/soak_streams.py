@@ -147,7 +147,10 @@ class Hearer:
             self.wrong.append(f"told of {entry.path}, which is not in {self.folder}")
         # A folder that is told of at a path has taken the place of the file there.
         is_file = entry.entry_type == "file" and not is_deletion
-        before, self.heard[entry.path] = self.heard.get(entry.path), entry.hash if is_file else None
+        before, self.heard[entry.path] = (
+            self.heard.get(entry.path),
+            entry.hash if is_file else None,
+        )
         # To settle a conflict states a file again that is as old as it was.
         if is_file and entry.hash != before:
             self.news.append(entry)
