@@ -95,7 +95,7 @@ REMEDY: Final = (
 )
 
 
-_READER_KIB: Final = 512
+_READER_KIB: Final = 256
 """Pages that each reading thread holds: there are many, the system has the pages as well, and
 what is read again and again is held decoded."""
 
