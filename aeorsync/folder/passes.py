@@ -161,6 +161,8 @@ class _Round:
         if self._look.remote:
             # Before the scan: it compares with what was agreed.
             await sent.hear(self._work)
+            if (self._look.waiting or not self._engine.swept) and not self._options.dry_run:
+                await bridge.run(unsure.recognise, self._work)
             observing = straight.begin(Observer(self._work, self._conflicted).run())
             try:
                 little.check_news(observing)

@@ -7,17 +7,27 @@ the start of a round was killed in between, or broke off:
     anything else                         nobody knows what it was made from: not from what was
                                           agreed, if that had given way already
 
+Before that, what waits to be taken and is there just so (`recognise`) was placed, and is agreed on.
+
 What nobody knows anything about is compared by content, and where it is something new it stands
 beside all that the server has. Else what somebody made of the server's version would pass for an
 edit of the one that had given way, and cost that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
+from aeorsync.core.versions import Kind
+from aeorsync.errors import AeorError
+from aeorsync.folder import facts, told
+from aeorsync.folder.facts import Agreed, Content, Fingerprint
 from aeorsync.folder.ledger import Ledger
-from aeorsync.folder.plan import Take
+from aeorsync.folder.observing import all_pending
+from aeorsync.folder.plan import Give, Take
 from aeorsync.folder.root import SafeRoot
+from aeorsync.folder.root import told as told_of
+from aeorsync.folder.told import Told
+from aeorsync.folder.work import Work
 
 _PLACING: Final = "placing "
 """What the names of these notes begin with; the path follows."""
@@ -37,6 +47,63 @@ def end(ledger: Ledger, paths: Iterable[str]) -> None:
     with ledger.transaction():
         for path in paths:
             ledger.note(_PLACING + path, None)
+
+
+def recognise(work: Work) -> None:
+    """Agree on what waits to be taken and is there just so. Blocking.
+
+    It was placed, and whoever did that was killed, or broke off, before it was written down. Later
+    news must not take the place of what was told before this is done: they would be in conflict
+    with what is there. What was told goes on waiting: its conflict copies may be missing.
+    """
+    states = {path: state for path, state in _untaken(work.ledger) if state is not None}
+    looks = {path: _placed(work.root, path, state) for path, state in states.items()}
+    gives = [
+        Give(path, look, None, "", "", None)
+        for path, look in looks.items()
+        if look is not None and look.kind is Kind.FILE
+    ]
+    contents: dict[str, Content] = {}
+    if gives:
+        from aeorsync.folder.reading import read_fresh  # noqa: PLC0415  # takes a while
+
+        contents = read_fresh(work.root, gives, keeps=False).contents
+    with work.ledger.transaction():
+        for path, look in looks.items():
+            content, state = contents.get(path), states[path]
+            is_link = look is not None and look.kind is Kind.SYMLINK
+            if look is not None and (is_link or (content and content.hash == state.content)):
+                work.ledger.record([(path, work.seen(_agreed(state, look, content)))])
+
+
+def _untaken(ledger: Ledger) -> Iterator[tuple[str, Told | None]]:
+    for path, row in all_pending(ledger):
+        state, was = told.decode(row), ledger.agreed(path)
+        if was is None or state is None or was.version != state.version:
+            yield path, state
+
+
+def _placed(root: SafeRoot, path: str, state: Told) -> Fingerprint | None:
+    """How what is there looks, if it may have been placed for what was told."""
+    try:
+        here = root.look(path)
+        if here is None or here.kind != state.kind:
+            return None
+        if here.kind is Kind.FILE:
+            wanted = state.size, state.mtime_ns, state.executable
+            return here if (here.size, here.mtime_ns, here.executable) == wanted else None
+        if here.kind is Kind.SYMLINK:
+            with root.folder(facts.parent(path)) as folder, told_of(path):
+                target = folder.read_link(facts.name(path))
+            return here if target.encode() == state.content else None
+    except AeorError:
+        pass  # it is told of when its turn comes
+    return None
+
+
+def _agreed(state: Told, here: Fingerprint, content: Content | None) -> Agreed:
+    chunks = b"" if content is None else content.chunks
+    return Agreed(here, state.mtime_ns, state.content, chunks, state.base, state.version)
 
 
 def forget(ledger: Ledger, root: SafeRoot) -> bool:

@@ -9,13 +9,15 @@ import pytest
 
 from aeorsync.client.syncing import SyncCalls
 from aeorsync.core.reconcile import Direction
+from aeorsync.core.versions import Kind
 from aeorsync.errors import AeorError, NotFoundError, UnavailableError
 from aeorsync.folder.brake import MassDeletionError
 from aeorsync.folder.events import Deleted, Moved, Planned, Side, Why
 from aeorsync.folder.options import DeleteLimit, Options
 from aeorsync.folder.passes import Look
-from aeorsync.folder.plan import Plan, Settled
-from aeorsync.folder.pull import pull
+from aeorsync.folder.placing import Done
+from aeorsync.folder.plan import Plan, Settled, Take
+from aeorsync.folder.pull import _Pull, pull
 from aeorsync.folder.root import RootGoneError
 from aeorsync.folder.session import FolderSync
 from aeorsync.folder.work import Work
@@ -335,6 +337,44 @@ def test_another_folder_after_a_first_pass_that_broke_off_stops_as_well(
     a.path.mkdir()
     with pytest.raises(RootGoneError):
         a.sync()
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+@pytest.mark.parametrize("kind", [Kind.FILE, Kind.SYMLINK])
+def test_what_was_placed_and_not_written_down_is_in_no_conflict_with_what_comes_later(
+    two: tuple[Synced, Synced], monkeypatch: pytest.MonkeyPatch, kind: Kind, *, was_there: bool
+) -> None:
+    a, b = two
+    whole = _Pull._settle
+
+    def refused(self: _Pull, takes: list[Take], done: Done) -> None:
+        if any(take.told.kind == kind for take in takes):
+            raise UnavailableError("the disk refused the ledger")
+        whole(self, takes, done)
+
+    def write(what: str) -> None:
+        for name in "abc":
+            a.write(name, f"{what} {name}")
+        (a.path / "link").unlink(missing_ok=True)
+        (a.path / "link").symlink_to(what)
+        a.sync()
+
+    if was_there:
+        write("before")
+        b.sync()
+    write("first")
+    with monkeypatch.context() as patch:
+        patch.setattr(_Pull, "_settle", refused)
+        with pytest.raises(UnavailableError):
+            b.sync()
+    placed = "link" if kind is Kind.SYMLINK else "a"
+    assert tree(a.path)[placed] == tree(b.path)[placed]
+    write("second")
+    if kind is Kind.FILE:
+        b.write("c", "somebody wrote there before the next pass")
+    assert b.sync().conflicts == (kind is Kind.FILE)
+    assert (b.read("a"), b.read("b")) == ("second a", "second b")
+    assert (b.path / "link").readlink() == Path("second")
 
 
 def broken_off(*_: object) -> None:
