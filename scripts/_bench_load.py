@@ -232,7 +232,11 @@ def bench_load(folder: Path, figures: Figures) -> None:
         figures.tables.append("- wrk is not installed: load is not measured")
         return
     source = folder / "load-big.bin"
-    source.write_bytes(random.Random(5).randbytes(_measure.scaled(BIG)))
+    # Bytes of more than 256 MiB at once are too many for one number.
+    draw, left = random.Random(5), _measure.scaled(BIG)
+    with source.open("wb") as out:
+        while left:
+            left -= out.write(draw.randbytes(min(left, 1 << 20)))
     make_site(folder / "site", source)
     seed(folder / "load-node", "wide", _measure.scaled(NAMES))
     with contextlib.ExitStack() as stack, NodeProcess(folder / "load-node") as node:
