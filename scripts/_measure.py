@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import os
 import random
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.support.nodes import NodeProcess, is_active, root_of, wait_until
+from tests.support.nodes import NodeFailedError, NodeProcess, is_active, root_of, wait_until
 
 GIB = 1 << 30
 CLIENTS = 32
@@ -174,8 +175,20 @@ async def put_many(node: NodeProcess, bodies: dict[str, bytes], clients: int) ->
         return time.perf_counter() - began
 
 
+def _joining(folder: Path, a: NodeProcess) -> NodeProcess:
+    while True:
+        try:
+            return NodeProcess(folder, "--join", a.url, "--join-token", a.key or "")
+        except NodeFailedError as error:
+            # So many at once are refused for a while.
+            wait = re.search(r"try again in (\d+) seconds", str(error))
+            if wait is None:
+                raise
+            time.sleep(int(wait[1]))
+
+
 def joined(folder: Path, a: NodeProcess, name: str) -> NodeProcess:
-    b = NodeProcess(folder / name, "--join", a.url, "--join-token", a.key or "")
+    b = _joining(folder / name, a)
     b.key = a.key
     wait_until(lambda: is_active(b))
     return b

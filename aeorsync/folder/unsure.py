@@ -7,7 +7,8 @@ the start of a round was killed in between, or broke off:
     anything else                         nobody knows what it was made from: not from what was
                                           agreed, if that had given way already
 
-Before that, what waits to be taken and is there just so (`recognise`) was placed, and is agreed on.
+Before that, what waits to be taken and is there just so was placed, and is agreed on
+(`recognise`).
 
 What nobody knows anything about is compared by content, and where it is something new it stands
 beside all that the server has. Else what somebody made of the server's version would pass for an
@@ -19,7 +20,7 @@ from typing import Final
 
 from aeorsync.core.versions import Kind
 from aeorsync.errors import AeorError
-from aeorsync.folder import facts, told
+from aeorsync.folder import facts, names, told
 from aeorsync.folder.facts import Agreed, Content, Fingerprint
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.observing import all_pending
@@ -85,6 +86,8 @@ def _untaken(ledger: Ledger) -> Iterator[tuple[str, Told | None]]:
 
 def _placed(root: SafeRoot, path: str, state: Told) -> Fingerprint | None:
     """How what is there looks, if it may have been placed for what was told."""
+    if names.flaw(path) is not None:
+        return None
     try:
         here = root.look(path)
         if here is None or here.kind != state.kind:
