@@ -354,15 +354,17 @@ class HeldFolder:
             shown = facts.printable(self.path)
             raise ChangedError(f"{shown} was moved away meanwhile; it is looked at again")
 
-    def _demand_exact(self, name: str) -> None:
-        """Raise if what has the name goes by another one that the disk takes for the same."""
+    def is_misnamed(self, name: str) -> bool:
+        """Whether what has the name goes by another one that the disk takes for the same."""
         found = self.stat(name)
         others = [self.stat(other) for other in names.variants(name)]
         if found is None or not any(other and other.st_ino == found.st_ino for other in others):
-            return
+            return False
         with os.scandir(self.handle) as entries:
-            is_exact = any(entry.name == name for entry in entries)
-        if not is_exact:
+            return all(entry.name != name for entry in entries)
+
+    def _demand_exact(self, name: str) -> None:
+        if self.is_misnamed(name):
             shown = facts.printable(facts.join(self.path, name))
             raise NameTakenError(
                 f"{shown} cannot be written: this disk takes it for the name of something else"

@@ -16,6 +16,7 @@ edit of the one that had given way, and cost that.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from aeorsync.core.versions import Kind
@@ -57,7 +58,7 @@ def recognise(work: Work) -> None:
     news must not take the place of what was told before this is done: they would be in conflict
     with what is there. What was told goes on waiting: its conflict copies may be missing.
     """
-    states = {path: state for path, state in _untaken(work.ledger) if state is not None}
+    states = dict(_untaken(work.ledger))
     looks = {path: _placed(work.root, path, state) for path, state in states.items()}
     gives = [
         Give(path, look, None, "", "", None)
@@ -77,10 +78,14 @@ def recognise(work: Work) -> None:
                 work.ledger.record([(path, work.seen(_agreed(state, look, content)))])
 
 
-def _untaken(ledger: Ledger) -> Iterator[tuple[str, Told | None]]:
+def _untaken(ledger: Ledger) -> Iterator[tuple[str, Told]]:
     for path, row in all_pending(ledger):
         state, was = told.decode(row), ledger.agreed(path)
-        if was is None or state is None or was.version != state.version:
+        # The folder it is in was agreed on before; a disk may take another one for that.
+        is_there = not facts.parent(path) or ledger.agreed(facts.parent(path)) is not None
+        if state is None or state.kind == Kind.DIRECTORY or not is_there:
+            continue
+        if was is None or was.version != state.version:
             yield path, state
 
 
@@ -88,19 +93,14 @@ def _placed(root: SafeRoot, path: str, state: Told) -> Fingerprint | None:
     """How what is there looks, if it may have been placed for what was told."""
     if names.flaw(path) is not None:
         return None
-    try:
-        here = root.look(path)
-        if here is None or here.kind != state.kind:
-            return None
-        if here.kind is Kind.FILE:
+    with suppress(AeorError), root.folder(facts.parent(path)) as folder, told_of(path):
+        name = facts.name(path)
+        here = folder.look(name)
+        if here is not None and here.kind == state.kind and not folder.is_misnamed(name):
+            if here.kind is Kind.SYMLINK:
+                return here if folder.read_link(name).encode() == state.content else None
             wanted = state.size, state.mtime_ns, state.executable
             return here if (here.size, here.mtime_ns, here.executable) == wanted else None
-        if here.kind is Kind.SYMLINK:
-            with root.folder(facts.parent(path)) as folder, told_of(path):
-                target = folder.read_link(facts.name(path))
-            return here if target.encode() == state.content else None
-    except AeorError:
-        pass  # it is told of when its turn comes
     return None
 
 

@@ -23,6 +23,7 @@ from aeorsync.folder.session import FolderSync
 from aeorsync.folder.work import Work
 from aeorsync.runtime.clock import WallClock
 from tests.support.cycles import noise
+from tests.support.folding import fold_case
 from tests.support.nodes import NodeProcess
 from tests.support.people import Synced, tree
 
@@ -375,6 +376,23 @@ def test_what_was_placed_and_not_written_down_is_in_no_conflict_with_what_comes_
     assert b.sync().conflicts == (kind is Kind.FILE)
     assert (b.read("a"), b.read("b")) == ("second a", "second b")
     assert (b.path / "link").readlink() == Path("second")
+
+
+def test_a_name_that_waits_since_the_disk_takes_it_for_another_is_not_what_lies_there(
+    two: tuple[Synced, Synced], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = two
+    for name in ("Note", "note"):
+        a.write(name, "the same")
+        os.utime(a.path / name, ns=(1, 1_234_567_890_123_456_789))
+    a.sync()
+    fold_case(monkeypatch)
+    for _ in range(3):
+        b.sync()
+    monkeypatch.undo()
+    assert len(list(b.path.glob("[Nn]ote"))) == 1
+    a.sync()
+    assert sorted(path.name for path in a.path.iterdir()) == ["Note", "note"]
 
 
 def broken_off(*_: object) -> None:

@@ -1,17 +1,14 @@
 """What may be done to the entries of a folder, and what never happens."""
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from aeorsync.folder import held
 from aeorsync.folder.held import ChangedError, HeldFolder, NameTakenError
 from aeorsync.folder.root import BadNameError, LostError, RootGoneError, SafeRoot, told
-from aeorsync.runtime import renaming
+from tests.support.folding import fold_case
 
 
 @pytest.fixture
@@ -186,33 +183,6 @@ def test_two_names_that_the_disk_takes_for_one_are_told(
     monkeypatch.undo()
     assert (root.path / "README").read_text() == "newer"
     assert names(root.path) == ["Docs", "README"]
-
-
-def fold_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the disk look like one that does not tell case apart."""
-    rename_new, exchange = renaming.rename_new, renaming.exchange
-    stat, mkdir, unlink = os.stat, os.mkdir, os.unlink
-
-    def there(folder: int, name: str) -> str:
-        return next((one for one in os.listdir(folder) if one.lower() == name.lower()), name)
-
-    def folded_stat(name: str, *, dir_fd: int, follow_symlinks: bool) -> os.stat_result:
-        return stat(there(dir_fd, name), dir_fd=dir_fd, follow_symlinks=follow_symlinks)
-
-    def folded_new(folder: int, name: str, to_folder: int, to_name: str) -> None:
-        rename_new(folder, name, to_folder, there(to_folder, to_name))
-
-    def folded_exchange(folder: int, name: str, to_folder: int, to_name: str) -> None:
-        exchange(folder, name, to_folder, there(to_folder, to_name))
-
-    def folded_mkdir(name: str, mode: int, *, dir_fd: int) -> None:
-        mkdir(there(dir_fd, name), mode, dir_fd=dir_fd)
-
-    held_os = SimpleNamespace(**vars(os))
-    held_os.stat, held_os.mkdir, held_os.unlink = folded_stat, folded_mkdir, unlink
-    monkeypatch.setattr(held, "os", held_os)
-    monkeypatch.setattr(renaming, "rename_new", folded_new)
-    monkeypatch.setattr(renaming, "exchange", folded_exchange)
 
 
 def test_a_name_the_disk_cannot_hold_is_told(root: SafeRoot) -> None:
