@@ -151,6 +151,7 @@ class _Round:
         self._options = engine.options
         self._troubles: list[Trouble] = []
         self._conflicted: set[str] = set()
+        self._recognised: dict[str, Agreed] = {}
         self._rules = Ignore.parse(
             engine.options.include, engine.options.exclude, self._troubles.append
         )
@@ -162,7 +163,7 @@ class _Round:
             # Before the scan: it compares with what was agreed.
             await sent.hear(self._work)
             if (self._look.waiting or not self._engine.swept) and not self._options.dry_run:
-                await bridge.run(unsure.recognise, self._work)
+                self._recognised = await bridge.run(unsure.recognise, self._work)
             observing = straight.begin(Observer(self._work, self._conflicted).run())
             try:
                 little.check_news(observing)
@@ -238,7 +239,9 @@ class _Round:
                 self._sweep(scan)
                 is_swept = True
         # After that: what was agreed on tells whose the files are that a crash left.
-        if unsure.forget(self._ledger, engine.root) or is_swept:
+        if self._recognised:
+            self._ledger.record(self._recognised.items())
+        if unsure.forget(self._ledger, engine.root) or is_swept or self._recognised:
             _, found = self._look_around()
         return found
 

@@ -51,12 +51,12 @@ def end(ledger: Ledger, paths: Iterable[str]) -> None:
             ledger.note(_PLACING + path, None)
 
 
-def recognise(work: Work) -> None:
-    """Agree on what waits to be taken and is there just so. Blocking.
+def recognise(work: Work) -> dict[str, Agreed]:
+    """What waits to be taken and is there just so, as it is to be agreed on. Blocking.
 
-    It was placed, and whoever did that was killed, or broke off, before it was written down. Later
-    news must not take the place of what was told before this is done: they would be in conflict
-    with what is there. What was told goes on waiting: its conflict copies may be missing.
+    It was placed, and whoever did that was killed, or broke off, before it was written down. To be
+    asked before later news take the place of what was told: they would be in conflict with what is
+    there. What was told goes on waiting: its conflict copies may be missing.
     """
     states = dict(_untaken(work.ledger))
     looks = {path: _placed(work.root, path, state) for path, state in states.items()}
@@ -70,12 +70,13 @@ def recognise(work: Work) -> None:
         from aeorsync.folder.reading import read_fresh  # noqa: PLC0415  # takes a while
 
         contents = read_fresh(work.root, gives, keeps=False).contents
-    with work.ledger.transaction():
-        for path, look in looks.items():
-            content, state = contents.get(path), states[path]
-            is_link = look is not None and look.kind is Kind.SYMLINK
-            if look is not None and (is_link or (content and content.hash == state.content)):
-                work.ledger.record([(path, work.seen(_agreed(state, look, content)))])
+    found: dict[str, Agreed] = {}
+    for path, look in looks.items():
+        content, state = contents.get(path), states[path]
+        is_link = look is not None and look.kind is Kind.SYMLINK
+        if look is not None and (is_link or (content and content.hash == state.content)):
+            found[path] = work.seen(_agreed(state, look, content))
+    return found
 
 
 def _untaken(ledger: Ledger) -> Iterator[tuple[str, Told]]:
