@@ -53,7 +53,11 @@ class Site:
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(0.02)
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = b""
+        # Of somebody who sends on and on the server reads no more, at some time.
+        with contextlib.suppress(ConnectionResetError):
+            while piece := await asyncio.wait_for(reader.read(65536), 5):
+                answer += piece
         writer.close()
         return answer
 
