@@ -99,6 +99,7 @@ class Hearer:
     news: list[Told] = field(default_factory=list)
     events: int = 0
     _row: int = -1
+    _latest: dict[str, int] = field(default_factory=dict)
 
     def take(self, block: bytes) -> None:
         """Take what stood between two empty lines."""
@@ -147,12 +148,10 @@ class Hearer:
             self.wrong.append(f"told of {entry.path}, which is not in {self.folder}")
         # A folder that is told of at a path has taken the place of the file there.
         is_file = entry.entry_type == "file" and not is_deletion
-        before, self.heard[entry.path] = (
-            self.heard.get(entry.path),
-            entry.hash if is_file else None,
-        )
-        # To settle a conflict states a file again that is as old as it was.
-        if is_file and entry.hash != before:
+        self.heard[entry.path] = entry.hash if is_file else None
+        # What settles a conflict, or is shown since another version went, is as old as it was.
+        if is_file and entry.updated_at > self._latest.get(entry.path, 0):
+            self._latest[entry.path] = entry.updated_at
             self.news.append(entry)
 
     def _is_mine(self, path: str) -> bool:
