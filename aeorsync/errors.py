@@ -178,7 +178,7 @@ class OverloadedError(AeorError):
 
 
 class StaleError(AeorError):
-    """The head moved between reading and committing; read again and retry."""
+    """The head moved between reading and committing, or has yet to; read again and retry."""
 
     code = "STALE"
     status = 409

@@ -10,7 +10,6 @@ serve all states alike. A fork has ETags of its own: what was read outside is no
 """
 
 import re
-from contextlib import ExitStack
 from dataclasses import replace
 
 from blake3 import blake3
@@ -115,14 +114,12 @@ def find_root(node: Node, text: str, places: Places | None = None) -> tuple[byte
     root = bytes.fromhex(text) if len(text) == _HASH_DIGITS else b""
     if places is not None and not places.access.is_everything:
         root = _named_root(node, text.lower(), places)
-    with ExitStack() as closing:
-        view = closing.enter_context(node.repository.view())
-        head = view.head
-        if root == head.root:
-            # It may be of the past before it is read.
-            closing.pop_all()
-            node.shelf.put(view)
-            return head.root, head.graves
+    view = node.repository.view()
+    if root == view.head.root:
+        # It may be of the past before it is read.
+        node.shelf.put(view)
+        return view.head.root, view.head.graves
+    view.close()
     for snapshot in snapshots(node.repository):
         if snapshot.trees[0] == root:
             return find_snapshot(node, snapshot.id).trees

@@ -285,9 +285,7 @@ class _Facts(NamedTuple):
             return agreed
         if self.found is None and agreed is not None:
             return replace(agreed, base=told.base, version=told.version)
-        content = None if self.found is None else self.found.content
-        chunks = b"" if content is None else content.chunks
-        return Agreed(fingerprint, told.mtime_ns, told.content, chunks, told.base, told.version)
+        return agreed_as(told, fingerprint, None if self.found is None else self.found.content)
 
     def take(self, path: str) -> Take:
         told = self.told
@@ -331,6 +329,12 @@ class _Facts(NamedTuple):
             # What was agreed on was stated again meanwhile, by another name.
             return self.told.base
         return self.agreed.base
+
+
+def agreed_as(told: Told, here: Fingerprint, content: Content | None) -> Agreed:
+    """What is agreed on where the disk has what was told; ``content`` if it was read."""
+    chunks = b"" if content is None else content.chunks
+    return Agreed(here, told.mtime_ns, told.content, chunks, told.base, told.version)
 
 
 def _kept(path: str, reason: Reason | None) -> Problem:

@@ -25,7 +25,7 @@ from aeorsync.folder import facts, names, told
 from aeorsync.folder.facts import Agreed, Content, Fingerprint
 from aeorsync.folder.ledger import Ledger
 from aeorsync.folder.observing import all_pending
-from aeorsync.folder.plan import Give, Take
+from aeorsync.folder.plan import Give, Take, agreed_as
 from aeorsync.folder.root import SafeRoot
 from aeorsync.folder.root import told as told_of
 from aeorsync.folder.told import Told
@@ -75,7 +75,7 @@ def recognise(work: Work) -> dict[str, Agreed]:
         content, state = contents.get(path), states[path]
         is_link = look is not None and look.kind is Kind.SYMLINK
         if look is not None and (is_link or (content and content.hash == state.content)):
-            found[path] = work.seen(_agreed(state, look, content))
+            found[path] = work.seen(agreed_as(state, look, content))
     return found
 
 
@@ -103,11 +103,6 @@ def _placed(root: SafeRoot, path: str, state: Told) -> Fingerprint | None:
             wanted = state.size, state.mtime_ns, state.executable
             return here if (here.size, here.mtime_ns, here.executable) == wanted else None
     return None
-
-
-def _agreed(state: Told, here: Fingerprint, content: Content | None) -> Agreed:
-    chunks = b"" if content is None else content.chunks
-    return Agreed(here, state.mtime_ns, state.content, chunks, state.base, state.version)
 
 
 def forget(ledger: Ledger, root: SafeRoot) -> bool:
