@@ -151,7 +151,8 @@ class App:
                 await response(scope, receive, marked)
         except ClientDisconnect:
             return  # nobody is there to be answered
-        except Exception as error:
+        except Exception as raised:
+            error = problems.understood(raised)
             _report(error, scope, marked)
             if marked.is_started:
                 raise  # the server breaks the connection off, so that nobody takes it for whole

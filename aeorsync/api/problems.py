@@ -4,6 +4,7 @@ What was raised on purpose says what went wrong; of anything else the caller lea
 the log everything.
 """
 
+import errno
 from collections.abc import Iterable
 
 from starlette.responses import Response
@@ -19,9 +20,11 @@ from aeorsync.errors import (
     RateLimitedError,
     TooLargeError,
     UnauthorizedError,
+    UnavailableError,
 )
 from aeorsync.wire.headers import print_no_range
 
+_NO_FILES = {errno.EMFILE, errno.ENFILE}
 _INTERNAL = Problem("Something went wrong on this node; its log says what.", AeorError.code)
 
 
@@ -49,6 +52,16 @@ class MediaTypeError(BadRequestError):
 
 class RouteError(NotFoundError):
     """There is no such endpoint."""
+
+
+def understood(error: Exception) -> Exception:
+    """What an error is taken for: a process that may open no more files says so, wherever it was.
+
+    Whatever is loaded or opened for the first time may be what meets the limit.
+    """
+    if isinstance(error, OSError) and error.errno in _NO_FILES:
+        return UnavailableError(f"this node cannot do that now: {error.strerror}; try later")
+    return error
 
 
 def is_expected(error: Exception) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import pyfastcdc  # noqa: F401  # a first write must not wait for it, nor for a free descriptor
 import uvicorn
 import uvloop
 from blake3 import blake3

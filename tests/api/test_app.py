@@ -1,6 +1,7 @@
 """What every request passes: names, routes, the gate, errors as JSON."""
 
 import asyncio
+import errno
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -125,6 +126,8 @@ def failing(error: Exception) -> Callable[[Call], Any]:
         (RuntimeError("secret detail"), 500, "INTERNAL_ERROR"),
         (CorruptError("chunk 12 is damaged"), 500, "CORRUPT"),
         (UnavailableError("the disk is full"), 503, "SERVICE_UNAVAILABLE"),
+        (OSError(errno.EMFILE, "Too many open files", "/secret"), 503, "SERVICE_UNAVAILABLE"),
+        (OSError(errno.EIO, "secret detail"), 500, "INTERNAL_ERROR"),
     ],
 )
 def test_an_error_becomes_json_and_tells_nothing_it_must_not(
