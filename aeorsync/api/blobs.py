@@ -21,6 +21,7 @@ from aeorsync.api.downloads import get_version
 from aeorsync.api.endpoint import Access, Call, Endpoint, Parameter, answer, parse_body
 from aeorsync.api.intake import CHUNK_FRAME, Intake, mismatch, read_bytes, read_frames
 from aeorsync.api.node import Node
+from aeorsync.api.parameters import Query
 from aeorsync.api.rescue import rescued
 from aeorsync.core.hashing import parse_hash, parse_ids
 from aeorsync.core.versions import Kind as EntryKind
@@ -129,8 +130,9 @@ def _store(call: Call, chunk: StoredChunk) -> Taken:
 async def put_chunks(call: Call) -> Response:
     """Store many chunks."""
     reach.demand_writer(call)
+    flushes = not Query(call.request.scope["query_string"]).flag("volatile")
     with call.node.budget.share(call.caller.owner) as share:
-        async with Intake(call, share) as intake:
+        async with Intake(call, share, flushes=flushes) as intake:
             is_first = True
             async for frames in read_frames(call, share, CHUNK_FRAME):
                 if is_first and frames[0].kind is not Kind.HEADER:
@@ -217,7 +219,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         access=Access.USER,
         reply=BatchReply,
         errors=(BadRequestError, DeniedError, OverloadedError),
-        parameters=(FRAMES,),
+        parameters=(
+            FRAMES,
+            Parameter("volatile", {"type": "boolean"}, "Answer before they are durable."),
+        ),
         takes_bytes=True,
     ),
     Endpoint(

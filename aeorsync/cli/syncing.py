@@ -49,7 +49,7 @@ from aeorsync.folder.root import RootGoneError
 from aeorsync.folder.session import FolderSync
 from aeorsync.runtime import bridge
 from aeorsync.runtime.clock import SystemClock
-from aeorsync.runtime.memory import share_arenas
+from aeorsync.runtime.memory import keep_spare, share_arenas
 
 NO_LIMIT: Final = DeleteLimit(100)
 # The first that fits: some are kinds of others.
@@ -94,6 +94,7 @@ def run(folders: Sequence[SyncFolder], how: How, told: Sequence[Event] = ()) -> 
     keepers = [Keeper(folder, how, places, screen) for folder in folders]
     with screen:
         share_arenas()
+        keep_spare()
         keepers[0].tell(told)
         return uvloop.run(_run(keepers, how))
 

@@ -140,10 +140,17 @@ class SyncCalls(Caller):
         call = Call(method="POST", path="/blobs/check", body=asked, may_repeat=True)
         return [parse_hash(text) for text in (await self._ask(call, blobs.CheckReply)).needed]
 
-    async def send_chunks(self, chunks: Sequence[Chunk]) -> None:
-        """Store chunks; they are durable when this returns, and stay for a day."""
+    async def send_chunks(self, chunks: Sequence[Chunk], *, volatile: bool = False) -> None:
+        """Store chunks; they are durable when this returns, and stay for a day.
+
+        Args:
+            chunks: Any number.
+            volatile: They need not be durable before they are committed: if the server crashes
+                before that, they have to be sent again.
+        """
+        path = "/blobs/chunks" + "?volatile=true" * volatile
         for batch in _batches(chunks):
-            await self._send(self._framed("/blobs/chunks", _HEADER, *_frames(batch)), LONG_S)
+            await self._send(self._framed(path, _HEADER, *_frames(batch)), LONG_S)
 
     async def parts(self, ids: Sequence[bytes]) -> dict[bytes, bytes]:
         """What chunks are made of, by id; those that are not there, or not for us, are left out.

@@ -28,6 +28,14 @@ def _cutter() -> "FastCDC":
     return FastCDC(avg_size=AVERAGE_CHUNK, min_size=MIN_CHUNK, max_size=MAX_CHUNK)
 
 
+def _certain(data: bytes | memoryview) -> Iterator[int]:
+    """Where chunks end, but for the last if it ends where the data do: the content may go on."""
+    for chunk in _cutter().cut_buf(data):
+        stop = chunk.offset + chunk.length
+        if stop < len(data) or chunk.length == MAX_CHUNK:
+            yield stop
+
+
 class Chunker:
     """Cuts one file. Feed it in order, then call `finish` once; not for use by two threads."""
 
@@ -35,21 +43,25 @@ class Chunker:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[memoryview]:
-        """Yield the chunks that are certain by now; views into memory owned by the chunker.
+        """Yield the chunks that are certain by now; views of what was fed, or of copies.
 
         Must be read to its end before the next call. Keeps less than `MAX_CHUNK` bytes back.
         """
-        buffer = self._rest + data if self._rest else data
-        view = memoryview(buffer)
+        fresh = memoryview(data)
+        if before := len(self._rest):
+            # Only as much is copied as the first chunk can have.
+            joined = self._rest + fresh[: MAX_CHUNK - before]
+            first = next(_certain(joined), 0)
+            if not first:
+                self._rest = joined
+                return
+            yield memoryview(joined)[:first]
+            fresh = fresh[first - before :]
         start = 0
-        for chunk in _cutter().cut_buf(buffer):
-            stop = chunk.offset + chunk.length
-            # The last piece ends where the buffer does, perhaps not where the content would.
-            if stop == len(buffer) and chunk.length < MAX_CHUNK:
-                break
-            yield view[start:stop]
+        for stop in _certain(fresh):
+            yield fresh[start:stop]
             start = stop
-        self._rest = bytes(view[start:])
+        self._rest = bytes(fresh[start:])
 
     def finish(self) -> bytes:
         """The last chunk; empty when the file was empty or ended on a cut."""

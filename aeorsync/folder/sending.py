@@ -5,7 +5,8 @@
     edited   what is missing is read where it was found, or made there of what it replaced
 
 A new file is read once, whatever its size: what a window holds is kept until the server has it.
-Memory: a few windows.
+Memory: a few windows. The server makes durable what came when it is committed, and now and then
+before: a crash there costs `UNSYNCED` bytes that travel again.
 """
 
 import os
@@ -28,6 +29,7 @@ from aeorsync.wire.limits import MIB
 
 IN_FLIGHT: Final = 3
 WINDOW: Final = 4 * MIB
+UNSYNCED: Final = 64 * MIB
 
 
 async def send_fresh(work: Work, give: Give, gauge: Gauge) -> Content:
@@ -38,6 +40,7 @@ async def send_fresh(work: Work, give: Give, gauge: Gauge) -> Content:
         AeorError: It cannot be read, or the server cannot be reached, or refuses.
     """
     reader = await bridge.run(_Reader, work, give)
+    delivery = _Delivery(work)
     import asyncio  # noqa: PLC0415  # there by now, but not for whoever only packs chunks
 
     turn = asyncio.Lock()
@@ -51,7 +54,7 @@ async def send_fresh(work: Work, give: Give, gauge: Gauge) -> Content:
             if not size:
                 return
             if window:
-                await _send_window(work, window)
+                await _send_window(work, window, delivery)
             gauge.add(size=size)
 
     try:
@@ -61,12 +64,14 @@ async def send_fresh(work: Work, give: Give, gauge: Gauge) -> Content:
         await bridge.run(reader.close)
 
 
-async def _send_window(work: Work, window: "dict[bytes, memoryview | bytes]") -> None:
+async def _send_window(
+    work: Work, window: "dict[bytes, memoryview | bytes]", delivery: "_Delivery"
+) -> None:
     needed = await work.server.check(list(window))
     some = [(one, view) for one, view in window.items() if one in needed]
     window.clear()
     if some:
-        await _deliver(work, await bridge.run(_packed, some))
+        await delivery.send(await bridge.run(_packed, some))
 
 
 class _Reader:
@@ -151,12 +156,14 @@ async def send_file(
     needed = set(first) if is_whole else await lacking(work, [give])
     some = [place for name, place in first.items() if name in needed]
     windows = _windows(some)
-    recipes = Recipes(work)
+    recipes, delivery = Recipes(work), _Delivery(work)
 
     async def send() -> None:
         for window in windows:
             chunks = await bridge.run(read_some, work.root, give, window)
-            await _deliver(work, chunks if is_whole else await recipes.send([give], chunks))
+            if not is_whole:
+                chunks = await recipes.send([give], chunks)
+            await delivery.send(chunks, at_once=is_whole)
             if gauge is not None:
                 gauge.add(size=sum(place.size for place in window))
 
@@ -166,9 +173,22 @@ async def send_file(
         await together(*(send() for _ in range(IN_FLIGHT)))
 
 
-async def _deliver(work: Work, chunks: list[Chunk]) -> None:
-    await work.server.send_chunks(chunks)
-    work.tally.bytes_sent += sum(len(chunk.stored) for chunk in chunks)
+class _Delivery:
+    """Chunks of one file on their way."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._unsynced = 0
+
+    async def send(self, chunks: list[Chunk], *, at_once: bool = False) -> None:
+        """Send some; they are durable ``at_once``, or when much is not."""
+        size = sum(len(chunk.stored) for chunk in chunks)
+        self._unsynced += size
+        is_due = at_once or self._unsynced >= UNSYNCED
+        if is_due:
+            self._unsynced = 0
+        await self._work.server.send_chunks(chunks, volatile=not is_due)
+        self._work.tally.bytes_sent += size
 
 
 def _packed(some: "Iterable[tuple[bytes, memoryview | bytes]]") -> list[Chunk]:

@@ -27,8 +27,8 @@ class Server(Protocol):
     async def check(self, hashes: Sequence[bytes]) -> set[bytes]:
         """Which chunks have to be sent."""
 
-    async def send_chunks(self, chunks: Sequence[Chunk]) -> None:
-        """Store chunks."""
+    async def send_chunks(self, chunks: Sequence[Chunk], *, volatile: bool = False) -> None:
+        """Store chunks, durably at once or when they are committed."""
 
     async def knows_deltas(self) -> bool:
         """Whether the server makes chunks of others."""

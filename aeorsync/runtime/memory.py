@@ -13,7 +13,7 @@ ARENAS: Final = 2
 to eight for each processor, and what databases and compressors let go of in one is of no use to
 the others: those of 16 threads came to 76 MiB under mixed load, in half an hour."""
 
-LARGEST: Final = 4 << 20
+LARGEST: Final = 8 << 20
 """Bytes of the largest piece that is cut from what is held; larger ones come from the system."""
 SPARE: Final = 32 << 20
 """Bytes that may be held in vain, in each arena."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from aeorsync.core.hashing import content_hash, hasher, wide_hasher
+from aeorsync.core.hashing import WideHasher, content_hash, hasher
 from aeorsync.core.manifest import DENSITY, SLACK, ReferenceList
 from aeorsync.core.versions import Content, pack_references
 from aeorsync.errors import BadRequestError, CorruptError
@@ -192,7 +192,7 @@ def _adds_up(store: Store, plan: Plan, sizes: Mapping[bytes, int]) -> bool:
     """
     if len(plan.chunks) < _LONG:
         return False
-    whole = wide_hasher()
+    whole = WideHasher()
     try:
         for at in range(0, len(plan.chunks), _LONG):
             names = plan.chunks[at : at + _LONG]

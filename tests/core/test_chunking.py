@@ -23,9 +23,15 @@ def cut(data: bytes, steps: list[int] | None = None) -> list[bytes]:
     return [*chunks, rest] if rest else chunks
 
 
-@given(st.integers(0, len(DATA)), st.lists(st.integers(0, 400_000), max_size=12))
-def test_cuts_do_not_depend_on_how_the_bytes_arrive(size: int, steps: list[int]) -> None:
-    data = DATA[:size]
+@given(
+    st.sampled_from([DATA, bytes(len(DATA)), DATA[:5000] * (len(DATA) // 5000)]),
+    st.integers(0, len(DATA)),
+    st.lists(st.integers(0, 400_000), max_size=12),
+)
+def test_cuts_do_not_depend_on_how_the_bytes_arrive(
+    source: bytes, size: int, steps: list[int]
+) -> None:
+    data = source[:size]
     assert cut(data, steps) == cut(data)
 
 

@@ -4,11 +4,12 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aeorsync.client.syncing import SyncCalls
-from aeorsync.folder import batches, pull
+from aeorsync.folder import batches, pull, sending
 from aeorsync.folder.facts import NOWHERE, Agreed
 from aeorsync.folder.held import HeldFolder
 from aeorsync.folder.ledger import Ledger
@@ -118,13 +119,13 @@ def test_a_large_file_that_changes_while_it_is_sent_is_not_sent_half(
     whole = SyncCalls.send_chunks
     is_first = True
 
-    async def edit_meanwhile(client: SyncCalls, chunks: list[object]) -> None:
+    async def edit_meanwhile(client: SyncCalls, chunks: list[object], **how: bool) -> None:
         nonlocal is_first
         if is_first:
             is_first = False
             with big.open("r+b") as file:
                 file.write(b"edited")
-        await whole(client, chunks)  # type: ignore[arg-type]
+        await whole(client, chunks, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(SyncCalls, "send_chunks", edit_meanwhile)
     outcome = a.sync()
@@ -132,6 +133,29 @@ def test_a_large_file_that_changes_while_it_is_sent_is_not_sent_half(
     b.sync()
     assert (b.path / "big").read_bytes() == big.read_bytes()
     assert big.read_bytes().startswith(b"edited")
+
+
+def test_what_the_server_lost_before_the_commit_is_sent_again_and_kept_at_once(
+    person: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "UNSYNCED", 2 * sending.WINDOW)
+    a, b = person("a"), person("b")
+    body = os.urandom(BIG)  # other tests have left their noise there
+    (a.path / "big").write_bytes(body)
+    whole, at_once = SyncCalls.send_chunks, 0
+
+    async def lose(client: SyncCalls, chunks: list[Any], *, volatile: bool = False) -> None:
+        nonlocal at_once
+        if not volatile:
+            at_once += sum(len(chunk.stored) for chunk in chunks)
+            await whole(client, chunks)
+
+    monkeypatch.setattr(SyncCalls, "send_chunks", lose)
+    assert a.sync().failures == ()
+    # All of it after the refusal, and about every second window before.
+    assert 1.3 * BIG < at_once < 1.8 * BIG
+    b.sync()
+    assert (b.path / "big").read_bytes() == body
 
 
 def test_batches_that_come_one_after_the_other_share_their_syncs(

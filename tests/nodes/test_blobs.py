@@ -81,6 +81,34 @@ def test_an_upload_goes_on_after_the_node_was_killed(tmp_path: Path) -> None:
                 assert again.json() == first
 
 
+def test_a_crash_takes_at_most_what_was_not_to_be_kept_yet(tmp_path: Path) -> None:
+    kept, gone = [b"kept one", b"kept two"], [b"gone one", b"gone two"]
+    with NodeProcess(tmp_path / "node") as node:
+        with node.client() as client:
+            for query, chunks in (("", kept), ("?volatile=true", gone)):
+                reply = client.post(
+                    f"/blobs/chunks{query}", content=framed(chunks), headers=FRAMES
+                )
+                assert reply.json() == {"created": 2, "exists": 0}
+            assert needed(client, [*kept, *gone]) == []
+        node.kill()
+        node.start()
+        with node.client() as client:
+            assert needed(client, [*kept, *gone]) == gone
+            refused = client.post("/blobs/commit", json={"files": [file("/f", [*kept, *gone])]})
+            assert refused.status_code == 400
+            assert refused.json()["missing"] == [chunk_id(chunk).hex() for chunk in gone]
+            client.post("/blobs/chunks?volatile=true", content=framed(gone), headers=FRAMES)
+            done = client.post("/blobs/commit", json={"files": [file("/f", [*kept, *gone])]})
+            assert done.status_code == 200, done.text
+        node.kill()
+        node.start()
+        with node.client() as client:
+            assert client.get("/files/f").content == b"".join([*kept, *gone])
+            wrong = client.post("/blobs/chunks?volatile=2", content=framed(gone), headers=FRAMES)
+            assert wrong.status_code == 400
+
+
 def kill_while_sending(node: NodeProcess, bearer: str | None, body: bytes) -> None:
     """Kill the node when it has half of a batch."""
     half = threading.Event()
