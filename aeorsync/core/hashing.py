@@ -23,7 +23,6 @@ HASH_SIZE = 32
 
 _HEX_SIZE = 2 * HASH_SIZE
 _SHORT = 32 * 1024
-_GATHERED = 4 << 20
 
 
 def chunk_id(data: Buffer) -> Hash:
@@ -42,39 +41,6 @@ def content_hash(data: Buffer) -> Hash:
 def hasher() -> blake3:
     """Return an empty hasher: ``update`` it with a file's bytes, then ``digest`` is as above."""
     return blake3()
-
-
-class WideHasher:
-    """Hashes one long file with all processors. For one thread at a time.
-
-    Pieces are gathered first: to share 128 KiB between two processors takes longer than to hash
-    them with one (1 GiB so: 0.6 s and 1 s of processor time; gathered: 0.3 s and 0.5 s).
-    """
-
-    def __init__(self) -> None:
-        self._hasher = blake3(max_threads=blake3.AUTO)
-        self._gathered = bytearray(_GATHERED)
-        self._size = 0
-
-    def update(self, data: Buffer) -> None:
-        """Take the next bytes; they may change afterwards."""
-        if self._size + len(data) > _GATHERED:
-            self._pass_on()
-        if len(data) > _GATHERED:
-            self._hasher.update(data)
-            return
-        self._gathered[self._size : self._size + len(data)] = data
-        self._size += len(data)
-
-    def digest(self) -> Hash:
-        """The hash of what came so far."""
-        self._pass_on()
-        return self._hasher.digest()
-
-    def _pass_on(self) -> None:
-        with memoryview(self._gathered) as view:
-            self._hasher.update(view[: self._size])
-        self._size = 0
 
 
 def file_identity(path: str, content_type: str, ids: bytes) -> Hash:

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from aeorsync.core.hashing import WideHasher, content_hash, hasher
+from aeorsync.core.hashing import content_hash, hasher
 from aeorsync.core.manifest import DENSITY, SLACK, ReferenceList
 from aeorsync.core.versions import Content, pack_references
 from aeorsync.errors import BadRequestError, CorruptError
+from aeorsync.runtime.ahead import HasherAhead
 from aeorsync.storage.base import Store, StoredChunk
 from aeorsync.storage.compression import PLAIN, pack, unchecked, unpack
 
@@ -192,7 +193,7 @@ def _adds_up(store: Store, plan: Plan, sizes: Mapping[bytes, int]) -> bool:
     """
     if len(plan.chunks) < _LONG:
         return False
-    whole = WideHasher()
+    whole = HasherAhead(sum(sizes[name] for name in plan.chunks))
     try:
         for at in range(0, len(plan.chunks), _LONG):
             names = plan.chunks[at : at + _LONG]

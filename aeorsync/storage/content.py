@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 from aeorsync.core.chunking import Chunker
-from aeorsync.core.hashing import WideHasher, chunk_id, content_hash, hasher
+from aeorsync.core.hashing import chunk_id, content_hash, hasher
 from aeorsync.core.manifest import (
     ReferenceList,
     check_piece,
@@ -13,6 +13,7 @@ from aeorsync.core.manifest import (
 )
 from aeorsync.core.versions import Content
 from aeorsync.errors import CorruptError
+from aeorsync.runtime.ahead import HasherAhead
 from aeorsync.storage.base import Store, StoredChunk
 from aeorsync.storage.compression import pack, unchecked, unpack
 
@@ -177,7 +178,7 @@ class Reader:
         Its chunks are not hashed one by one for that: the hash of the whole covers each byte of
         each, so if it is right they all are, and if it is not nothing is believed.
         """
-        whole = WideHasher()
+        whole = HasherAhead(content.size)
         try:
             for batch in self._batches(content, 0, content.size, _PROVE_BATCH):
                 stored = {c.id: c for c in self._store.chunks([name for _, name, _ in batch])}

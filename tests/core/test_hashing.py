@@ -76,18 +76,3 @@ def test_a_hash_survives_its_text_in_either_case(name: bytes) -> None:
 def test_anything_but_64_hex_digits_is_refused(text: str) -> None:
     with pytest.raises(BadRequestError):
         hashing.parse_hash(text)
-
-
-@given(
-    st.lists(
-        st.sampled_from([0, 1, 70_000, 2 << 20, (4 << 20) - 1, 4 << 20, (4 << 20) + 1]), max_size=6
-    )
-)
-def test_the_hash_of_a_long_file_does_not_depend_on_how_it_came(sizes: list[int]) -> None:
-    wide, plain = hashing.WideHasher(), hashing.hasher()
-    for number, size in enumerate(sizes):
-        piece = bytearray([number]) * size
-        wide.update(piece)
-        plain.update(piece)
-        piece[:] = bytes(size)
-    assert wide.digest() == plain.digest() == wide.digest()
