@@ -6,7 +6,7 @@ get it once. Whoever takes looks which of it is lacking, checks it like all that
 for the rest as ever.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -22,6 +22,7 @@ from aeorsync.wire.limits import KIB
 
 MOST_ALONG: Final = 16
 """Files that one page brings along, about; of more, asking costs little in comparison."""
+_FEW: Final = 4 * MOST_ALONG
 LARGEST_ALONG: Final = 4 * KIB
 """Bytes of the largest file that comes along: what the news of it take, in order of magnitude."""
 
@@ -57,14 +58,16 @@ def take_along(
 ) -> Along:
     """Store what of some chunks is lacking here, and right. Blocking; readable on return.
 
-    What is wrong with them is found out by asking for them as ever.
+    What is wrong with them is found out by asking for them as ever. Of few small files what is
+    here already is read, to prove them: then nothing is left to ask or to look for.
 
     Args:
         repository: Where to.
         contents: Files that news need.
         chunks: What came with the news.
     """
-    if not chunks or not contents:
+    are_few = len(contents) <= _FEW and all(map(_is_small, contents))
+    if not (chunks or are_few) or not contents:
         return NOTHING
     try:
         lacking, are_pieces = repository.lacking(list(contents))
@@ -73,11 +76,23 @@ def take_along(
         plain = dict(zip(came, repository.receive(stored), strict=True))
     except CorruptError:
         return NOTHING
-    is_all = plain.keys() >= lacking.keys() and all(
-        _is_small(content) and is_content_of(content, plain.get(content.refs[:HASH_SIZE], b""))
-        for content in contents
-    )
+    is_all = are_few and plain.keys() >= lacking.keys()
+    is_all = is_all and all(_is_proven(repository, content, plain) for content in contents)
     return Along(len(came), sum(len(chunk.stored) for chunk in came.values()), is_all)
+
+
+def _is_proven(
+    repository: Repository, content: Content, came: Mapping[bytes, bytes | memoryview]
+) -> bool:
+    """Whether a small file is what its hash says, by the chunk that came or that was here."""
+    plain = came.get(content.refs[:HASH_SIZE])
+    if plain is not None:
+        return is_content_of(content, plain)
+    try:
+        repository.check_content(content)
+    except CorruptError:
+        return False
+    return True
 
 
 def _is_small(content: Content) -> bool:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import httpx
+import msgspec
 import pytest
 
 from aeorsync.api import diff
-from aeorsync.cluster.along import LARGEST_ALONG, MOST_ALONG, along_frames
+from aeorsync.cluster.along import LARGEST_ALONG, MOST_ALONG, along_frames, take_along
 from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import Cursor
 from aeorsync.core.hashing import chunk_id
@@ -107,6 +108,24 @@ def test_what_is_here_already_is_not_stored_again(
     assert cycle(ours, known).chunks == 0
     assert get(ours, "/copy") == b"before"
     assert known.asked("/sync/chunks") == []
+
+
+def test_of_small_files_that_are_here_nothing_is_left_to_do(
+    ours: Repository, theirs: Repository
+) -> None:
+    put(ours, "/here", b"the same")
+    put(ours, "/large", noise(LARGEST_ALONG + 1))
+    put(theirs, "/there", b"not here")
+    here, large = content_of(ours, "/here"), content_of(ours, "/large")
+    assert take_along(ours, [here], []).is_all
+    for other in (
+        large,
+        content_of(theirs, "/there"),
+        msgspec.structs.replace(here, hash=chunk_id(b"another hash")),
+    ):
+        assert not take_along(ours, [here, other], []).is_all
+    # Of many it is looked for all of what they lack at once.
+    assert not take_along(ours, [here] * 1000, []).is_all
 
 
 def test_only_what_was_written_here_a_moment_ago_goes_along(
