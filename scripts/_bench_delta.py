@@ -6,6 +6,7 @@ Every byte of TCP counts, in both directions, requests and their headers include
 """
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ MIB = 1 << 20
 SIZE = 64 * MIB
 SCATTERED = 64
 FILES = 1000
+MOST_RENAMING = 0.2
 IDLES = 5
 Sizes = dict[str, dict[str, int]]
 # The best of rsync and Syncthing for a random file of 64 MiB, in bytes.
@@ -123,6 +125,47 @@ def _of_folders(folder: Path, data: bytes) -> Iterator[tuple[str, int, int]]:
         yield "rename", counted(relay, lambda: _pass(one)), counted(relay, lambda: _pass(other))
 
 
+def renamed(folder: Path, files: int) -> dict[str, tuple[float, int]]:
+    """Seconds and bytes on the wire of renaming a folder of files of 10 KiB, by way."""
+    source = random.Random(30)
+    with (
+        NodeProcess(folder / "delta-e") as a,
+        Relay(a.port) as relay,
+        NodeProcess(folder / "delta-f", "--join", relay.url, "--join-token", a.key or "") as b,
+    ):
+        b.key = a.key
+        wait_until(lambda: is_active(b))
+
+        def settle() -> None:
+            wait_until(lambda: root_of(a) == root_of(b), 300)
+
+        one = FolderProcess(folder, "delta-renamer", f"{a.url}/delta", a.key or "")
+        (one.root / "before").mkdir()
+        for number in range(files):
+            (one.root / "before" / f"f{number:04d}").write_bytes(source.randbytes(10_240))
+        _pass(one)
+        other = FolderProcess(folder, "delta-taker", f"{b.url}/delta", a.key or "")
+        settle()
+        _pass(other)
+
+        def rename() -> None:
+            ask(a, "PATCH", "/files/delta/before", {"to": "/delta/after"})
+            settle()
+
+        nodes = _timed(lambda: counted(relay, rename))
+        down = _timed(lambda: _pass(other) or 0)
+        _pass(one)
+        (one.root / "after").rename(one.root / "again")
+        up = _timed(lambda: _pass(one) or 0)
+    return {"nodes": nodes, "up": up, "down": down}
+
+
+def _timed(act: Callable[[], int]) -> tuple[float, int]:
+    began = time.perf_counter()
+    result = act()
+    return time.perf_counter() - began, result
+
+
 def _pass(folder: FolderProcess) -> None:
     done = folder.once("--max-delete", "100%", timeout=600)
     if done.returncode:
@@ -136,6 +179,14 @@ def bench_delta(folder: Path, figures: Figures) -> None:
             most = TARGETS[name]
             target = f"<= {most / 1000:,.0f}"
             figures.add(f"{name}, {way}", moved / 1000, "kB", target, met=moved <= most)
+    files = _measure.scaled(FILES)
+    for way, (seconds, moved) in renamed(folder, files).items():
+        what = f"folder of {files:,} files renamed, {way}"
+        figures.add(what, seconds, "s", "<= 0.2", met=seconds <= MOST_RENAMING)
+        if moved:
+            # Names, times and versions of each, and nothing of what is in them.
+            most = files * 1_000
+            figures.add(what, moved / 1000, "kB", f"<= {most / 1000:,.0f}", met=moved <= most)
 
 
 DELTA_WORKS = {"delta": bench_delta}

@@ -61,12 +61,14 @@ class News(msgspec.Struct, frozen=True):
         entry: Checked.
         contents: Files it needs that we may not have.
         past: The file that was here before.
+        held: All files that are in our entry of that key.
     """
 
     key: bytes
     entry: Entry
     contents: tuple[Content, ...]
     past: Content | None = None
+    held: tuple[Content, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -298,7 +300,9 @@ async def fetch(peering: Peering, plan: Plan, along: Along = NOTHING) -> Complet
     if not contents or along.is_all:
         return Complete(plan.news, plan.problems, along.chunks, along.bytes)
     pasts = {content: item.past for item in plan.news for content in item.contents if item.past}
-    fetched = await fetch_contents(peering.repository, peering.remote, contents, pasts)
+    # What a folder held that was moved is held by our tree, and was proven when it came there.
+    held = {content for item in plan.news for content in item.held}
+    fetched = await fetch_contents(peering.repository, peering.remote, contents, pasts, held)
     chunks, size = fetched.chunks + along.chunks, fetched.bytes + along.bytes
     return without_spoiled(plan, fetched.spoiled, chunks, size)
 
@@ -380,7 +384,7 @@ def _read_item(
     lacking = tuple(content for content in contents_of(fresh) if content not in held)
     if any(content.size > MAX_FILE for content in lacking):
         raise BadRequestError(f"the file is larger than {MAX_FILE} bytes")
-    return News(key, entry, lacking, past_of(ours) if lacking else None)
+    return News(key, entry, lacking, past_of(ours) if lacking else None, tuple(held))
 
 
 def contents_of(versions: Sequence[Version]) -> list[Content]:

@@ -11,7 +11,7 @@ A chunk that the peer does not hold, or whose bytes are wrong, is *lost*; files 
 handed to the store every few MiB.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -65,6 +65,7 @@ async def fetch_contents(
     remote: Remote,
     contents: Iterable[Content],
     pasts: Mapping[Content, Content] = _NO_PAST,
+    held: Collection[Content] = (),
 ) -> Fetched:
     """Bring files here.
 
@@ -73,6 +74,8 @@ async def fetch_contents(
         remote: Where from.
         contents: The files.
         pasts: What was here before, of some of them: the peer may send the difference.
+        held: Files that our tree holds: of those that are among them only what was damaged has to
+            come, and none has to be read.
 
     Raises:
         AeorError: The peer broke the protocol or cannot be reached, or our disk refused.
@@ -80,7 +83,7 @@ async def fetch_contents(
     chunks = size = 0
     spoiled: Spoiled = {}
     for group in groups(contents):
-        haul = _Haul(repository, remote, group, pasts)
+        haul = _Haul(repository, remote, group, pasts, proven={c for c in group if c in held})
         spoiled.update(await haul.bring())
         chunks += haul.chunks
         size += haul.size
