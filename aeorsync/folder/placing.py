@@ -56,9 +56,8 @@ class Done(msgspec.Struct):
         """A step is done."""
         self.settled.append(Settled(path, agreed))
 
-    @property
     def paths(self) -> set[str]:
-        """Where."""
+        """Where; made anew each time."""
         return {settled.path for settled in self.settled}
 
 

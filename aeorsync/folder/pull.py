@@ -110,8 +110,9 @@ class _Pull:
             some = moves[at : at + MAX_FILES]
             done = await bridge.run(self._placer.move, some)
             await bridge.run(self._work.settle, done.settled)
+            placed = done.paths()
             for step in some:
-                if step.path in done.paths:
+                if step.path in placed:
                     self._moved(step)
         moved = {step.path for step in moves if step.source.path not in self._removes}
         return [take for take in takes if take.path not in moved]
@@ -234,7 +235,7 @@ class _Pull:
 
     async def _record(self, takes: list[Take], done: Done, *, has_told: bool = False) -> None:
         await bridge.run(self._settle, takes, done)
-        paths = done.paths
+        paths = done.paths()
         size = 0
         for take in takes:
             size += 0 if take.is_held else take.told.size

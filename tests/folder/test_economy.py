@@ -13,6 +13,7 @@ from aeorsync.folder import batches, pull, sending
 from aeorsync.folder.facts import NOWHERE, Agreed
 from aeorsync.folder.held import HeldFolder
 from aeorsync.folder.ledger import Ledger
+from aeorsync.folder.placing import Done
 from aeorsync.folder.root import SafeRoot
 from tests.support.cycles import noise
 from tests.support.people import Synced
@@ -133,6 +134,21 @@ def test_a_large_file_that_changes_while_it_is_sent_is_not_sent_half(
     b.sync()
     assert (b.path / "big").read_bytes() == big.read_bytes()
     assert big.read_bytes().startswith(b"edited")
+
+
+def test_a_folder_that_was_moved_there_costs_each_file_once_here(
+    person: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = person("a"), person("b")
+    for number in range(200):
+        a.write(f"before/f{number}", f"text {number}")
+    a.sync()
+    b.sync()
+    (a.path / "before").rename(a.path / "after")
+    a.sync()
+    gathered = counted(monkeypatch, Done, "paths")
+    assert b.sync().moved == 200
+    assert len(gathered) < 5
 
 
 def test_what_the_server_lost_before_the_commit_is_sent_again_and_kept_at_once(
