@@ -41,12 +41,26 @@ class Chunker:
 
     def __init__(self) -> None:
         self._rest = b""
+        # Bytes that were fed and are in no chunk yet, as counted by what comes and goes.
+        self._due = 0
 
     def feed(self, data: bytes) -> Iterator[memoryview]:
         """Yield the chunks that are certain by now; views of what was fed, or of copies.
 
         Must be read to its end before the next call. Keeps less than `MAX_CHUNK` bytes back.
+
+        Raises:
+            RuntimeError: The chunks are not what was fed: a mistake in here, never to be stored.
         """
+        self._due += len(data)
+        for chunk in self._cut(data):
+            self._due -= len(chunk)
+            yield chunk
+        if self._due != len(self._rest):
+            message = "the chunks of a file do not add up to its bytes"
+            raise RuntimeError(message)
+
+    def _cut(self, data: bytes) -> Iterator[memoryview]:
         fresh = memoryview(data)
         if before := len(self._rest):
             # Only as much is copied as the first chunk can have.
@@ -56,7 +70,11 @@ class Chunker:
                 self._rest = joined
                 return
             yield memoryview(joined)[:first]
-            fresh = fresh[first - before :]
+            if first >= before:
+                fresh = fresh[first - before :]
+            else:
+                # The cutter looks at two bytes at a time: not at an odd last one, until now.
+                fresh = memoryview(self._rest[first:] + data)
         start = 0
         for stop in _certain(fresh):
             yield fresh[start:stop]
@@ -65,5 +83,5 @@ class Chunker:
 
     def finish(self) -> bytes:
         """The last chunk; empty when the file was empty or ended on a cut."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest, self._due = self._rest, b"", 0
         return rest

@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,20 @@ def test_cuts_do_not_depend_on_how_the_bytes_arrive(
     assert cut(data, steps) == cut(data)
 
 
+@pytest.mark.parametrize("shift", range(2))
+def test_bytes_that_arrive_up_to_a_cut_or_almost_change_nothing(shift: int) -> None:
+    # The cutter looks at two bytes at a time, so of what arrived an odd last one is not seen yet.
+    data = DATA[shift:]
+    whole = cut(data)
+    at = 0
+    for chunk in whole[:-1]:
+        at += len(chunk)
+        for first in range(at - 3, at + 4):
+            assert cut(data, [first]) == whole
+            assert cut(data, [first, 1]) == whole
+            assert cut(data, [first, 2, 1]) == whole
+
+
 @given(st.integers(0, len(DATA)))
 def test_chunks_are_the_file_and_within_bounds(size: int) -> None:
     chunks = cut(DATA[:size])
@@ -61,3 +76,13 @@ def test_a_byte_at_the_head_changes_one_or_two_chunks() -> None:
 def test_the_format_is_frozen() -> None:
     """Sizes of the first cuts of known bytes; when this fails, the format changed."""
     assert [len(chunk) for chunk in cut(DATA)][:4] == [225325, 137142, 262144, 78469]
+
+
+def test_chunks_that_are_not_what_was_fed_are_never_handed_on_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chunker = Chunker()
+    list(chunker.feed(DATA[:100_001]))
+    monkeypatch.setattr(chunker, "_rest", DATA[:100_000])
+    with pytest.raises(RuntimeError, match="add up"):
+        list(chunker.feed(DATA[100_001:]))
