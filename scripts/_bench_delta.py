@@ -182,7 +182,7 @@ def bench_delta(folder: Path, figures: Figures) -> None:
     files = _measure.scaled(FILES)
     for way, (seconds, moved) in renamed(folder, files).items():
         what = f"folder of {files:,} files renamed, {way}"
-        figures.add(what, seconds, "s", "<= 0.2", met=seconds <= MOST_RENAMING)
+        figures.add(what, seconds, "s", f"<= {MOST_RENAMING}", met=seconds <= MOST_RENAMING)
         if moved:
             # Names, times and versions of each, and nothing of what is in them.
             most = files * 1_000

@@ -154,6 +154,8 @@ class App:
         except Exception as raised:
             error = problems.understood(raised)
             _report(error, scope, marked)
+            if error is not raised:
+                _log.warning("request refused", reason=str(raised))
             if marked.is_started:
                 raise  # the server breaks the connection off, so that nobody takes it for whole
             await problems.refusal(error)(scope, receive, marked)

@@ -7,8 +7,9 @@
     POST  /blobs/commit           files of chunks, in one step: `api.commits`
     GET   /blobs/{hash}           one chunk, or a file by its identity
 
-A chunk is checked on arrival and durable when it is answered for. It stays for a day after it was
-last put or said to be held, whatever is collected, and for as long as a file needs it.
+A chunk is checked on arrival and durable when it is answered for, or only when it is committed if
+that is asked for. It stays for a day after it was last put durably or said to be held, whatever is
+collected, and for as long as a file needs it.
 """
 
 from contextlib import suppress

@@ -79,7 +79,7 @@ class Grants:
         return found | await bridge.run(self._brought.held, owner, rest) if rest else found
 
     async def note(self, owner: bytes, access: Access, ids: Collection[bytes]) -> set[bytes]:
-        """Remember that chunks, which are durable by now, were brought; durable on return.
+        """Remember that chunks, which are here by now, were brought; durable on return.
 
         Returns:
             Those that the same owner is known to have brought before.

@@ -57,7 +57,7 @@ class RouteError(NotFoundError):
 def understood(error: Exception) -> Exception:
     """What an error is taken for: a process that may open no more files says so, wherever it was.
 
-    Whatever is loaded or opened for the first time may be what meets the limit.
+    Whatever is opened for the first time, also modules of Python, may be what meets the limit.
     """
     if isinstance(error, OSError) and error.errno in _NO_FILES:
         return UnavailableError(f"this node cannot do that now: {error.strerror}; try later")

@@ -22,7 +22,7 @@ from aeorsync.core import paths
 from aeorsync.core.access import Op
 from aeorsync.core.merge import see
 from aeorsync.core.paths import TreePath, from_key, to_key
-from aeorsync.core.versions import Content, Version, decode_entry
+from aeorsync.core.versions import Content, Kind, Version, decode_entry
 from aeorsync.errors import (
     BadRequestError,
     ConflictError,
@@ -122,16 +122,20 @@ def _held_content(node: Node, path: TreePath) -> Content | None:
 
     Raises:
         NotFoundError: They are no longer.
+        CorruptError: They are not what they should be.
     """
     with node.repository.view() as view:
         entry = view.entry(to_key(path))
     if entry is None:
         return None
-    content = changes.last_of(entry).content
-    lacking, _ = node.repository.lacking([content])
+    last = changes.last_of(entry)
+    lacking, _ = node.repository.lacking([last.content])
     if lacking:
         raise NotFoundError(f"the bytes of {path} are no longer on this node")
-    return content
+    if last.kind == Kind.FILE:
+        # Of a deletion that came from a peer nobody has proven what was deleted.
+        node.repository.check_content(last.content)
+    return last.content
 
 
 ENDPOINTS = (

@@ -23,6 +23,7 @@ from aeorsync.wire.limits import KIB
 MOST_ALONG: Final = 16
 """Files that one page brings along, about; of more, asking costs little in comparison."""
 _FEW: Final = 4 * MOST_ALONG
+"""Files that are proven one by one, at most, where the news of them are read."""
 LARGEST_ALONG: Final = 4 * KIB
 """Bytes of the largest file that comes along: what the news of it take, in order of magnitude."""
 
@@ -54,7 +55,10 @@ def along_frames(repository: Repository, contents: Iterable[Content]) -> list[by
 
 
 def take_along(
-    repository: Repository, contents: Collection[Content], chunks: Sequence[Chunk]
+    repository: Repository,
+    contents: Collection[Content],
+    chunks: Sequence[Chunk],
+    held: Collection[Content] = (),
 ) -> Along:
     """Store what of some chunks is lacking here, and right. Blocking; readable on return.
 
@@ -65,6 +69,7 @@ def take_along(
         repository: Where to.
         contents: Files that news need.
         chunks: What came with the news.
+        held: Files that our tree holds, which were proven when they came there.
     """
     are_few = len(contents) <= _FEW and all(map(_is_small, contents))
     if not (chunks or are_few) or not contents:
@@ -77,7 +82,9 @@ def take_along(
     except CorruptError:
         return NOTHING
     is_all = are_few and plain.keys() >= lacking.keys()
-    is_all = is_all and all(_is_proven(repository, content, plain) for content in contents)
+    is_all = is_all and all(
+        content in held or _is_proven(repository, content, plain) for content in contents
+    )
     return Along(len(came), sum(len(chunk.stored) for chunk in came.values()), is_all)
 
 

@@ -286,7 +286,15 @@ def make_plan(
 def _take_news(repository: Repository, page: DiffPage, wanted: Filter) -> tuple[Plan, Along]:
     """The plan of a page, and what of its files came along. Blocking."""
     plan = make_plan(repository, page.parts, wanted)
-    return plan, take_along(repository, _needed(plan), page.chunks)
+    return plan, take_along(repository, _needed(plan), page.chunks, held_of(plan))
+
+
+def held_of(plan: Plan) -> set[Content]:
+    """The files that our tree holds at the paths of a plan, as it does when they were moved.
+
+    They were proven when they came there.
+    """
+    return {content for item in plan.news for content in item.held}
 
 
 def _needed(plan: Plan) -> dict[Content, None]:
@@ -300,9 +308,8 @@ async def fetch(peering: Peering, plan: Plan, along: Along = NOTHING) -> Complet
     if not contents or along.is_all:
         return Complete(plan.news, plan.problems, along.chunks, along.bytes)
     pasts = {content: item.past for item in plan.news for content in item.contents if item.past}
-    # What a folder held that was moved is held by our tree, and was proven when it came there.
-    held = {content for item in plan.news for content in item.held}
-    fetched = await fetch_contents(peering.repository, peering.remote, contents, pasts, held)
+    repository, remote = peering.repository, peering.remote
+    fetched = await fetch_contents(repository, remote, contents, pasts, held_of(plan))
     chunks, size = fetched.chunks + along.chunks, fetched.bytes + along.bytes
     return without_spoiled(plan, fetched.spoiled, chunks, size)
 

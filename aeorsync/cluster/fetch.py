@@ -100,7 +100,7 @@ class _Haul:
         contents: The files that are not spoiled so far.
         pasts: What was here before, of some of them.
         lost: Chunks that cannot be had, and why.
-        proven: Files whose bytes passed through our hands and are right.
+        proven: Files whose bytes passed through our hands and are right, or did so before.
         chunks: Chunks stored.
         size: Bytes of these as they were sent.
     """

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from aeorsync.cluster.cycle import Complete, Plan, make_plan, without_spoiled
+from aeorsync.cluster.cycle import Complete, Plan, held_of, make_plan, without_spoiled
 from aeorsync.cluster.fetch import PROVE_BYTES, Spoiled, groups, prove, receive, survey
 from aeorsync.cluster.link import Link
 from aeorsync.cluster.walk import Sieve
@@ -303,6 +303,8 @@ async def _complete(
             return Complete([], []), list(islice(found.wanted, limits.MAX_LACKING))
         spoiled.update(found.spoiled)
         whole += found.kept
-    for group in groups(whole, PROVE_BYTES):
+    held = held_of(plan)
+    unproven = [content for content in whole if content not in held]
+    for group in groups(unproven, PROVE_BYTES):
         spoiled.update(await bridge.run(prove, repository, group))
     return without_spoiled(plan, spoiled), []

@@ -89,7 +89,7 @@ async def _edit(work: Work, edit: Edit) -> None:
         work.trouble(found.path, Why.CLASH, text)
         return
     give = Give(found.path, here, found.content, "", edit.copy.etag, None)
-    await send_file(work, give)
+    await send_file(work, give, at_once=True)
     path = work.scope.absolute(edit.path)
     winner = await bridge.run(work.ledger.agreed, edit.path)
     if winner is not None and winner.base == edit.copy.etag:

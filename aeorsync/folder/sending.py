@@ -6,7 +6,7 @@
 
 A new file is read once, whatever its size: what a window holds is kept until the server has it.
 Memory: a few windows. The server makes durable what came when it is committed, and now and then
-before: a crash there costs `UNSYNCED` bytes that travel again.
+before: a crash there costs about `UNSYNCED` bytes of each file, which travel again.
 """
 
 import os
@@ -138,7 +138,12 @@ class _Reader:
 
 
 async def send_file(
-    work: Work, give: Give, gauge: Gauge | None = None, *, is_whole: bool = False
+    work: Work,
+    give: Give,
+    gauge: Gauge | None = None,
+    *,
+    is_whole: bool = False,
+    at_once: bool = False,
 ) -> None:
     """Send the chunks of a file that was read before and that the server lacks.
 
@@ -147,6 +152,7 @@ async def send_file(
         give: The file.
         gauge: Is told of what was sent, or was there already.
         is_whole: Send all of them, whatever the server says.
+        at_once: Have them durable on return, for who does not send again what a commit misses.
 
     Raises:
         StaleError: The file is not what it was.
@@ -163,7 +169,7 @@ async def send_file(
             chunks = await bridge.run(read_some, work.root, give, window)
             if not is_whole:
                 chunks = await recipes.send([give], chunks)
-            await delivery.send(chunks, at_once=is_whole)
+            await delivery.send(chunks, at_once=is_whole or at_once)
             if gauge is not None:
                 gauge.add(size=sum(place.size for place in window))
 

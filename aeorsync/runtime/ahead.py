@@ -1,7 +1,8 @@
 """The hash of a long file, made in another thread while its next bytes are fetched."""
 
+import threading
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from aeorsync.core.hashing import Buffer, Hash, hasher
 from aeorsync.runtime import threads
@@ -13,10 +14,14 @@ if TYPE_CHECKING:
 
 GATHERED: Final = 4 << 20
 """Bytes that are hashed in one go: to hand over less takes longer than to hash it."""
+MOST_AHEAD: Final = 4
+"""Files that are hashed ahead at a time, which takes 8 MiB for each; others, and short ones, are
+hashed as they come."""
+_turns = threading.BoundedSemaphore(MOST_AHEAD)
 
 
 class HasherAhead:
-    """Hashes one file. For one thread at a time; may be called in one of `runtime.threads`."""
+    """Hashes one file, in a ``with`` block. For one thread at a time, also one of the crew."""
 
     def __init__(self, size: int) -> None:
         """Begin.
@@ -25,19 +30,30 @@ class HasherAhead:
             size: Bytes that are expected; more may come.
         """
         self._hasher = hasher()
+        self._has_turn = size > GATHERED and _turns.acquire(blocking=False)
         # A view, since a bytearray copies what it is given twice.
-        self._gathering = memoryview(bytearray(max(1, min(size, GATHERED))))
+        self._gathering = memoryview(bytearray(GATHERED if self._has_turn else 0))
         self._spare: memoryview | None = None
         self._size = 0
         self._hashing: tuple[memoryview, Future[blake3]] | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._has_turn:
+            _turns.release()
+
     def update(self, data: Buffer) -> None:
         """Take the next bytes; they may change afterwards."""
+        if not self._has_turn:
+            self._hasher.update(data)
+            return
         view = memoryview(data)
         while view:
-            if self._size == len(self._gathering):
+            if self._size == GATHERED:
                 self._pass_on()
-            part = view[: len(self._gathering) - self._size]
+            part = view[: GATHERED - self._size]
             self._gathering[self._size : self._size + len(part)] = part
             self._size += len(part)
             view = view[len(part) :]
@@ -51,7 +67,7 @@ class HasherAhead:
 
     def _pass_on(self) -> None:
         self._wait()
-        full, spare = self._gathering, self._spare or memoryview(bytearray(len(self._gathering)))
+        full, spare = self._gathering, self._spare or memoryview(bytearray(GATHERED))
         self._gathering, self._spare, self._size = spare, full, 0
         self._hashing = full, threads.crew().submit(partial(self._hasher.update, full))
 

@@ -168,7 +168,7 @@ class Store(Protocol):
         """Which of these chunks the store does not hold; the others are touched."""
 
     def pin(self, ids: Collection[bytes]) -> set[bytes]:
-        """Like `missing`; that the others were touched is durable on return."""
+        """Like `missing`; the others are durable on return, and that they were touched is."""
 
     def chunk_sizes(self, ids: Collection[bytes]) -> dict[bytes, int]:
         """Plain bytes of each of these chunks that is held, as it was put."""

@@ -53,7 +53,7 @@ class Brought:
 
         Args:
             owner: 16 bytes that name them.
-            ids: Of the chunks, which are durable already, each once.
+            ids: Of the chunks, which are here already, each once.
 
         Returns:
             Those that they had brought before.

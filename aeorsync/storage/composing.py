@@ -30,7 +30,7 @@ from aeorsync.storage.compression import PLAIN, pack, unchecked, unpack
 _READ_BATCH = 1 << 20
 """Plain bytes read at a time."""
 _LONG = 32
-"""Chunks of a file that is read with all processors, and how many of them at a time."""
+"""Chunks of a file that is hashed ahead, and how many of them are read at a time."""
 _MAX_NAMED = 1000
 """Chunks that an error names at most."""
 
@@ -186,26 +186,26 @@ def _recognized(
 
 
 def _adds_up(store: Store, plan: Plan, sizes: Mapping[bytes, int]) -> bool:
-    """Whether what is stored of a long file has the hash that was said, with all processors.
+    """Whether what is stored of a long file has the hash that was said.
 
     Its chunks were checked when they came, and are not one by one again: the hash of the whole
     covers each byte of each. Where it differs the file is read slowly, to find what is to blame.
     """
     if len(plan.chunks) < _LONG:
         return False
-    whole = HasherAhead(sum(sizes[name] for name in plan.chunks))
-    try:
-        for at in range(0, len(plan.chunks), _LONG):
-            names = plan.chunks[at : at + _LONG]
-            found = {chunk.id: chunk for chunk in store.chunks(list(dict.fromkeys(names)))}
-            for name in names:
-                plain = unchecked(found[name]) if name in found else b""
-                if len(plain) != sizes[name]:
-                    return False
-                whole.update(plain)
-    except CorruptError:
-        return False
-    return whole.digest() == plan.content_hash
+    with HasherAhead(sum(sizes[name] for name in plan.chunks)) as whole:
+        try:
+            for at in range(0, len(plan.chunks), _LONG):
+                names = plan.chunks[at : at + _LONG]
+                found = {chunk.id: chunk for chunk in store.chunks(list(dict.fromkeys(names)))}
+                for name in names:
+                    plain = unchecked(found[name]) if name in found else b""
+                    if len(plain) != sizes[name]:
+                        return False
+                    whole.update(plain)
+        except CorruptError:
+            return False
+        return whole.digest() == plan.content_hash
 
 
 def _hashes(store: Store, plans: Sequence[Plan], sizes: Mapping[bytes, int]) -> Iterator[bytes]:

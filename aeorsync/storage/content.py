@@ -178,18 +178,18 @@ class Reader:
         Its chunks are not hashed one by one for that: the hash of the whole covers each byte of
         each, so if it is right they all are, and if it is not nothing is believed.
         """
-        whole = HasherAhead(content.size)
-        try:
-            for batch in self._batches(content, 0, content.size, _PROVE_BATCH):
-                stored = {c.id: c for c in self._store.chunks([name for _, name, _ in batch])}
-                for _, name, size in batch:
-                    plain = unchecked(stored[name]) if name in stored else b""
-                    if len(plain) != size:
-                        return False
-                    whole.update(plain)
-        except CorruptError:
-            return False
-        return whole.digest() == content.hash
+        with HasherAhead(content.size) as whole:
+            try:
+                for batch in self._batches(content, 0, content.size, _PROVE_BATCH):
+                    stored = {c.id: c for c in self._store.chunks([name for _, name, _ in batch])}
+                    for _, name, size in batch:
+                        plain = unchecked(stored[name]) if name in stored else b""
+                        if len(plain) != size:
+                            return False
+                        whole.update(plain)
+            except CorruptError:
+                return False
+            return whole.digest() == content.hash
 
     def _batches(
         self, content: Content, start: int, end: int, most: int

@@ -124,7 +124,9 @@ class EmbeddedStore(Records):
         """See the contract."""
         self._check_disk()
         unknown = self.missing(ids)
-        if self._touched:
+        if any(name in self._pending for name in ids):
+            self.flush()
+        elif self._touched:
             with self._database.write_lock, self._database.transaction() as db:
                 self._write_chunk_rows(db, {})
         return unknown

@@ -4,6 +4,7 @@ import pytest
 
 from aeorsync.api import rescue, trash
 from aeorsync.core import paths
+from aeorsync.errors import CorruptError
 from aeorsync.runtime import bridge
 from aeorsync.storage import changes
 from tests.api.conftest import Browser
@@ -111,6 +112,23 @@ def test_a_file_whose_bytes_are_gone_is_not_restored(call: Browser) -> None:
     reply = call("POST", "/files/restore", json={"path": "/a"})
     assert reply.status_code == 404
     assert "no longer" in reply.json()["error"]
+
+
+def test_a_file_that_is_not_what_its_hash_says_is_not_restored(
+    call: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete(call, "/a")
+    repository = call.here.node.repository
+
+    def lie(_content: object) -> None:
+        text = "the chunks of a file do not add up to its content hash"
+        raise CorruptError(text)
+
+    monkeypatch.setattr(repository, "check_content", lie)
+    root = repository.head.root
+    reply = call("POST", "/files/restore", json={"path": "/a"})
+    assert (reply.status_code, reply.json()["code"]) == (500, "CORRUPT")
+    assert repository.head.root == root
 
 
 def test_what_is_brought_back_is_what_was_looked_at(

@@ -260,6 +260,20 @@ def test_a_move_moves_no_bytes_and_reads_none(
     assert len(peer.asked("/sync/chunks")) == asked
 
 
+def test_what_a_moved_file_lost_here_comes_again(
+    ours: Repository, theirs: Repository, peer: FakePeer
+) -> None:
+    put_large(theirs, "/big", noise(MIB))
+    cycle(ours, peer)
+    asked = len(peer.asked("/sync/chunks"))
+    lost = next(ours.references(entry_at(ours, "/big").versions[0].content))[1]
+    ours._store.quarantine([lost])
+    theirs.commit(partial(rename, path=parse("/big"), to=parse("/moved"))).result(timeout=30)
+    assert cycle(ours, peer).chunks == 1
+    assert files(ours) == {"/moved": noise(MIB)}
+    assert len(peer.asked("/sync/chunks")) == asked + 1
+
+
 def test_a_chunk_that_two_files_share_is_fetched_once(
     ours: Repository, theirs: Repository, peer: FakePeer
 ) -> None:
