@@ -266,7 +266,9 @@ def test_what_a_moved_file_lost_here_comes_again(
     put_large(theirs, "/big", noise(MIB))
     cycle(ours, peer)
     asked = len(peer.asked("/sync/chunks"))
-    lost = next(ours.references(entry_at(ours, "/big").versions[0].content))[1]
+    entry = entry_at(ours, "/big")
+    assert entry is not None
+    lost = next(ours.references(entry.versions[0].content))[1]
     ours._store.quarantine([lost])
     theirs.commit(partial(rename, path=parse("/big"), to=parse("/moved"))).result(timeout=30)
     assert cycle(ours, peer).chunks == 1
