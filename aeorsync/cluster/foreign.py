@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from aeorsync.cluster.cycle import MAX_PROBLEMS, Problem, Report
+from aeorsync.cluster.cycle import MAX_PROBLEMS, Report
 from aeorsync.cluster.foreign_part import (
     ForeignPeering,
     Told,
@@ -30,6 +30,7 @@ from aeorsync.cluster.foreign_part import (
     make_part,
     prove,
 )
+from aeorsync.cluster.plan import Problem
 from aeorsync.core.filters import Filter
 from aeorsync.core.foreign import Had, is_private
 from aeorsync.core.paths import TreePath, from_key, to_key

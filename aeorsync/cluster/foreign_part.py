@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from aeorsync.cluster.cycle import Problem
 from aeorsync.cluster.peers import LinkRecord
+from aeorsync.cluster.plan import Problem
 from aeorsync.core.filters import Filter
 from aeorsync.core.foreign import GONE, Had, file_mark, link_mark, recognise, union
 from aeorsync.core.hashing import chunk_id, parse_hash

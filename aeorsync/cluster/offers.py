@@ -16,9 +16,9 @@ from typing import Final
 
 import msgspec
 
-from aeorsync.cluster.cycle import Complete, Plan, held_of, make_plan, without_spoiled
 from aeorsync.cluster.fetch import PROVE_BYTES, Spoiled, groups, prove, receive, survey
 from aeorsync.cluster.link import Link
+from aeorsync.cluster.plan import Complete, Plan, held_of, make_plan, without_spoiled
 from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import Cursor, parse_cursor, print_cursor
 from aeorsync.core.filters import Filter

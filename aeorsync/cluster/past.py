@@ -13,8 +13,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from aeorsync.cluster.cycle import contents_of
 from aeorsync.cluster.fetch import fetch_contents
+from aeorsync.cluster.plan import contents_of
 from aeorsync.core.nodes import EMPTY
 from aeorsync.core.paths import ROOT, parse_key
 from aeorsync.core.repair import Descent

@@ -20,10 +20,11 @@ from typing import Final
 import msgspec
 
 from aeorsync import __version__
-from aeorsync.cluster.cycle import MAX_PROBLEMS, Peering, Problem, Report
+from aeorsync.cluster.cycle import MAX_PROBLEMS, Peering, Report
 from aeorsync.cluster.fetch import BATCH_IDS, IN_FLIGHT
 from aeorsync.cluster.pages import Page, entry_frames, read_page
 from aeorsync.cluster.peers import Filters, LinkBook, PushRecord
+from aeorsync.cluster.plan import Problem
 from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import Cursor, parse_cursor, print_cursor
 from aeorsync.core.filters import Filter

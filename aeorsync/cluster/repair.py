@@ -24,7 +24,8 @@ from typing import Final
 
 import msgspec
 
-from aeorsync.cluster.cycle import MAX_PROBLEMS, Peering, Problem, apply, fetch, make_plan
+from aeorsync.cluster.cycle import MAX_PROBLEMS, Peering, apply, fetch
+from aeorsync.cluster.plan import Problem, make_plan
 from aeorsync.cluster.walk import is_wanted
 from aeorsync.core.filters import Filter
 from aeorsync.core.hashing import parse_hash

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from aeorsync.cluster import fetch
-from aeorsync.cluster.cycle import make_plan, run_cycle
+from aeorsync.cluster.cycle import run_cycle
 from aeorsync.cluster.peers import LinkBook
+from aeorsync.cluster.plan import make_plan
 from aeorsync.core.paths import parse
 from aeorsync.core.versions import Entry, encode_entry
 from aeorsync.errors import BadRequestError, UnavailableError

@@ -9,10 +9,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeorsync.cluster import cycle as cycle_module
-from aeorsync.cluster.cycle import make_plan
+from aeorsync.cluster import plan
 from aeorsync.cluster.fetch import BATCH_BYTES
 from aeorsync.cluster.peers import LinkBook
+from aeorsync.cluster.plan import make_plan
 from aeorsync.core.clock import MAX_AHEAD_MS, make_stamp
 from aeorsync.core.hashing import chunk_id, content_hash
 from aeorsync.core.versions import Content, Entry, Kind, Version, encode_entry, pack_references
@@ -409,7 +409,7 @@ def test_a_failure_half_way_ends_the_cycle_with_the_peers_words(
 def test_a_page_with_too_many_entries_is_refused(
     ours: Repository, liar: FakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cycle_module, "MAX_PAGE", 10)
+    monkeypatch.setattr(plan, "MAX_PAGE", 10)
     tell(liar, *[item()] * 6)
     with pytest.raises(BadRequestError, match="more than 10 entries"):
         cycle(ours, liar)

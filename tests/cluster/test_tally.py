@@ -6,9 +6,10 @@ from functools import partial
 import pytest
 
 from aeorsync.cluster import tally as tally_module
-from aeorsync.cluster.cycle import Problem, Report
+from aeorsync.cluster.cycle import Report
 from aeorsync.cluster.link import Link
 from aeorsync.cluster.peers import LinkRecord
+from aeorsync.cluster.plan import Problem
 from aeorsync.cluster.tally import SyncCompleted, SyncFailed, Tally
 from aeorsync.core.links import LinkEvent
 from aeorsync.errors import AeorError, UnavailableError

@@ -18,7 +18,7 @@ from aeorsync.api import diff, events, members, parameters, peers, places
 from aeorsync.api.bundling import Heard
 from aeorsync.api.commits import _parse_header as parse_commit
 from aeorsync.api.endpoint import parse_body
-from aeorsync.cluster import cycle, offers, terms
+from aeorsync.cluster import offers, plan, terms
 from aeorsync.cluster.foreign_part import _parse_path as parse_foreign_path
 from aeorsync.cluster.peers import parse_address, parse_filters, parse_label
 from aeorsync.config import folders, profiles, values
@@ -291,7 +291,7 @@ def page(data: bytes) -> object:
     found.finish()
     told_ = REMOTE._page(some)
     for part in told_.parts:
-        for key, entry in cycle._parse_items(part):
+        for key, entry in plan._parse_items(part):
             paths.parse_key(key, allow_system=True)
             versions.parse_entry(entry)
     return told_
@@ -732,7 +732,7 @@ PARSERS: Final[tuple[Parser, ...]] = (
         "page",
         page,
         [STREAM, HEADER + END],
-        ("remote.calls:Remote._page", "cluster.cycle:_parse_items"),
+        ("remote.calls:Remote._page", "cluster.plan:_parse_items"),
     ),
     Parser(
         "page that says little",

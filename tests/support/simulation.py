@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from aeorsync.api import diff
-from aeorsync.cluster.cycle import Peering, make_plan, run_cycle
+from aeorsync.cluster.cycle import Peering, run_cycle
 from aeorsync.cluster.graves import Graves
 from aeorsync.cluster.peers import LinkRecord
+from aeorsync.cluster.plan import make_plan
 from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import parse_cursor
 from aeorsync.core.merge import join, see
