@@ -23,7 +23,7 @@ from aeorsync.wire.limits import KIB
 MOST_ALONG: Final = 16
 """Files that one page brings along, about; of more, asking costs little in comparison."""
 _FEW: Final = 4 * MOST_ALONG
-"""Files that are proven one by one, at most, where the news of them are read."""
+"""Files that are looked for here, at most, where nothing came along with the news of them."""
 LARGEST_ALONG: Final = 4 * KIB
 """Bytes of the largest file that comes along: what the news of it take, in order of magnitude."""
 
@@ -71,8 +71,8 @@ def take_along(
         chunks: What came with the news.
         held: Files that our tree holds, which were proven when they came there.
     """
-    are_few = len(contents) <= _FEW and all(map(_is_small, contents))
-    if not (chunks or are_few) or not contents:
+    are_small = all(map(_is_small, contents))
+    if not contents or not (chunks or (are_small and len(contents) <= _FEW)):
         return NOTHING
     try:
         lacking, are_pieces = repository.lacking(list(contents))
@@ -81,9 +81,10 @@ def take_along(
         plain = dict(zip(came, repository.receive(stored), strict=True))
     except CorruptError:
         return NOTHING
-    is_all = are_few and plain.keys() >= lacking.keys()
-    is_all = is_all and all(
-        content in held or _is_proven(repository, content, plain) for content in contents
+    is_all = (
+        are_small
+        and plain.keys() >= lacking.keys()
+        and all(content in held or _is_proven(repository, content, plain) for content in contents)
     )
     return Along(len(came), sum(len(chunk.stored) for chunk in came.values()), is_all)
 

@@ -18,7 +18,7 @@ import msgspec
 
 from aeorsync.cluster.fetch import PROVE_BYTES, Spoiled, groups, prove, receive, survey
 from aeorsync.cluster.link import Link
-from aeorsync.cluster.plan import Complete, Plan, held_of, make_plan, without_spoiled
+from aeorsync.cluster.plan import Complete, Plan, held_of, make_plan, needed_of, without_spoiled
 from aeorsync.cluster.walk import Sieve
 from aeorsync.core.cursors import Cursor, parse_cursor, print_cursor
 from aeorsync.core.filters import Filter
@@ -293,11 +293,10 @@ async def _complete(
     repository: Repository, plan: Plan, missing: Collection[bytes]
 ) -> tuple[Complete, list[bytes]]:
     """What of a plan can be applied, or else some of the chunks that are lacking first."""
-    contents = dict.fromkeys(content for item in plan.news for content in item.contents)
     lost = {name: f"the sender does not hold chunk {name.hex()}" for name in missing}
     spoiled: Spoiled = {}
     whole: list[Content] = []
-    for group in groups(contents):
+    for group in groups(needed_of(plan)):
         found = await bridge.run(survey, repository, group, lost)
         if found.wanted:
             return Complete([], []), list(islice(found.wanted, limits.MAX_LACKING))

@@ -23,9 +23,9 @@ from aeorsync.core.hashing import content_hash, hasher
 from aeorsync.core.manifest import DENSITY, SLACK, ReferenceList
 from aeorsync.core.versions import Content, pack_references
 from aeorsync.errors import BadRequestError, CorruptError
-from aeorsync.runtime.ahead import HasherAhead
 from aeorsync.storage.base import Store, StoredChunk
-from aeorsync.storage.compression import PLAIN, pack, unchecked, unpack
+from aeorsync.storage.compression import PLAIN, pack, unpack
+from aeorsync.storage.content import adds_up
 
 _READ_BATCH = 1 << 20
 """Plain bytes read at a time."""
@@ -114,8 +114,9 @@ def compose(store: Store, plans: Sequence[Plan], known: Known) -> list[Content]:
     unread: list[Plan] = []
     for plan, (depth, refs, size) in zip(plans, drafts, strict=True):
         found = _recognized(plan, (depth, refs), size, known)
-        if found is None and plan.content_hash is not None and _adds_up(store, plan, sizes):
-            found = Content(plan.content_hash, size, depth, refs)
+        said = plan.content_hash
+        if found is None and said is not None and _adds_up(store, plan, said, sizes):
+            found = Content(said, size, depth, refs)
         contents.append(found)
         if found is None:
             unread.append(plan)
@@ -185,27 +186,16 @@ def _recognized(
     return known.twins.get(references)
 
 
-def _adds_up(store: Store, plan: Plan, sizes: Mapping[bytes, int]) -> bool:
+def _adds_up(store: Store, plan: Plan, expected: bytes, sizes: Mapping[bytes, int]) -> bool:
     """Whether what is stored of a long file has the hash that was said.
 
-    Its chunks were checked when they came, and are not one by one again: the hash of the whole
-    covers each byte of each. Where it differs the file is read slowly, to find what is to blame.
+    Where it differs the file is read slowly, to find what is to blame.
     """
     if len(plan.chunks) < _LONG:
         return False
-    with HasherAhead(sum(sizes[name] for name in plan.chunks)) as whole:
-        try:
-            for at in range(0, len(plan.chunks), _LONG):
-                names = plan.chunks[at : at + _LONG]
-                found = {chunk.id: chunk for chunk in store.chunks(list(dict.fromkeys(names)))}
-                for name in names:
-                    plain = unchecked(found[name]) if name in found else b""
-                    if len(plain) != sizes[name]:
-                        return False
-                    whole.update(plain)
-        except CorruptError:
-            return False
-        return whole.digest() == plan.content_hash
+    parts = [(name, sizes[name]) for name in plan.chunks]
+    batches = (parts[at : at + _LONG] for at in range(0, len(parts), _LONG))
+    return adds_up(store, batches, sum(size for _, size in parts), expected)
 
 
 def _hashes(store: Store, plans: Sequence[Plan], sizes: Mapping[bytes, int]) -> Iterator[bytes]:

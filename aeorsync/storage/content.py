@@ -1,6 +1,6 @@
 """Bytes of whole files: in as a stream, out as a range."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from aeorsync.core.chunking import Chunker
@@ -119,6 +119,35 @@ class Peeking:
         """See the contract."""
 
 
+def adds_up(
+    store: ChunkSource, batches: Iterable[Sequence[tuple[bytes, int]]], size: int, expected: bytes
+) -> bool:
+    """Whether stored chunks are, one after another, the bytes that have a hash. Blocking.
+
+    They are not hashed one by one for that: the hash of the whole covers each byte of each, so if
+    it is right they all are, and if it is not nothing is believed.
+
+    Args:
+        store: Holds them.
+        batches: Their ids and sizes, in the order of the file; each batch is read at once.
+        size: Of all of them, about.
+        expected: The hash.
+    """
+    with HasherAhead(size) as whole:
+        try:
+            for batch in batches:
+                names = list(dict.fromkeys(name for name, _ in batch))
+                stored = {chunk.id: chunk for chunk in store.chunks(names)}
+                for name, length in batch:
+                    plain = unchecked(stored[name]) if name in stored else b""
+                    if len(plain) != length:
+                        return False
+                    whole.update(plain)
+        except CorruptError:
+            return False
+        return whole.digest() == expected
+
+
 class Reader:
     """Reads checked bytes out of a store. Safe from any thread."""
 
@@ -173,23 +202,12 @@ class Reader:
             raise CorruptError("the chunks of a file do not add up to its content hash")
 
     def _adds_up(self, content: Content) -> bool:
-        """Whether what is stored is the file.
-
-        Its chunks are not hashed one by one for that: the hash of the whole covers each byte of
-        each, so if it is right they all are, and if it is not nothing is believed.
-        """
-        with HasherAhead(content.size) as whole:
-            try:
-                for batch in self._batches(content, 0, content.size, _PROVE_BATCH):
-                    stored = {c.id: c for c in self._store.chunks([name for _, name, _ in batch])}
-                    for _, name, size in batch:
-                        plain = unchecked(stored[name]) if name in stored else b""
-                        if len(plain) != size:
-                            return False
-                        whole.update(plain)
-            except CorruptError:
-                return False
-            return whole.digest() == content.hash
+        """Whether what is stored is the file; see `adds_up`."""
+        batches = (
+            [(name, size) for _, name, size in batch]
+            for batch in self._batches(content, 0, content.size, _PROVE_BATCH)
+        )
+        return adds_up(self._store, batches, content.size, content.hash)
 
     def _batches(
         self, content: Content, start: int, end: int, most: int

@@ -128,6 +128,19 @@ def test_of_small_files_that_are_here_nothing_is_left_to_do(
     assert not take_along(ours, [here] * 1000, []).is_all
 
 
+def test_all_that_came_along_is_proven_however_many_there_are(
+    ours: Repository, theirs: Repository
+) -> None:
+    for number in range(8 * MOST_ALONG):
+        put(theirs, f"/f{number}", b"text %d" % number)
+    contents = [content_of(theirs, f"/f{number}") for number in range(8 * MOST_ALONG)]
+    chunks = [
+        parse_chunk(frame.payload)
+        for frame in Decoder().feed(b"".join(along_frames(theirs, contents)))
+    ]
+    assert take_along(ours, contents, chunks).is_all
+
+
 def test_only_what_was_written_here_a_moment_ago_goes_along(
     ours: Repository, theirs: Repository, known: FakePeer
 ) -> None:
